@@ -1,1 +1,1 @@
-"""The command `triagem`: thin edges around the other packages, the local stack, and the demo."""
+"""The command `triagem`: calls the other packages and prints what they return. Also the demo."""

@@ -1,4 +1,4 @@
-"""Rows of `triagem doctor` and `triagem status`: what was checked, what is wrong, and what to do next."""
+"""Rows of `triagem doctor` and `triagem status`: the subject of a check, the problem, and the next step."""
 
 import socket
 from collections.abc import Callable, Iterable
@@ -23,7 +23,7 @@ class CheckFailed(NotRetryable):
 
 
 class CheckWarned(NotRetryable):
-    """A check found something that may be a problem."""
+    """A check found a possible problem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class CheckResult:
 
 
 def run_check(name: str, check: Callable[[], str]) -> CheckResult:
-    """The result of a check, which raises an error if it fails."""
+    """Run a check and return its result. The check raises an error if it fails."""
     try:
         return CheckResult(name, detail=check())
     except CheckWarned as error:
@@ -70,10 +70,10 @@ def _print(result: CheckResult) -> None:
 
 
 def require_answer(url: str, default_port: int, setting: str) -> None:
-    """Fail soon if nothing answers at a server's address: the client libraries wait for longer."""
+    """Fail within a short time if no server answers at an address: the client libraries would wait longer."""
     parts = urlsplit(url)
     if parts.hostname is None:
-        return  # a socket in the file system
+        return  # a Unix socket
     address = (parts.hostname, parts.port or default_port)
     try:
         socket.create_connection(address, timeout=_CONNECT_S).close()

@@ -30,7 +30,7 @@ from triagem.stack import Endpoints
 _EXPORT: Final = "crm_export.csv"
 _KILL_AT: Final = 0.4
 _DEADLINE_S: Final = 180.0
-# A dead worker is noticed when its lease expires: the demo shortens the lease from 15 s to 3 s.
+# Another worker notices a dead one when its lease expires: the demo shortens the lease from 15 s to 3 s.
 _WORKER_SETTINGS: Final = {"TRIAGEM_LEASE_S": "3", "TRIAGEM_CLAIM_EVERY_S": "0.5"}
 
 
@@ -70,7 +70,7 @@ def examples_folder() -> Path:
 
 
 def classify_export(endpoints: Endpoints, database: Database, on_progress: OnProgress) -> DemoOutcome:
-    """Enqueue the export, classify it with a worker, kill that worker midway, and let a second one finish.
+    """Enqueue the export, classify it with a worker, kill this worker midway, and let a second worker finish.
 
     Args:
         on_progress: called with the number of stored results and the current phase.

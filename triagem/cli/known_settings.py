@@ -1,6 +1,6 @@
-"""All settings, found in the source: for the reference, for `triagem doctor`, and to report a misspelt variable.
+"""Finds all settings in the source: for the reference pages, `triagem doctor`, and reports of misspelt variables.
 
-The source is parsed, not imported: a settings class may need an extra that is not installed.
+This module parses the source but does not import it: a settings class may need an extra that is not installed.
 """
 
 import ast
@@ -16,7 +16,7 @@ import triagem
 from triagem.process import SECRET_FILE
 
 _PREFIX: Final = "TRIAGEM_"
-# Of docker-compose.yml (also in `.env`), the benchmarks and `make release`: no settings class reads them.
+# Variables that no settings class reads: docker-compose.yml (also through `.env`), benchmarks and `make release` do.
 _OTHER: Final = frozenset(
     f"{_PREFIX}{name}"
     for name in ("BIND", "PORT", "TAG", "DATA", "PROMETHEUS_PORT", "GRAFANA_PORT", "BENCH_BROKER", "DIST")
@@ -25,7 +25,7 @@ _OTHER: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class SettingsClass:
-    """A pydantic settings class: where it is, and the environment variable of each field."""
+    """A pydantic settings class: its place in the source, and the environment variable of each field."""
 
     module: str
     name: str
@@ -42,7 +42,7 @@ def settings_classes() -> tuple[SettingsClass, ...]:
 
 def _sources() -> Iterator[tuple[str, str]]:
     (root,) = map(Path, triagem.__path__)
-    for folder, _, files in os.walk(root, followlinks=True):  # in a clone, four packages are links
+    for folder, _, files in os.walk(root, followlinks=True):  # in a clone, four packages are symbolic links
         for file in (Path(folder, name) for name in files if name.endswith(".py")):
             source = file.read_text(encoding="utf-8")
             if "(BaseSettings)" in source:
@@ -74,7 +74,7 @@ def known_variables() -> frozenset[str]:
 
 
 def unknown_variables(names: Iterable[str]) -> dict[str, str | None]:
-    """The `TRIAGEM_*` variables among `names` that nothing reads, each with the most similar known one."""
+    """The `TRIAGEM_*` variables among `names` that no code reads, each with the most similar known name."""
     ours = {name for name in names if name.upper().startswith(_PREFIX)}
     if not ours:
         return {}
@@ -95,6 +95,6 @@ def variables_set() -> list[str]:
 
 
 def describe_unknown(name: str, nearest: str | None) -> str:
-    """One line for a variable that nothing reads."""
+    """A one-line warning about a variable that no code reads."""
     hint = f"did you mean {nearest}?" if nearest else "docs/reference/settings.md lists all settings"
     return f"{name} is not a setting and has no effect: {hint}"

@@ -47,7 +47,7 @@ def strip_exception_messages(_: WrappedLogger, __: str, event: EventDict) -> Eve
 
 
 def escape_controls(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """A structlog processor for terminals: a name from a CRM must not move the cursor. JSON escapes by itself."""
+    """Escape control characters for terminals: a name from a CRM must not move the cursor. JSON needs no escaping."""
     return {key: printable(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
@@ -77,7 +77,7 @@ def configure(level: int, process: str = "triagem", *, send: Iterable[Processor]
 
     Args:
         process: the name of this process, in each line.
-        send: processors that send lines elsewhere too.
+        send: processors that also send lines to other places.
     """
 
     def add_process(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -116,7 +116,7 @@ def configure(level: int, process: str = "triagem", *, send: Iterable[Processor]
             ],
         )
     )
-    logging.raiseExceptions = False  # otherwise a record that cannot be formatted is printed with all its arguments
+    logging.raiseExceptions = False  # otherwise logging prints a record that it cannot format, with all its arguments
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

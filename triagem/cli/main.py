@@ -1,4 +1,4 @@
-"""Entry point of the `triagem` command: loads the command that is called, prints errors in one line with status 1."""
+"""Entry point of the `triagem` command: loads the called subcommand, prints an error in one line with status 1."""
 
 import logging
 import sys
@@ -41,7 +41,7 @@ def configure_logs(
     logs.configure(level, name, send=telemetry.processors(name) if is_service else ())
 
 
-# The commands by heading and in the order of `--help`, each with its module in `triagem.cli.commands`.
+# The commands by heading, in the order of `--help`, each with its module in `triagem.cli.commands`.
 _COMMANDS: Final = {
     "Try and check": {"demo": "demo", "doctor": "doctor", "env": "up"},
     "Run": {"up": "up", "worker": "run", "ops": "run", "beat": "run", "gateway": "run", "trainer": "run"},
@@ -81,7 +81,7 @@ _NAMES: Final = {name for commands in _COMMANDS.values() for name in commands}
 
 
 def application(arguments: Sequence[str] = ()) -> typer.Typer:
-    """The command `triagem`. It imports only the subcommand that the arguments name; all of them for `--help`."""
+    """The command `triagem`. It imports only the subcommand in the arguments; for `--help`, all subcommands."""
     app = typer.Typer(
         no_args_is_help=True,
         rich_markup_mode="markdown",
@@ -109,7 +109,7 @@ def application(arguments: Sequence[str] = ()) -> typer.Typer:
 
 
 def run(arguments: list[str] | None = None, *, command: typer.Typer | None = None) -> Any:
-    """Run `triagem`, or another `command`. An error is one line on standard error and exit status 1."""
+    """Run `triagem`, or another `command`. An error ends it with one line on standard error and exit status 1."""
     try:
         for name, nearest in unknown_variables(variables_set()).items():
             _report(describe_unknown(name, nearest), "yellow")

@@ -1,4 +1,4 @@
-"""Prints a model version, with metrics and confusion matrix, and the promotion gate's decision about one."""
+"""Prints a model version with its metrics and confusion matrix, and the promotion gate's decision."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path

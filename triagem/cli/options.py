@@ -1,4 +1,4 @@
-"""Options that several commands have, and what their values mean."""
+"""Options that several commands have, and functions that parse their values."""
 
 import sys
 from collections.abc import Collection
@@ -31,7 +31,7 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask before deleting, unless `--yes` was given. Raises InvalidInput if standard input is not a terminal."""
+    """Ask before a deletion unless `--yes` was given. Raises InvalidInput if standard input is not a terminal."""
     if yes:
         return
     if not sys.stdin.isatty():
@@ -40,7 +40,7 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 def since_option(event: str) -> Any:
-    """The option `--since`, of which `event` says what happened at or after that time."""
+    """The option `--since`. Its help text begins with `event`, such as "Texts received"."""
     return typer.Option(help=f"{event} at or after: `2026-11-02`, or a date and time; UTC by default.")
 
 
@@ -58,7 +58,7 @@ def parse_time(text: str | None, option: str) -> datetime | None:
 
 
 def require_selection(ids: Collection[int] | None, every: bool, **filters: str | None) -> None:
-    """Raises BadParameter unless either ids or `--all` are given, and filters only with `--all`."""
+    """Raises BadParameter unless either ids or `--all` are given. Filters are allowed only with `--all`."""
     if bool(ids) == every:
         raise typer.BadParameter("give either ids or --all")
     for name, value in filters.items():

@@ -49,7 +49,7 @@ def print_json(value: Any) -> None:
 
 
 def print_lines(*lines: str, screen: Console | None = None) -> None:
-    """Print each line as it is: no markup, control characters as escapes, wrapped by nothing but a terminal."""
+    """Print each line as it is: without markup, with control characters escaped. Only a terminal wraps it."""
     for line in lines:
         (screen or console).print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
@@ -68,7 +68,7 @@ def print_rows(rows: Iterable[Any], columns: Sequence[str], form: Format = Forma
     A CSV file begins with a byte order mark, for Excel.
 
     Args:
-        empty: printed to standard error after a table without rows.
+        empty: a text that is printed to standard error if a table has no rows.
     """
     rows = [row if isinstance(row, Mapping) else as_mapping(row) for row in rows]
     if form is Format.JSON:
@@ -85,14 +85,14 @@ def print_rows(rows: Iterable[Any], columns: Sequence[str], form: Format = Forma
             table.add_column(name.replace("_", " "), justify="right" if name in _NUMBERS else "left")
         for row in rows:
             table.add_row(*(_styled(name, row[name]) for name in columns))
-        # Only a terminal wraps cells: a program or a file gets whole ones.
+        # Wrap cells on a terminal only: a program or a file gets each cell in one line.
         (console if console.is_terminal else SafeConsole(width=_WIDE)).print(table)
         if empty and not rows:
             print_lines(empty, screen=errors)
 
 
 def write_csv(file: TextIO, rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, mark: bool = True) -> None:
-    """Write rows as CSV that a spreadsheet opens safely; `mark`: begin with a byte order mark."""
+    """Write rows as CSV without cells that a spreadsheet runs as formulas. `mark`: begin with a byte order mark."""
     file.write("\ufeff" if mark else "")
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(columns)
@@ -101,7 +101,7 @@ def write_csv(file: TextIO, rows: Iterable[Mapping[str, Any]], columns: Sequence
 
 @contextmanager
 def private_file(path: Path) -> Iterator[TextIO]:
-    """Write a file at once that only its owner can read, since it contains customers' texts. Raises InvalidInput."""
+    """Write a file atomically, readable by its owner only: it contains customers' texts. Raises InvalidInput."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
@@ -157,7 +157,7 @@ def _styled(name: str, value: Any) -> Text:
 
 
 def cell(text: str, style: str = "") -> Text:
-    """A text for a table, without rich's markup: `[link=…]` of a stranger is shown as it is written."""
+    """A table cell that rich does not interpret: `[link=…]` in an untrusted text is shown as written."""
     return Text(printable(text), style)
 
 
@@ -168,15 +168,15 @@ def printable(text: str) -> str:
 
 
 def _escape(char: str) -> str:
-    """A plain space for any other kind of space, which emails often contain; else the character's escape code."""
+    """A plain space if the character is another kind of space, as in many e-mails; else its escape code."""
     return " " if category(char) == "Zs" else ascii(char)[1:-1]
 
 
 class SafeConsole(Console):
-    """A console on which no text moves the cursor: each piece passes `printable`, also one that nobody escaped."""
+    """A console on which no text can move the cursor: it passes every piece of text through `printable`."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
-        """Render as rich does; control codes of rich itself are segments of their own kind."""
+        """Render as rich does, and escape text. Rich's own control codes are separate segments, which stay."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
@@ -209,7 +209,7 @@ def progress(screen: Console) -> Progress:
 
 @contextmanager
 def progress_reporter(title: str, total: int) -> Iterator[Callable[[int, str], None]]:
-    """A function that shows how much is done, and a note such as "inbox full, waiting".
+    """A function that shows the number of finished items, and a note such as "inbox full, waiting".
 
     On a terminal it moves a bar; elsewhere it prints a line to standard error when the note changes, and every ten
     seconds.
@@ -229,7 +229,7 @@ def progress_reporter(title: str, total: int) -> Iterator[Callable[[int, str], N
         yield report
 
 
-# Packages that modules import at the top, and the extra that installs each.
+# Optional packages that modules import at the top, with the extra that installs each.
 EXTRAS: Final = {
     "sqlalchemy": "db",
     "psycopg": "db",
@@ -242,7 +242,7 @@ EXTRAS: Final = {
 
 
 def missing_package(error: ModuleNotFoundError) -> str:
-    """One line that names the package and the extra that installs it."""
+    """The error line for a missing package, with the extra that installs it."""
     extra = EXTRAS.get(str(error.name).partition(".")[0], "demo")
     return f"the package {error.name} is not installed: run pip install 'triagem[{extra}]'"
 
@@ -256,7 +256,7 @@ def installed_version(package: str) -> str:
 
 
 class StepTimer:
-    """Prints one line per completed step with its duration. A failed step prints nothing: its error is enough."""
+    """Prints a line with the duration of each completed step. A failed step prints no line, only its error."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -270,7 +270,7 @@ class StepTimer:
 
     @contextmanager
     def timed(self, title: str) -> Iterator[None]:
-        """Time a step that draws its own progress."""
+        """Time a step that shows its own progress."""
         started = time.monotonic()
         yield
         seconds = self.seconds[title] = round(time.monotonic() - started, 2)

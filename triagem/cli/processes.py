@@ -1,4 +1,4 @@
-"""The worker processes of a command: their restart policy, and the watch on the parent process."""
+"""Starts and restarts the worker processes of a command, and ends a process when its parent ends."""
 
 import os
 import signal
@@ -27,22 +27,22 @@ class WorkerProcess(ChildProcess):
     log: Path
 
     def __init__(self, endpoints: Endpoints, log: Path, command: str = "worker", **settings: str) -> None:
-        login = {"TRIAGEM_DATABASE_URL": endpoints.writer_url}  # may read and write rows, not alter tables
+        login = {"TRIAGEM_DATABASE_URL": endpoints.writer_url}  # may read and write rows, but not alter tables
         super().__init__([command], endpoints.settings | login | settings, log)
 
 
 def end_with_parent() -> None:
-    """Stop as on SIGTERM when standard input ends: it is a pipe that only the parent holds."""
+    """Stop as on SIGTERM when standard input ends, because the parent, which alone holds the pipe, has ended."""
     threading.Thread(target=_watch, name="parent", daemon=True).start()
 
 
 def _watch() -> None:
-    while os.read(0, 4096):  # not sys.stdin: holding its lock here would abort the interpreter at exit
+    while os.read(0, 4096):  # not sys.stdin: a thread that holds its lock at exit aborts the interpreter
         pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-SHORT_RUN_S: Final = 10.0  # a worker that ran for less time has hardly warmed up
+SHORT_RUN_S: Final = 10.0  # a worker needs about this time to warm up
 _CONFIGURATION_ERROR: Final = 1  # the exit status of a worker that reported why it cannot run
 
 
@@ -80,7 +80,7 @@ class WorkerSlot:
     _short_runs: int = 0
 
     def poll(self) -> bool:
-        """Start the worker if it is due. Call repeatedly. False once the worker has reported that it cannot run."""
+        """Start the worker if it is due. Call repeatedly. Returns False once a worker reported that it cannot run."""
         now = self.clock()
         if self.process is None:
             if now >= self._start_after:
@@ -116,7 +116,8 @@ def run_until_stopped(
         stop_step: a context around the stop.
 
     Returns:
-        False if a process reported at startup that it cannot run; and the exit statuses of those that ran at the end.
+        False if a process reported at startup that it cannot run; and the exit statuses of the processes that were
+        still running at the end.
     """
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

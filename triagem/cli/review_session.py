@@ -1,4 +1,4 @@
-"""Review session on a terminal, in English or Portuguese: records each answer before the next text is shown."""
+"""Review session on a terminal, in English or Portuguese. Stores each answer before it shows the next text."""
 
 import getpass
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -18,13 +18,13 @@ from triagem.db.reviews import ReviewRef, ReviewRejected, ReviewTask, record_rev
 from triagem.gateway.console.messages import Lang, translate
 from triagem.gateway.console.shortcuts import KeyboardShortcuts, ReviewAction
 
-# Twice what fits on a screen; the model reads no more than this either.
+# Twice a screen. The model reads no more characters than this either.
 _MAX_CHARS: Final = 4000
 
 
 @dataclass
 class SessionCounts:
-    """Number of texts by answer in a session."""
+    """Number of texts in a session, by answer."""
 
     labelled: int = 0
     unclear: int = 0
@@ -35,8 +35,8 @@ class ReviewSession:
     """One reviewer at one terminal.
 
     Args:
-        labels: those to offer; of them, the `proposed` ones are stored as proposals.
-        next_task: returns the next text to review, None if there is none.
+        labels: the labels to offer. Those that are also in `proposed` are stored as proposals.
+        next_task: returns the next text to review, or None if no text is left.
         read_key: waits for a key. Raises KeyboardInterrupt or EOFError if the reviewer wants to end.
     """
 
@@ -57,7 +57,7 @@ class ReviewSession:
         self._shortcuts, self._t = KeyboardShortcuts(labels), partial(translate, language)
         self._key_names = {" ": self._t("key_space"), "\x7f": self._t("key_backspace")}
         self._recorded: list[tuple[ReviewTask, ReviewRef, str | None]] = []
-        self._pending: list[ReviewTask] = []  # more than one after an undo
+        self._pending: list[ReviewTask] = []  # assigned texts without an answer; more than one after an undo
         self._counts = SessionCounts()
 
     def run(self) -> SessionCounts:
@@ -71,7 +71,7 @@ class ReviewSession:
         except (KeyboardInterrupt, EOFError):
             pass
         finally:
-            with suppress(Retryable):  # the leases expire by themselves
+            with suppress(Retryable):  # not released: the leases expire by themselves
                 release_tasks(self._database, self._reviewer, self._pending)
         self._print(self._t("summary", **vars(self._counts)))
         return self._counts
@@ -95,7 +95,7 @@ class ReviewSession:
             elif action is ReviewAction.QUIT:
                 raise EOFError
             elif action is ReviewAction.SKIP:
-                self._pending.pop()  # its lease is kept: otherwise it would be the next text again
+                self._pending.pop()  # keep the lease, or the skipped text would be the next one again
                 self._counts.skipped += 1
                 return self._print(self._t("skipped"))
             elif action is ReviewAction.UNDO:
@@ -194,7 +194,7 @@ def reviewer_name(name: str | None) -> str:
     if name is None:
         try:
             name = getpass.getuser()
-        except (OSError, KeyError):  # a container's user may have no name
+        except (OSError, KeyError):  # a container's user id may have no login name
             raise InvalidInput("this user has no login name: set the reviewer with --reviewer") from None
     return _validate(name, "--reviewer")
 

@@ -8,7 +8,7 @@ _GROUP_COLUMNS = ("source", "month", "before", "after", "tickets", "confidence_b
 
 
 def print_run_diff(run: ReclassifyRun, diff: RunDiff, form: Format) -> None:
-    """Print tables, JSON, or the groups as CSV: all other figures can be computed from the groups."""
+    """Print tables or JSON; as CSV print the groups only, from which all other figures can be computed."""
     if form is Format.CSV:
         print_rows(diff.groups, _GROUP_COLUMNS, form)
     elif form is Format.JSON:

@@ -1,7 +1,7 @@
 """Sends spans of requests and windows to OpenTelemetry and errors to Sentry, if an address is set.
 
-Both are made from log lines: what may not be logged, such as a text or the message of a library's exception, cannot
-be sent.
+Spans and errors are made from log lines only. Logs exclude texts and the messages of libraries' exceptions, so these
+cannot be sent either.
 """
 
 import atexit
@@ -40,7 +40,7 @@ class TelemetrySettings(BaseSettings):
 
 
 def processors(process: str) -> Iterator[Processor]:
-    """structlog processors that send what the settings ask for. Raises MissingExtra."""
+    """structlog processors that send spans or errors, according to the settings. Raises MissingExtra."""
     settings = TelemetrySettings()
     try:
         if settings.traces_url:
@@ -48,7 +48,7 @@ def processors(process: str) -> Iterator[Processor]:
         if settings.sentry_dsn:
             import sentry_sdk
 
-            # No integration: these read requests, local variables, arguments and messages of exceptions.
+            # Disable integrations: they read requests, local variables, arguments and messages of exceptions.
             dsn = settings.sentry_dsn.get_secret_value()
             sentry_sdk.init(dsn, default_integrations=False, auto_enabling_integrations=False, max_breadcrumbs=0)
             atexit.register(sentry_sdk.flush, 2.0)
@@ -90,7 +90,7 @@ def _send_spans(tracer: "Tracer", _: WrappedLogger, __: str, event: EventDict) -
 
 
 def _trace(request_id: str) -> "SpanContext":
-    """The trace of a request: the same in each process that knows its id."""
+    """The trace id of a request, derived from the request id: it is the same in each process."""
     from opentelemetry.trace import SpanContext, TraceFlags
 
     digest = sha256(request_id.encode()).digest()

@@ -46,7 +46,7 @@ def print_training_check(
     from triagem.trainer.data.prepare import prepare
     from triagem.trainer.evaluate.baseline import label_errors
 
-    findings: dict[str, Any] = {}  # of rows that cannot be split, too
+    findings: dict[str, Any] = {}  # also if the rows cannot be split
 
     def show_audit(corpus: "Corpus", audited: "Audit") -> None:
         notes = (*corpus.notes, *audited.lines())

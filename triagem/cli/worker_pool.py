@@ -16,11 +16,11 @@ from triagem.process import ChildProcess
 from triagem.worker import health
 from triagem.worker.settings import WorkerSettings
 
-_STOP_MARGIN_S: Final = 10.0  # added to a worker's own stop deadline
+_STOP_MARGIN_S: Final = 10.0  # added to the time in which a worker stops by itself
 
 
 def select_gpus(selection: str) -> list[str | None]:
-    """Values for CUDA_VISIBLE_DEVICES, one per GPU. `all`: every GPU visible to us. Raises InvalidInput."""
+    """Values for CUDA_VISIBLE_DEVICES, one per GPU. `all`: every GPU that this process sees. Raises InvalidInput."""
     if selection != "all":
         gpus = _split(selection)
     elif (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
@@ -33,9 +33,9 @@ def select_gpus(selection: str) -> list[str | None]:
 
 
 def parse_gpu_list(listing: str) -> list[str]:
-    """The UUIDs in the output of `nvidia-smi -L`. A GPU with MIG devices is replaced by them: it runs no work itself.
+    """The UUIDs in the output of `nvidia-smi -L`. MIG devices replace their GPU, which then runs no work itself.
 
-    UUIDs, because CUDA numbers GPUs by speed and nvidia-smi by their position on the bus.
+    UUIDs are used because CUDA numbers GPUs by speed, and nvidia-smi by their position on the bus.
     """
     uuids: list[str] = []
     for line in listing.splitlines():
@@ -66,8 +66,8 @@ def run_pool(
 ) -> int:
     """Run `per_gpu` workers on each GPU until SIGTERM or SIGINT, then let them finish.
 
-    Returns the exit status: 0 if all workers stopped cleanly when signalled; otherwise 1, also if a worker reports at
-    startup that it cannot run.
+    Returns the exit status: 0 if all workers stopped cleanly after a signal, otherwise 1. It is also 1 if a worker
+    reports at startup that it cannot run.
     """
     devices = [gpu for gpu in gpus for _ in range(per_gpu)]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -90,19 +90,19 @@ def run_pool(
     finally:
         if settings.heartbeat_file:
             settings.heartbeat_file.unlink(missing_ok=True)
-    # A worker that is still starting has no signal handler yet: SIGTERM kills it, and it had no work in progress.
+    # A worker that is still starting has no signal handler and no work in progress yet: SIGTERM kills it.
     return 0 if healthy and all(status in {0, -signal.SIGTERM} for status in statuses) else 1
 
 
 def write_pool_heartbeat(file: Path, workers: int) -> None:
-    """Write the pool's heartbeat: as old as its oldest worker's, ready once all workers are."""
+    """Write the pool's heartbeat: its age is the oldest worker's, and it is ready once all workers are ready."""
     beats, ready = [time.time()], True
     for index in range(workers):
         worker_file = _worker_heartbeat(file, index)
         try:
             beats.append(worker_file.stat().st_mtime)
             ready = ready and worker_file.read_text(encoding="utf-8") == health.READY
-        except FileNotFoundError:  # the worker has not started yet, or is restarting
+        except FileNotFoundError:  # the worker is starting or restarting
             ready = False
     health.write(file, health.READY if ready else "starting", min(beats))
 

@@ -1,7 +1,7 @@
-"""Admits requests: how many a client may have open and begin, and how large and slow the body of each may be.
+"""Limits requests: how many a client may start and have open, and how large and how slow each body may be.
 
-Every route reads bodies through this layer, after it has checked its credentials. A route that reads a large body of
-somebody unknown counts it against a small budget, which all such requests share.
+Every route checks the request's credentials and then reads the body through this layer. A large body of a client
+without valid credentials counts against a small budget, which all clients without credentials share.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ from triagem.gateway.connections import client_network
 from triagem.gateway.problems import RETRY_AFTER_S, problem_response
 from triagem.gateway.services import GatewaySettings, ServicesDep
 
-SMALL_BODY: Final = 65_536  # always admitted: all connections together cannot hold much of them
-_LARGEST_HELD: Final = 4  # bodies of the largest size held at once: bounds the memory
+SMALL_BODY: Final = 65_536  # always admitted: on all connections together they need little memory
+_LARGEST_HELD: Final = 4  # number of bodies of the largest size in memory at once
 _MIN_BYTES_PER_S: Final = 65_536
-_REQUESTS_PER_S: Final = 200  # of one client without credentials
-_BURST_S: Final = 0.25  # the requests of this time may come at once
+_REQUESTS_PER_S: Final = 200  # per client without credentials
+_BURST_S: Final = 0.25  # a client may send the requests of this time span at once
 _MAX_CLIENTS: Final = 10_000
 
 
@@ -32,42 +32,42 @@ class Pace:
     """Delays the requests of a client that makes too many, so that it cannot take all the time of the event loop."""
 
     def __init__(self) -> None:
-        self._free_at: dict[str, float] = {}  # when the client's requests so far are used up
+        self._free_at: dict[str, float] = {}  # by client: the time from which it may send again without a delay
 
     def delay(self, client: str, now: float) -> float:
-        """Count a request; returns the seconds that it must wait."""
+        """Count a request; return the seconds that it must wait."""
         if len(self._free_at) >= _MAX_CLIENTS:
             self._free_at = {name: free_at for name, free_at in self._free_at.items() if free_at > now}
         self._free_at[client] = max(self._free_at.get(client, 0.0), now) + 1 / _REQUESTS_PER_S
         return max(0.0, self._free_at[client] - now - _BURST_S)
 
     def refund(self, client: str) -> None:
-        """The request has proved who sent it: other limits apply."""
+        """Uncount a request whose sender proved to be authenticated: other limits apply to it."""
         if client in self._free_at:
             self._free_at[client] -= 1 / _REQUESTS_PER_S
 
 
 class BodyBudget:
-    """Bytes of large bodies that may be held at once: in all, and half of it by one owner."""
+    """Limits the bytes of large bodies in memory: `total` for all owners together, half of it for one owner."""
 
     def __init__(self, total: int) -> None:
         self._total = total
         self._held = Counter[str]()
 
     def take(self, owner: str, size: int) -> bool:
-        """Hold more bytes; False if that is too much. Release them in either case."""
+        """Count more bytes; return False if they exceed a limit. Call `release` in either case."""
         self._held[owner] += size
         return self._held[owner] <= self._total // 2 and self._held.total() <= self._total
 
     def release(self, owner: str, size: int) -> None:
-        """The bytes are no longer held."""
+        """Uncount bytes that are no longer in memory."""
         self._held[owner] -= size
         if not self._held[owner]:
             del self._held[owner]
 
 
 class Budgets(NamedTuple):
-    """The budget of requests with proved credentials, and that of all others."""
+    """The budget of authenticated requests, and the budget of all other requests."""
 
     authenticated: BodyBudget
     unauthenticated: BodyBudget
@@ -87,12 +87,12 @@ class RequestBody:
         self._content: bytes | None = None
 
     def authenticate(self, owner: str) -> None:
-        """The sender has proved who it is: from now on, the budget of authenticated requests pays."""
+        """Move the body to the budget of authenticated requests, after the sender's credentials were checked."""
         self._release()
         self._owner, self._budget = owner, self._budgets.authenticated
 
     async def read(self, limit: int) -> bytes:
-        """The whole body. Raises HTTPException: 408, 413 or 503."""
+        """Read the whole body. Raises HTTPException: 408, 413 or 503."""
         if self._content is None:
             self._limit, chunks = limit, list[bytes]()
             while not self._complete:
@@ -104,8 +104,8 @@ class RequestBody:
         return self._content
 
     async def receive(self) -> Message:
-        """ASGI's `receive`, within the limits."""
-        if self._complete:  # the next message is the disconnect, whenever it comes
+        """ASGI's `receive` callable, which enforces the limits."""
+        if self._complete:  # after the body, the server sends only the disconnect
             return await self._receive()
         if self._declared > self._limit:
             raise self._too_large()
@@ -120,7 +120,7 @@ class RequestBody:
         self._complete = not message.get("more_body", False)
         size = len(message.get("body", b""))
         self._received += size
-        # A pause may take the whole timeout, once; a client that sends byte by byte does not get it again.
+        # A client may pause for the whole timeout once. Each byte extends the deadline only a little.
         self._deadline = min(self._deadline + size / _MIN_BYTES_PER_S, clock() + self._timeout_s)
         if self._received > self._limit:
             raise self._too_large()
@@ -129,7 +129,7 @@ class RequestBody:
         return message
 
     def close(self) -> None:
-        """The request was answered. uvicorn's objects refer to this one in a circle, so let go of the bytes now."""
+        """Free the bytes once the request is answered: a reference cycle with uvicorn's objects would keep them."""
         self._release()
         self._content = None
 
@@ -202,7 +202,7 @@ class AdmissionMiddleware:
 
 
 def authenticate_sender(request: Request, owner: str) -> None:
-    """Note that the request's sender has proved who it is."""
+    """Mark the request's sender as authenticated."""
     if refund := request.scope["state"].pop("refund", None):
         refund()
     body: RequestBody | None = request.scope["state"]["body"]
@@ -211,7 +211,7 @@ def authenticate_sender(request: Request, owner: str) -> None:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The body, of up to `limit` bytes. Call it after the credentials were checked. Raises HTTPException."""
+    """Read the body of up to `limit` bytes. Check the credentials first. Raises HTTPException."""
     body: RequestBody | None = request.scope["state"]["body"]
     return await body.read(limit) if body else b""
 
@@ -220,5 +220,5 @@ async def _large_body(request: Request, services: ServicesDep) -> bytes:
     return await read_body(request, services.settings.max_body_bytes)
 
 
-# The body of a route that takes many rows. Name it after the credentials: dependencies are resolved in order.
+# The body of a route that takes many rows. A route declares it after the credentials: FastAPI resolves in order.
 LargeBody = Annotated[bytes, Depends(_large_body)]

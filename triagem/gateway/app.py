@@ -26,14 +26,14 @@ from triagem.gateway.services import Services
 
 
 def create_app(services: Services) -> FastAPI:
-    """The application with these services. Connects to nothing before the first request."""
+    """Create the application with these services. It opens no connection before the first request."""
     app = FastAPI(
         title="Triagem",
         summary="Classifies customer messages as support or sales, with a confidence.",
-        openapi_url=None,  # `docs` serves both: this page would load scripts from another host
+        openapi_url=None,  # triagem.gateway.docs serves both: FastAPI's own page would load scripts from another host
         docs_url=None,
         redoc_url=None,
-        redirect_slashes=False,  # its redirects repeat the Host header, which anybody can forge
+        redirect_slashes=False,  # FastAPI's redirects repeat the Host header, which a client can forge
     )
     app.state.services = services
     app.state.authenticator = Authenticator(services)

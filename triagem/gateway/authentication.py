@@ -35,8 +35,9 @@ _BEARER: Final = HTTPBearer(
 OUTAGE_TTL_S: Final = 3600
 _API_KEY: Final = TypeAdapter(ApiKey)
 _FIELD: Final = "key"
-_RECHECK_S: Final = 3.0  # then a key that was valid before is accepted; Database limits the look-up of a new one
-_SHARE_S: Final = 0.5  # Redis answers in milliseconds; while it hangs, reading results goes on
+# After this time the look-up of a key that was valid before is given up. For a new key, Database limits the look-up.
+_RECHECK_S: Final = 3.0
+_SHARE_S: Final = 0.5  # Redis answers in milliseconds; while it hangs, clients can still read results
 
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
 
@@ -47,8 +48,8 @@ class Authenticator:
     def __init__(self, services: Services, clock: Callable[[], float] = time.monotonic) -> None:
         self._services = services
         self._clock = clock
-        self._cache: dict[str, tuple[ApiKey, float]] = {}  # by secret; until when it counts without a look-up
-        # In threads of their own: while a store hangs, requests need their threads for the other one.
+        self._cache: dict[str, tuple[ApiKey, float]] = {}  # by secret, with its expiry
+        # Each store has its own threads: while one store hangs, requests to the other still find free threads.
         self._look_ups, self._shares = anyio.CapacityLimiter(8), anyio.CapacityLimiter(2)
         self._failed_limit = parse(services.settings.failed_key_limit)
         self._limits = {
@@ -59,8 +60,8 @@ class Authenticator:
     async def authenticate(self, secret: str, client: str) -> ApiKey | None:
         """The key with this secret; None if it is unknown or revoked.
 
-        A client that sent too many unknown keys, or anybody after too many that begin alike, is refused without a
-        look-up: ProblemError (429). Keys that were used in the last seconds are not affected.
+        Raises ProblemError (429), without a look-up, if this client sent too many unknown keys, or if all clients
+        together sent too many with the same first characters. Keys used in the last seconds are not affected.
 
         While Postgres is unavailable, a key that was valid within the last hour in any gateway stays valid, because
         enqueueing needs Redis only. Raises DatabaseUnavailable for any other key.
@@ -99,7 +100,7 @@ class Authenticator:
         raise DatabaseUnavailable(f"Postgres has not answered for {timeout_s} s")
 
     async def _share(self, call: Callable[..., T], *arguments: object) -> T | None:
-        """The result of a call to Redis, None if Redis does not answer soon."""
+        """Run a call to Redis; return None if Redis does not answer soon."""
         redis = self._services.inbox.redis
         with anyio.move_on_after(_SHARE_S), suppress(TriagemError):
             return await anyio.to_thread.run_sync(
@@ -116,13 +117,13 @@ class Authenticator:
 def known_key(secret: str) -> str:
     """Redis key of an API key that was valid within the last hour, for all gateways while Postgres is unavailable.
 
-    It is found by the SHA-256 of its secret, which has 256 random bits.
+    The Redis key contains the SHA-256 of the API key's secret, which has 256 random bits.
     """
     return f"{PREFIX}:keys:{sha256(secret.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 def _remember(redis: Redis, secret: str, key: ApiKey | None) -> None:
-    """Keep a valid key for an hour from now, and forget one that is not valid, or not any more."""
+    """Store a valid key in Redis for an hour; delete a key that is invalid or was revoked."""
     with redis_errors(), redis.pipeline(transaction=True) as pipe:
         if key is not None:
             pipe.hset(known_key(secret), _FIELD, _API_KEY.dump_json(key).decode())
@@ -135,12 +136,12 @@ def _find_known(redis: Redis, secret: str) -> ApiKey | None:
         (stored,) = cast("list[bytes | None]", redis.hmget(known_key(secret), [_FIELD]))
     try:
         return _API_KEY.validate_json(stored) if stored else None
-    except ValidationError:  # of another release
+    except ValidationError:  # written by another release
         return None
 
 
 def key_prefix(secret: str) -> str:
-    """The beginning of a key, which is not secret: `trg_` and four characters; empty for any other text."""
+    """The part of a key that is not secret: `trg_` and four characters. Empty if the text is not a key."""
     return secret[:8] if secret.startswith("trg_") else ""
 
 
@@ -153,7 +154,7 @@ def _too_many(description: str, limit: RateLimitItem, retry_after_s: str) -> Pro
 
 
 def client_address(request: Request) -> str:
-    """The IP address of the client, which a trusted proxy may have passed on."""
+    """The client's IP address, taken from a trusted proxy's header if there is one."""
     return request.client.host if request.client else ""
 
 

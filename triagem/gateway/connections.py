@@ -1,4 +1,4 @@
-"""Limits connections before HTTP: per client and in all, seconds for a request's head, and answers that nobody reads.
+"""Limits connections below HTTP: their number per client and in total, and the time to send a head or read an answer.
 
 uvicorn has none of these limits: its `limit_concurrency` counts all clients together and answers in plain text.
 """
@@ -21,25 +21,25 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from triagem.gateway import metrics
 from triagem.gateway.problems import RETRY_AFTER_S, problem_response
 
-_MAX_HEAD: Final = 16_384  # bytes; a head may have twice as many, if it comes at once
-_MAX_REFUSED: Final = 500  # refused connections that are held; beyond them each is reset
-_DISCARD_S: Final = 0.05  # after each 256 KiB of a body that was refused
-_REFUSED_S: Final = 1.0  # before a refusal, so that a client that connects again at once costs little; and after it
+_MAX_HEAD: Final = 16_384  # bytes; a head that arrives in one piece may have twice as many
+_MAX_REFUSED: Final = 500  # refused connections kept open to answer them; further ones are reset
+_DISCARD_S: Final = 0.05  # pause after each 256 KiB of a refused body
+_REFUSED_S: Final = 1.0  # pause before and after a refusal: slows down clients that reconnect at once
 
 
 _MAX_HEADERS: Final = 100
 _FREE_CHUNKS: Final = 100
-_MIN_CHUNK_BYTES: Final = 64  # on average, beyond the free ones
+_MIN_CHUNK_BYTES: Final = 64  # on average, after the first _FREE_CHUNKS chunks
 _END_OF_HEAD: Final = re.compile(rb"\n\r?\n")
 
-# h11 tries each of a header's leading blanks again if its value is malformed: 15,000 blanks took 0.7 s. A possessive
-# quantifier accepts the same headers.
+# If a header's value is malformed, h11's expression backtracks over its leading blanks: 15,000 blanks took 0.7 s. The
+# possessive quantifier accepts the same headers without backtracking.
 _readers.header_field_re = re.compile(_abnf.header_field.replace(r":[ \t]*(", r":[ \t]*+(").encode())
 
 
 @lru_cache(maxsize=4096)
 def client_network(address: str) -> str:
-    """The client at an address: an IPv4 address, or the /64 of an IPv6 address, all of which one machine can use."""
+    """The client behind an address: the IPv4 address, or the IPv6 /64, because one machine can use a whole /64."""
     try:
         parsed = ip_address(address.partition("%")[0])
     except ValueError:
@@ -51,7 +51,7 @@ def client_network(address: str) -> str:
 
 @dataclass
 class ConnectionLimits:
-    """Counts the open connections of one event loop. Connections of a trusted proxy belong to many clients."""
+    """Counts the open connections of one event loop. A trusted proxy is exempt from the limit per client."""
 
     total: int
     per_client: int
@@ -65,7 +65,7 @@ class ConnectionLimits:
         self._trusted = [ip_network(proxy) for proxy in self.trusted_proxies]
 
     def open(self, client: str) -> HTTPStatus | None:
-        """Count a new connection; or refuse it with this status."""
+        """Count a new connection and return None, or return the status with which to refuse it."""
         if self._clients.total() >= self.total:
             return HTTPStatus.SERVICE_UNAVAILABLE
         if self._clients[client] >= self.per_client and not self._is_proxy(client):
@@ -74,7 +74,7 @@ class ConnectionLimits:
         return None
 
     def close(self, client: str) -> None:
-        """A counted connection was closed."""
+        """Uncount a closed connection."""
         self._clients[client] -= 1
         if not self._clients[client]:
             del self._clients[client]
@@ -87,7 +87,7 @@ class ConnectionLimits:
 
 
 class BoundedConnection(h11.Connection):
-    """A server's connection that refuses many headers, and bodies in tiny chunks: each could hold the event loop."""
+    """An h11 connection that refuses too many headers and tiny body chunks, which would block the event loop."""
 
     _chunks = _bytes = 0
 
@@ -107,12 +107,12 @@ class BoundedConnection(h11.Connection):
 
 
 class LimitedProtocol(H11Protocol):
-    """uvicorn's HTTP protocol within the limits. Relies on `cycle`, which uvicorn sets once it has read a head."""
+    """uvicorn's HTTP protocol with these limits. Relies on `cycle`, which uvicorn sets once it has read a head."""
 
     limits: ClassVar[ConnectionLimits]
 
     cycle: RequestResponseCycle | None  # type: ignore[assignment]  # uvicorn: None before the first request
-    _client: str | None = None  # None: not counted, so refused
+    _client: str | None = None  # None: the connection was refused and is not counted
     _head_timer: asyncio.TimerHandle | None = None
     _send_timer: asyncio.TimerHandle | None = None
 
@@ -126,17 +126,17 @@ class LimitedProtocol(H11Protocol):
         self._client = client
         super().connection_made(transport)
         self.conn = BoundedConnection(h11.SERVER, _MAX_HEAD)
-        transport.set_write_buffer_limits(0)  # pause_writing is called whenever the client does not read fast enough
+        transport.set_write_buffer_limits(0)  # call pause_writing as soon as bytes wait
         self._watch_head()
 
     def data_received(self, data: bytes) -> None:
         if self._client is not None:
-            for start in range(0, len(data), _MAX_HEAD):  # h11 checks a head's size between two pieces
+            for start in range(0, len(data), _MAX_HEAD):  # h11 checks a head's size once per call
                 if not self.transport.is_closing():
                     super().data_received(data[start : start + _MAX_HEAD])
             self._watch_head()
             if self.cycle is not None and self.cycle.response_complete and not self.transport.is_closing():
-                self.flow.pause_reading()  # the rest of a refused body: to reset the connection would lose the answer
+                self.flow.pause_reading()  # discard a refused body's rest: a reset would lose the answer
                 self.loop.call_later(_DISCARD_S, self._read_on)
 
     def _read_on(self) -> None:
@@ -163,13 +163,13 @@ class LimitedProtocol(H11Protocol):
             self._send_timer.cancel()
 
     def send_400_response(self, msg: str) -> None:
-        """uvicorn calls this for anything that is not HTTP. It may have answered already, for a broken body."""
+        """Answer a malformed request with 400; called by uvicorn. After a broken body, an answer may have started."""
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
             self.transport.write(_answer(HTTPStatus.BAD_REQUEST, msg))
         self.transport.close()
 
     def _awaits_head(self) -> bool:
-        """Also true while the rest of a body arrives that nobody read because its request was refused."""
+        """Whether the next head is awaited. Also true while the rest of a refused request's body arrives."""
         return self.cycle is None or self.cycle.response_complete
 
     def _watch_head(self) -> None:

@@ -12,7 +12,7 @@ from triagem.gateway.console.render import HEADERS, redirect
 
 ASSETS: Final = StaticFiles(packages=[("fastapi_swagger", "resources")])
 _POLICY: Final = "Content-Security-Policy"
-_HEADERS: Final = HEADERS | {_POLICY: HEADERS[_POLICY].replace("img-src 'self'", "img-src 'self' data:")}  # its icons
+_HEADERS: Final = HEADERS | {_POLICY: HEADERS[_POLICY].replace("img-src 'self'", "img-src 'self' data:")}  # icons
 _PAGE: Final = """<!doctype html>
 <html lang="en">
 <head>
@@ -38,7 +38,7 @@ async def openapi(request: Request) -> Response:
 
 @cache
 def rendered(app: FastAPI) -> bytes:
-    """The description, rendered once: FastAPI would spend milliseconds on each request of anybody who asks."""
+    """The OpenAPI document, rendered once: otherwise each anonymous request would cost FastAPI milliseconds."""
     return json.dumps(app.openapi(), ensure_ascii=False).encode()
 
 

@@ -28,8 +28,8 @@ _TIMEOUT_S: Final = 5.0
 class Health(BaseModel):
     """The body of a successful health check.
 
-    `degraded`: texts are accepted, but `detail` needs somebody's attention. `collecting labels`: there is no model
-    yet, and tickets are stored without a result.
+    `degraded`: texts are accepted, but an operator must fix the problem in `detail`. `collecting labels`: there is no
+    model yet, and tickets are stored without a result.
     """
 
     status: Literal["healthy", "degraded", "collecting labels"] = Field(
@@ -43,7 +43,7 @@ class Health(BaseModel):
 
 
 class Readiness:
-    """Checks the stores in one thread of its own: while a store hangs, probes use up no thread that requests need."""
+    """Checks the stores in its own thread: while a store hangs, probes do not occupy the threads of requests."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -52,7 +52,7 @@ class Readiness:
         self._store = ""
 
     async def check(self) -> Health | str:
-        """The health, or what is missing. Concurrent probes share one check."""
+        """Return the health, or a text that names what is missing. Concurrent probes share one check."""
         if self._checking is None or self._checking.done():
             self._checking = asyncio.ensure_future(
                 anyio.to_thread.run_sync(self._check, limiter=self._limiter, abandon_on_cancel=True)
@@ -77,7 +77,7 @@ class Readiness:
 
 
 def _tables(services: Services) -> Health:
-    results_by_external_id(services.database, "", [""])  # fails unless Postgres answers and has our tables
+    results_by_external_id(services.database, "", [""])  # fails without Postgres or its tables
     return Health()
 
 
@@ -96,7 +96,7 @@ def _workers(services: Services) -> Health | str:
 
 
 def _registry(services: Services) -> Health:
-    """Whether versions can be loaded. What workers classify with does not depend on it."""
+    """Check that the registry answers. Workers keep their loaded model, whatever the result."""
     try:
         services.registry.current()
     except NoModel:
@@ -115,7 +115,7 @@ def _registry(services: Services) -> Health:
     responses=problem_responses(503),
 )
 async def health(request: Request) -> Health:
-    """503 names what is missing: Redis, Postgres or a worker.
+    """Return 503 with the missing part if Redis, Postgres or a worker is missing.
 
     Do not use it as a container's liveness probe: restarting the gateway fixes none of these.
     """
@@ -130,7 +130,7 @@ async def health(request: Request) -> Health:
     "/health/live", tags=["health"], summary="Liveness: does the gateway answer?", response_model_exclude_none=True
 )
 async def live() -> Health:
-    """Checks no other service. For a container's liveness probe."""
+    """Answer without checking any other service. For a container's liveness probe."""
     return Health()
 
 
@@ -142,9 +142,9 @@ async def live() -> Health:
     responses=problem_responses(*NEEDS_KEY),
 )
 def autoscale(services: ServicesDep) -> ScalingSignal:
-    """`desired` is the number of workers. `hold` means that it is the current count, because a change would not help.
+    """Return the number of workers as `desired`. `hold`: it is the current count, because a change would not help.
 
-    503 while Redis is unavailable: no number, so that no autoscaler reads it as zero.
+    While Redis is unavailable the answer is 503 without a number, which an autoscaler cannot mistake for zero.
     """
     reading = scaling_signal(services.inbox, services.scaling)
     if isinstance(reading, NoSignal):

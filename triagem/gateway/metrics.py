@@ -1,4 +1,4 @@
-"""The gateway's Prometheus metrics. A route label is the route's template: never a path, key or source."""
+"""The gateway's Prometheus metrics. The label `route` is the route's template: never a path, key or source."""
 
 from typing import Final
 
@@ -14,12 +14,12 @@ SECONDS: Final = Histogram(
 TICKETS: Final = Counter("triagem_http_tickets", "Tickets received in requests, accepted or not")
 REFUSED_CONNECTIONS: Final = Counter(
     "triagem_http_refused_connections",
-    "Connections refused: too many of one client, too many in all, no request in time",
+    "Refused connections: too many of one client, too many in total, or no request in time",
     ["reason"],
 )
 IGNORED_WEBHOOKS: Final = Counter(
     "triagem_http_ignored_webhooks",
-    "Webhooks that brought no ticket: they hold no customer's message, or nothing in the CRM file matches them",
+    "Webhooks without a ticket: without a customer's message, or not matched by the CRM file",
     ["source", "reason"],
 )
 

@@ -1,6 +1,6 @@
 """`POST /predict`, from the original specification: classify one text through the live lane, like any ticket.
 
-The text becomes a ticket of the source `predict` with a random id. Knowing the id is enough to read the result.
+The text becomes a ticket of the source `predict` with a random id. Whoever knows the id can read the result.
 `triagem ops` deletes such rows after an hour.
 """
 
@@ -31,7 +31,7 @@ _POLL_INTERVAL_S: Final = 0.02
 
 
 class ResultWaiter:
-    """Requests that wait for tickets of one source. Belongs to one event loop; polls only while a request waits.
+    """Waits for results of one source for many requests. Belongs to one event loop; polls only while a request waits.
 
     Args:
         fetch: returns the results that exist for these external ids.
@@ -58,7 +58,7 @@ class ResultWaiter:
         while self._waiting:
             await asyncio.sleep(_POLL_INTERVAL_S)
             try:
-                # Not in the endpoints' thread pool: with all its threads busy, no request would get its result.
+                # asyncio's own threads: all threads of the endpoints may be busy with requests that wait for this.
                 results = await asyncio.to_thread(self._fetch, list(self._waiting))
             except TriagemError:  # try again until the requests time out
                 continue
@@ -84,7 +84,7 @@ class PredictRequest(BaseModel):
     )
 
 
-_MAX_BODY: Final = 12 * MAX_TEXT_CHARS + 1024  # a character outside the basic plane is twelve bytes in ASCII JSON
+_MAX_BODY: Final = 12 * MAX_TEXT_CHARS + 1024  # ASCII JSON escapes one emoji as twelve bytes
 _REQUEST_BODY: Final = {
     "required": True,
     "content": {"application/json": {"schema": PredictRequest.model_json_schema() | {"title": "Object with a text"}}},
@@ -103,7 +103,7 @@ async def _authorize(request: Request, services: ServicesDep, credentials: Crede
 
 
 def _is_local(request: Request) -> bool:
-    """Whether the URL has the name of this machine: a website can make its own name point here (DNS rebinding)."""
+    """Whether the request's host is this machine. Another name may point here too: DNS rebinding by a website."""
     try:
         return is_loopback(urlsplit(f"//{request.headers.get('host', '')}").hostname or "")
     except ValueError:
@@ -112,10 +112,10 @@ def _is_local(request: Request) -> bool:
 
 async def _body(request: Request) -> PredictRequest:
     if not request.headers.get("content-type", "").lower().startswith("application/json"):
-        raise InvalidInput("content-type: expected application/json")  # pages of other sites cannot send it
+        raise InvalidInput("content-type: expected application/json")  # a form on another site cannot send this type
     content = await read_body(request, _MAX_BODY)
     try:
-        # pydantic's own JSON parser holds Python's global lock, and builds whatever is in the place of the text.
+        # pydantic's JSON parser holds Python's global lock, and builds any object that stands in place of the text.
         return PredictRequest.model_validate(await run_in_threadpool(parse, content))
     except ValidationError as error:
         raise InvalidInput(": ".join(filter(None, first_error(error)))) from None
@@ -141,9 +141,9 @@ async def predict(
     services: ServicesDep,
     body: Annotated[PredictRequest, Depends(_body)],
 ) -> PredictResponse | JSONResponse:
-    """Requires a key with the scope `enqueue`, unless the gateway listens on loopback only and the URL says so too.
+    """Requires a key with the scope `enqueue`, unless the gateway and the URL's host are loopback only.
 
-    202 if there is no result within two seconds; poll the path in `Location`.
+    Returns 202 if there is no result within two seconds: poll the path in `Location`.
     """
     prediction_id = secrets.token_hex(16)
     text = predict_ticket(body.text, prediction_id, now=services.now())

@@ -54,12 +54,12 @@ class ProblemError(HTTPException):
         self.more = more
 
 
-_UNPROCESSABLE: Final = (InvalidTicket, InvalidInput, RowRefused)  # in the gateway, every value is from the request
+_UNPROCESSABLE: Final = (InvalidTicket, InvalidInput, RowRefused)  # the gateway takes every value from the request
 _UNAVAILABLE: Final = (Retryable, NoModel, NotMigrated, AccessDenied)
 
 
 def status_of(error: TriagemError) -> HTTPStatus:
-    """The status of the answer to an error of ours."""
+    """The HTTP status for an error of Triagem."""
     if isinstance(error, _UNPROCESSABLE):
         return HTTPStatus.UNPROCESSABLE_ENTITY
     if isinstance(error, InboxFull):
@@ -85,7 +85,7 @@ def problem_response(
 
 
 def refuse_unknown_parameters(request: Request) -> None:
-    """Raise ProblemError (422) for a query parameter that the route lacks or that comes twice: it filters nothing."""
+    """Raise ProblemError (422) for an unknown or repeated query parameter: FastAPI would ignore it silently."""
     known = _query_parameters(request.scope["route"].dependant)
     for name in request.query_params:
         if name not in known:
@@ -104,7 +104,7 @@ def _query_parameters(dependant: Dependant) -> set[str]:
 
 
 def _release_frames(error: Exception) -> None:
-    """Drop the traceback: its frames hold the request's body and, in a circle, the error.
+    """Drop the traceback. Its frames refer to the request's body and to the error: a reference cycle.
 
     Otherwise the bodies stay until the garbage collector runs: eight clients with bodies of 8 MiB filled 700 MiB.
     """
@@ -118,7 +118,7 @@ def install_error_handlers(app: FastAPI) -> None:
     async def _ours(_: Request, error: TriagemError) -> JSONResponse:
         _release_frames(error)
         status, detail = status_of(error), str(error)
-        if isinstance(error, AccessDenied):  # wrong passwords of ours are not the client's concern
+        if isinstance(error, AccessDenied):  # the gateway's wrong password is not the client's error
             log.error("access_denied", reason=detail)
             detail = "a server refuses the gateway's password: see the gateway's log"
         elif status == HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -129,7 +129,7 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        # The location and the reason, never the input: FastAPI's default response repeats it.
+        # Return the location and the reason. FastAPI's default response would also return the input.
         first = error.errors()[0]
         location = ".".join(str(part) for part in first["loc"])
         return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, f"{location}: {first['msg']}")

@@ -78,7 +78,7 @@ class RequestMiddleware:
 
 
 def _missing(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
-    """Answers contain texts and names: nobody may store them or guess their type, unless a route says otherwise."""
+    """The headers that a response lacks. They forbid caching and type guessing, as responses have personal data."""
     names = {name for name, _ in headers}
     return (header for header in _HEADERS if header[0] not in names)
 

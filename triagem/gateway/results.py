@@ -56,7 +56,7 @@ router = APIRouter(tags=["results"])
 _PAGE_SIZE: Final = 50
 
 
-# Same replacement as at intake, so that a filter matches stored values.
+# Intake replaces NUL characters in the same way: a filter must match the stored values.
 FilterText = Annotated[str, Field(max_length=255), AfterValidator(lambda text: text.replace("\0", "\ufffd"))]
 # A time without an offset is in UTC, as on the command line. A number such as 2026 is not a time.
 _Moment = Annotated[datetime, BeforeValidator(partial(read_moment, format=MomentFormat(UTC)))]
@@ -65,7 +65,7 @@ _Moment = Annotated[datetime, BeforeValidator(partial(read_moment, format=Moment
 def _filters(
     *,
     label: Annotated[FilterText | None, Query(description="the effective label", examples=["suporte"])] = None,
-    band: Annotated[Band | None, Query(description="how the prediction may be used")] = None,
+    band: Annotated[Band | None, Query(description="whether the prediction may be used without a review")] = None,
     source: Annotated[FilterText | None, Query(description="the CRM's name", examples=["zendesk"])] = None,
     model: Annotated[FilterText | None, Query(description="the model version", examples=["v1.0.0"])] = None,
     since: Annotated[
@@ -74,7 +74,7 @@ def _filters(
     ] = None,
     until: Annotated[_Moment | None, Query(description="received before this time")] = None,
     language: Annotated[
-        FilterText | None, Query(description="the text's language; `und` where it does not show", examples=["pt"])
+        FilterText | None, Query(description="the text's language; `und` if it is unknown", examples=["pt"])
     ] = None,
 ) -> Filters:
     return Filters(label, band, source, model, since, until, language)
@@ -106,10 +106,10 @@ def results(
     ] = None,
     after: Annotated[str | None, Query(description="cursor: `after` of the previous page")] = None,
 ) -> StreamingResponse:
-    """Labels are effective labels: the reviewer's if there is one, else the model's. Texts are not included.
+    """List results without texts. A label is the effective label: the reviewer's if there is one, else the model's.
 
-    The gateway holds at most 1,000 rows in memory. A truncated body is recognizable: JSON lacks its last bracket, and
-    for JSON lines and CSV the connection breaks.
+    The gateway holds at most 1,000 rows in memory. A client can recognize a truncated body: JSON lacks its last
+    bracket, and for JSON lines and CSV the connection breaks.
     """
     if limit is None and result_format is RowFormat.JSON:
         limit = _PAGE_SIZE
@@ -143,7 +143,7 @@ def changes(
         Literal[RowFormat.JSON, RowFormat.NDJSON], Query(alias="format", description="only JSON is paged")
     ] = RowFormat.JSON,
 ) -> StreamingResponse:
-    """Each changed ticket with its newest result: new and edited texts, runs, promotions, bands and reviews.
+    """List changed tickets with their newest results. New or edited texts, runs, promotions, bands and reviews count.
 
     A ticket that changed several times may appear once. `result` is null for a ticket that was forgotten. A page
     without rows means that there are no further changes yet: ask again later with the same cursor.
@@ -155,14 +155,14 @@ def changes(
 
 
 def _stream_rows(pages: Iterator[RowPage], row_type: type, row_format: RowFormat, name: str) -> StreamingResponse:
-    """The response with all rows. An error of the first page is raised at once and can become a problem response."""
+    """Stream all rows. An error of the first page is raised before the response starts: it can still be a problem."""
     body = write_rows(chain([next(pages)], pages), row_type, row_format)
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'} if row_format is RowFormat.CSV else {}
     return StreamingResponse(body, media_type=_MEDIA_TYPES[row_format], headers=headers)
 
 
 def write_rows(pages: Iterable[RowPage], row_type: type, row_format: RowFormat) -> Iterator[bytes]:
-    """The rows of all pages, as instances of a dataclass, in this format."""
+    """Write the rows of all pages, instances of the dataclass `row_type`, in this format."""
     return _WRITERS[row_format](pages, row_type)
 
 

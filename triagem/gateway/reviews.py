@@ -38,7 +38,7 @@ class ReviewVerdict(BaseModel):
         default=None,
         ge=1,
         lt=2**31,
-        description="of the text that was read; a verdict on an older text is refused",
+        description="the revision of the text that was read; a verdict on an older text is refused",
         examples=[2],
     )
     comment: str = Field(default="", max_length=MAX_COMMENT_CHARS, description="a note for other people")
@@ -87,11 +87,11 @@ def submit_review(
     key: Annotated[ApiKey, Depends(require_scope(Scope.REVIEW))],
     body: LargeBody,
 ) -> ReviewReceipt | ReviewReceipts:
-    """One verdict, or a list of up to 1,000. A label becomes the ticket's effective label at once, also in CRMs.
+    """Record one verdict, or a list of up to 1,000. A label is the ticket's effective label at once, also in CRMs.
 
-    One verdict that is wrong is refused with 404, 409 (the text has changed) or 422; in a list each has its outcome.
-    The estimate of accuracy does not count verdicts, because people correct what they notice.
-    The reviewer is the API key: a text that several people review needs a key for each.
+    A single invalid verdict is refused with 404, 409 (the text has changed) or 422. In a list, each verdict has its
+    own outcome. Accuracy is not estimated from verdicts, because people correct only the errors that they notice.
+    The reviewer is the API key: if several people review one text, each needs a key.
     """
     document, labels = parse(body), services.known_labels()
     if not isinstance(document, list):

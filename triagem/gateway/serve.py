@@ -45,12 +45,12 @@ def url(host: str, port: int) -> str:
 
 log = structlog.get_logger(__name__)
 
-# How long the event loop waits for Python's global lock after each system call while threads parse bodies: with the
-# default of 5 ms, four such threads delayed `/health/live` by 300 ms.
+# While threads parse bodies, the event loop waits this long for Python's global lock after each system call. With the
+# default of 5 ms, four parsing threads delayed `/health/live` by 300 ms.
 _SWITCH_INTERVAL_S: Final = 0.0005
 _M_MMAP_THRESHOLD: Final = -3
-_OPEN_FILES: Final = 4096  # many systems start with 1,024, which the connections and the refused ones could use up
-_BACKLOG: Final = 128  # also how many connections asyncio accepts before it serves other events again
+_OPEN_FILES: Final = 4096  # the usual limit of 1,024 is too low for accepted and refused connections
+_BACKLOG: Final = 128  # asyncio accepts up to this number of connections in one step
 
 
 def serve(services: Services, metrics: MetricsSettings) -> None:
@@ -67,7 +67,7 @@ def serve(services: Services, metrics: MetricsSettings) -> None:
             "unencrypted_address", host=host, hint="put a TLS proxy in front: keys and texts are sent in plain text"
         )
     app = create_app(services)
-    docs.rendered(app)  # takes 0.2 s: before there are requests to wait for it
+    docs.rendered(app)  # takes 0.2 s: do it before the first request
     config = uvicorn.Config(
         app,
         http=limited_protocol(
@@ -92,7 +92,7 @@ def serve(services: Services, metrics: MetricsSettings) -> None:
     )
     server = uvicorn.Server(config)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    with suppress(AttributeError, OSError):  # glibc only: the memory of large bodies goes back
+    with suppress(AttributeError, OSError):  # glibc only: return the memory of large bodies to the system
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1_048_576)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < _OPEN_FILES:
@@ -102,7 +102,7 @@ def serve(services: Services, metrics: MetricsSettings) -> None:
     def stop(*_: object) -> None:
         server.should_exit = True
 
-    # uvicorn handles signals only while it runs, and raises them again after it has shut down.
+    # uvicorn handles signals only while it runs, and after its shutdown it raises them again.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     metrics.serve()

@@ -42,34 +42,34 @@ class GatewaySettings(BaseSettings):
     receive_timeout_s: float = Field(
         default=5.0,
         gt=0,
-        description="how long receiving a request's head may take, or its body while slower than 64 KiB/s",
+        description="how long a request's head may take, and how far its body may lag behind 64 KiB/s",
     )
     send_timeout_s: float = Field(
-        default=30.0, gt=0, description="how long a client may not read an answer before it is disconnected"
+        default=30.0, gt=0, description="a client that reads nothing of its answer for this time is disconnected"
     )
     keep_alive_s: int = Field(
-        default=75,  # proxies keep an idle connection for 60 s, and must be the first to close it
+        default=75,  # longer than the 60 s of usual proxies, which must close an idle connection first
         ge=1,
-        description="how long an idle connection stays open: longer than the idle time of the proxy in front",
+        description="how long an idle connection stays open; set it above the proxy's own idle timeout",
     )
     max_connections: int = Field(
-        default=500,  # below the usual limit of 1,024 open files, which Redis and Postgres connections need too
+        default=500,  # the usual limit of 1,024 open files must also cover connections to Redis and Postgres
         ge=1,
-        description="open connections in all",
+        description="maximum number of open connections",
     )
     max_connections_per_client: int = Field(
         default=100,
         ge=1,
-        description="open connections of one IPv4 address or IPv6 /64; open requests behind a proxy",
+        description="maximum of open connections per IPv4 address or IPv6 /64; behind a proxy, of open requests",
     )
     trusted_proxies: str = Field(
-        default="", description="addresses or networks of proxies whose X-Forwarded-For and -Proto are believed"
+        default="", description="trusted proxies, as addresses or networks: their X-Forwarded-For and -Proto are used"
     )
-    rate_limit: str = Field(default="1000/second", description="requests per key and process")
+    rate_limit: str = Field(default="1000/second", description="requests per key, counted by each process")
     failed_key_limit: str = Field(
-        default="20/minute", description="unknown keys per client, and per first 8 characters of the key, and process"
+        default="20/minute", description="unknown keys per client and process, and per first 8 characters of a key"
     )
-    webhook_rate_limit: str = Field(default="100/second", description="webhooks per source and process")
+    webhook_rate_limit: str = Field(default="100/second", description="webhooks per source, counted by each process")
     idempotency_s: int = Field(default=86_400, ge=1, description="how long an Idempotency-Key is remembered")
     grace_s: int = Field(default=10, ge=0, description="how long SIGTERM waits for open requests")
     key_cache_s: float = Field(default=10.0, ge=0, description="how long a revoked key may still be accepted")
@@ -101,12 +101,12 @@ class Services:
 
     @cached_property
     def webhook_counts(self) -> WebhookCounts:
-        """Counts webhooks that brought no ticket."""
+        """Counts webhooks without a ticket."""
         return WebhookCounts(self.inbox.redis)
 
     @property
     def crm(self) -> CrmConfig:
-        """The sources in the CRM file at this moment."""
+        """The current content of the CRM file."""
         return self.crm_file.read()
 
     @property

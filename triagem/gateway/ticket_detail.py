@@ -60,7 +60,7 @@ def _identity(
         str, Path(description="the ticket's id in the CRM; may contain slashes", examples=["4711"])
     ],
 ) -> Identity:
-    # Parsed from the raw path: after decoding, a slash in the source would look like the separator.
+    # Split the raw path: in the decoded path, a slash in the source would look like the separator.
     sent = request.scope.get("raw_path", b"").decode("ascii", "replace").partition(_PATH)[2]
     if sent:
         source, _, external_id = (unquote(part) for part in sent.partition("/"))
@@ -78,10 +78,10 @@ _PROBLEMS = problem_responses(*NEEDS_KEY, 422)
     dependencies=[Depends(require_scope(Scope.READ))],
 )
 def get_ticket(services: ServicesDep, identity: _TicketIdentity) -> TicketDetail:
-    """Text, current result if it has one, history and reviews, newest first.
+    """Return the text, the current result if there is one, and history and reviews, newest first.
 
-    A ticket that is not stored yet has the state `waiting`, while it is among the newest 2,000 entries of its lane,
-    or `failed`, while it is among the newest 1,000 dead letters; its text is not shown.
+    A ticket that is not stored yet is returned without its text: with the state `waiting` if it is among the newest
+    2,000 entries of its lane, or `failed` if it is among the newest 1,000 dead letters.
     """
     if detail := find_detail(services.database, identity):
         return detail
@@ -93,7 +93,7 @@ def get_ticket(services: ServicesDep, identity: _TicketIdentity) -> TicketDetail
 
 
 def _unstored(identity: Identity, state: str, since: datetime) -> TicketDetail:
-    """A ticket without a row. Its text stays out of the answer: the ticket may just have been forgotten."""
+    """The detail of a ticket without a row, without the text, because the ticket may just have been forgotten."""
     nothing = {name: None for name, field in TicketDetail.model_fields.items() if field.is_required()}
     times = {"received_at": since, "revised_at": since}
     rest = {"metadata": {}, "language": "und", "revision": 0, "history": (), "reviews": (), "messages": ()}
@@ -111,9 +111,9 @@ def forget_ticket(
     identity: _TicketIdentity,
     key: Annotated[ApiKey, Depends(require_scope(Scope.ADMIN))],
 ) -> ForgetReceipt:
-    """Delete it everywhere and prevent its return, even if it was never stored. Same as `triagem db forget`.
+    """Delete a ticket everywhere and refuse it from now on, even if it was never stored. See `triagem db forget`.
 
-    Repeating the request is harmless and deletes what was missed. It takes longer the more entries wait in the inbox.
+    Repeating the request is harmless and deletes what an earlier one missed. Its duration grows with the inbox.
     """
     deleted = forget(services.database, services.inbox, identity, crm=services.crm)
     record(services.database, actor_of(request, key), Action.FORGET, "/".join(identity))

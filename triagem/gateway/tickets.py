@@ -1,4 +1,4 @@
-"""`POST /v1/tickets`: submit one ticket or a list; answers with a receipt per ticket once Redis has stored them."""
+"""`POST /v1/tickets`: submits one ticket or a list; answers with a receipt per ticket after Redis has stored all."""
 
 import json
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ router = APIRouter(tags=["tickets"])
 
 
 class TicketReceipt(BaseModel):
-    """The receipt of one ticket: accepted, and it will be classified; or rejected, with the reason."""
+    """The receipt of one ticket. An accepted ticket will be classified; a rejected one has a reason."""
 
     status: Literal["accepted", "rejected"] = Field(description="whether it is accepted", examples=["accepted"])
     entry_id: str | None = Field(default=None, description="its id in the lane", examples=["1793622600000-0"])
@@ -58,7 +58,7 @@ _MESSAGE_EXAMPLE: Final = {
 
 
 def _ticket_schema() -> dict[str, Any]:
-    """The schema without definitions: inside the OpenAPI document, references to them would be broken."""
+    """The schema with all definitions inlined, because references to them would break in the OpenAPI document."""
     schema = Ticket.model_json_schema()
     message = schema.pop("$defs")["Message"]
     for name, values in (("author", Author), ("on_reply", OnReply)):
@@ -115,7 +115,7 @@ def enqueue_tickets(
         Header(min_length=1, max_length=255, description="a repeated key with the same body gets the same receipts"),
     ] = None,
 ) -> Response:
-    """Submit one ticket, or a list of up to 1,000. 202: Redis has stored every ticket whose receipt says `accepted`.
+    """Submit one ticket or up to 1,000. With 202, Redis has stored each ticket whose receipt says `accepted`.
 
     An invalid ticket does not affect the others. If none is accepted, the response is 422 with the receipts.
     Submitting a ticket twice is harmless: it is stored once, and an unchanged text is not classified again.
@@ -150,7 +150,7 @@ def enqueue_tickets(
 
 
 def _accepted(receipts: TicketReceipts) -> Response:
-    """Serialized here: FastAPI would validate the response again in another thread, a third of a request's time."""
+    """The response as JSON. FastAPI's own serialization would validate it again: a third of a request's time."""
     return Response(receipts.model_dump_json(exclude_none=True), HTTPStatus.ACCEPTED, media_type="application/json")
 
 

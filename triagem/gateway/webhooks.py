@@ -31,7 +31,7 @@ class WebhookReceipt(BaseModel):
     tickets: int = Field(default=0, description="number of accepted tickets", examples=[1])
     verdicts: int | None = Field(default=None, description="number of recorded corrections of labels", examples=[1])
     reason: str | None = Field(default=None, description="why it was ignored or could not be read")
-    challenge: str | None = Field(default=None, description="what the CRM expects back when it tests the URL")
+    challenge: str | None = Field(default=None, description="the answer that the CRM expects to its test of the URL")
 
 
 async def _source(
@@ -49,7 +49,7 @@ async def _body(
     source: Annotated[crm.Source, Depends(_source)],
     token: Annotated[str | None, Query(description="for CRMs that can neither sign nor set headers")] = None,
 ) -> crm.Webhook:
-    """Reads the body of a sender with the right token; of one with a signature only, within a smaller budget."""
+    """Reads the body after the token was checked. Bodies of a source that only signs count in the smaller budget."""
     headers = dict(request.headers)
     if refusal := crm.check_head(crm.Webhook(b"", headers, token), source):
         raise _refused(source, refusal)
@@ -64,7 +64,7 @@ def _refused(source: crm.Source, refusal: crm.RefusedWebhook) -> ProblemError:
 
 
 _MAX_BODY: Final = 2 * 1024 * 1024
-_MAX_UNMATCHED: Final = 100  # dead letters of one source and reason: enough to find the mistake
+_MAX_UNMATCHED: Final = 100  # dead letters stored per source and reason: enough to find the mistake
 _REQUEST_BODY: Final = {"required": True, "content": {"application/json": {"schema": {}}}}
 
 
@@ -86,10 +86,10 @@ def receive(
     source: Annotated[crm.Source, Depends(_source)],
     webhook: Annotated[crm.Webhook, Depends(_body)],
 ) -> WebhookReceipt:
-    """A CRM's webhook, authenticated by its signature or by the token in the CRM file.
+    """Receive a CRM's webhook, authenticated by its signature or by the token in the CRM file.
 
-    202: Redis has stored its tickets, a person's correction was recorded, or it was stored as a dead letter. 200:
-    nothing to classify. Otherwise: send it again.
+    202: Redis has stored the webhook's tickets, a person's correction was recorded, or the webhook was stored as a
+    dead letter. 200: the webhook has nothing to classify. Any other status: the CRM should send the webhook again.
     """
     now = services.now()
     if refusal := crm.check_sender(webhook, source, now):
@@ -115,7 +115,7 @@ def receive(
             if (
                 isinstance(outcome, crm.UnmatchedWebhook)
                 and counted.count <= _MAX_UNMATCHED
-                and not services.webhook_counts.has_accepted(source.name)  # the CRM file may be wrong
+                and not services.webhook_counts.has_accepted(source.name)  # perhaps the CRM file is wrong
             ):
                 return _dead_letter(services, source, webhook.body, outcome.reason)
             response.status_code = HTTPStatus.OK
@@ -138,7 +138,7 @@ def receive(
 
 
 def _record_corrections(services: Services, source: crm.Source, body: bytes) -> list[ReviewRef | NoCorrection]:
-    """Record the labels that people have changed in the CRM. Other tags and values are left out."""
+    """Record the labels that people have changed in the CRM; ignore other tags and values."""
     verdicts = crm.read_verdicts(body, source)
     labels = services.known_labels() if verdicts else ()
     return [

@@ -85,7 +85,7 @@ _CAUSES: Final[_Texts] = {
     "postgres": ("Postgres has not answered for {lasted}", "o Postgres não responde há {lasted}"),
     "no-task": ("background tasks have stopped", "as tarefas em segundo plano pararam"),
 }
-# What it means meanwhile, or the text of an alert without a state.
+# What a problem means while it lasts, or the text of an alert without a state.
 _EFFECTS: Final[_Texts] = {
     "no-worker": ("tickets wait in Redis, and none is lost", "os tickets esperam no Redis e nenhum se perde"),
     "registry": (
@@ -139,7 +139,7 @@ _TIME_FORMATS: Final[Mapping[Language, str]] = {"en": "%Y-%m-%d %H:%M UTC", "pt-
 def duration(seconds: float) -> str:
     """A duration in its largest whole unit: `45 s`, `2 min`, `3 h`, `5 d`. The same in both languages.
 
-    What lacks at most a twentieth of a unit counts as whole: the check after two minutes may come after 119 s.
+    A duration is rounded up if at most 1/20 of the unit is missing: a check due after 2 min may run after 119 s.
     """
     for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
         if units := int(seconds / size + 0.05):
@@ -156,8 +156,8 @@ _UNITS: Final[Mapping[str, Callable[[float], str]]] = {
 
 
 def headline(language: Language, kind: str, detail: Mapping[str, Any]) -> str:
-    """The cause of a system alert, or that it is resolved: the subject of a message about it."""
-    # An alert of a kind that only another release knows is shown by its kind.
+    """The subject of a message about a system alert: its cause, or the note that the alert is resolved."""
+    # If only another release knows the alert's kind, show the kind itself.
     name = _filled(_PHRASES, language, kind, {}) or kind
     if detail.get("state") == "resolved":
         return phrase(language, "resolved", lasted=detail.get("lasted", "?"), title=name)
@@ -182,7 +182,7 @@ def system_alert_detail(
     """The stored detail of a system alert: `figure` for programs, the rest as text for people.
 
     Args:
-        since: since when the problem has lasted.
+        since: when the problem began.
     """
     unit = _UNITS.get(kind, "{:.1%}".format)
     lasted = duration((now - since).total_seconds())
@@ -197,7 +197,7 @@ def system_alert_detail(
 
 
 def _filled(texts: _Texts, language: Language, kind: str, detail: Mapping[str, Any]) -> str | None:
-    """The kind's text with the detail's values; None if it has no text, or an older alert lacks a value."""
+    """The kind's text with the detail's values; None if the kind has no text or an older alert lacks a value."""
     numbers = {name: local_number(language, str(detail[name])) for name in ("value", "limit") if name in detail}
     try:
         return texts[kind][language == "pt-BR"].format(**{**detail, **numbers})

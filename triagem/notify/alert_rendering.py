@@ -33,7 +33,7 @@ class AlertMessage:
 
 
 def build_message(digest: AlertDigest, language: Language, links: Links = Links()) -> AlertMessage:  # noqa: B008 - frozen
-    """The message for a digest. Its subject is the cause: the newest open problem, if there is one."""
+    """Build the message for a digest. Its subject names the newest open problem, if any, and counts tickets."""
     tickets = sum(count.tickets for count in digest.counts)
     heads = []
     if digest.events:
@@ -82,8 +82,8 @@ def ticket_link(ticket: DoubtfulTicket, console_url: str | None) -> str | None:
 def slack_payload(message: AlertMessage) -> dict[str, str]:
     """The content of an incoming webhook of Slack or Mattermost.
 
-    Slack reads `<…>` as commands and requires these three characters escaped. Names from a CRM are inline code:
-    neither program reads emphasis, links or mentions in it.
+    Slack reads `<…>` as commands, so `<`, `>` and `&` are escaped. Names from a CRM are inline code, in which neither
+    program interprets emphasis, links or mentions.
     """
     text = "\n".join((message.subject, *message.chat_lines))
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
@@ -91,13 +91,13 @@ def slack_payload(message: AlertMessage) -> dict[str, str]:
 
 
 def webhook_event(message: AlertMessage) -> dict[str, Any]:
-    """The content of a signed webhook: the data, and the message as `text`."""
+    """The body of a signed webhook: the data, and the message as `text`."""
     data = {"id": message.key, **message.data, "text": message.text}
     return {"type": "alerts.raised", "timestamp": message.created_at.isoformat(), "data": data}
 
 
 def build_email(message: AlertMessage, sender: str, to: Sequence[str]) -> EmailMessage:
-    """An e-mail. Its Message-ID is the same on each attempt, so a mailbox shows a repeated one once."""
+    """Build an e-mail. Its Message-ID is the same on each attempt, so that a mailbox shows a repetition once."""
     email = EmailMessage()
     email["From"], email["To"], email["Subject"] = sender, ", ".join(to), message.subject
     email["Date"] = message.created_at
@@ -151,6 +151,6 @@ def _printable(name: str) -> str:
 
 
 def _code(name: str) -> str:
-    """A name from a CRM as inline code, which it cannot end. A URL in it is broken: a program may still link it."""
+    """A name from a CRM as inline code, without backticks. URLs are broken up, so that no program links them."""
     inner = _printable(name).replace("`", "'").replace("://", ": //")
     return f"`{inner}`"

@@ -27,7 +27,7 @@ _LOOPBACK: Final = {"localhost", "127.0.0.1", "::1"}
 
 
 class _Channel(SettingsTable):
-    language: Language | None = Field(default=None, description="default: the file's; a rule's language wins")
+    language: Language | None = Field(default=None, description="default: the file's; a rule's language overrides it")
 
 
 class SlackChannel(_Channel):
@@ -38,7 +38,7 @@ class SlackChannel(_Channel):
 
 
 class WebhookChannel(_Channel):
-    """Any receiver of webhooks signed according to Standard Webhooks."""
+    """A receiver of webhooks that are signed according to Standard Webhooks."""
 
     type: Literal["webhook"]
     url: SecretStr
@@ -104,7 +104,7 @@ class AlertsDocument(SettingsTable):
     rules: dict[_Name, AlertRule] = Field(default_factory=dict)
 
 
-# Fields whose value may come from a file (`url_file`), the way Docker and Kubernetes mount secrets.
+# Fields whose value may come from a file (`url_file`), because Docker and Kubernetes mount secrets as files.
 _SECRETS: Final = ("url", "secret", "user", "password")
 
 
@@ -142,7 +142,7 @@ class Links:
 
 
 class AlertSettings(BaseSettings):
-    """`TRIAGEM_ALERTS_FILE`, and where the links of alert messages lead."""
+    """`TRIAGEM_ALERTS_FILE`, and the targets of the links in alert messages."""
 
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
     used_by: ClassVar = "ops, beat"
@@ -154,7 +154,7 @@ class AlertSettings(BaseSettings):
     runbook_url: str = Field(
         default="docs/how-to/runbook.md",
         pattern=r"^[^\s?#]+$",
-        description="page of the links to the runbook in alert messages, where you publish it",
+        description="URL of your published runbook, for links in alert messages",
     )
 
     @property

@@ -1,4 +1,4 @@
-"""Sends alerts: matches them with the rules, creates digests, and delivers those that are due."""
+"""Sends alerts: matches them with the rules, creates digests, and delivers due digests."""
 
 import random
 from collections import Counter
@@ -39,7 +39,7 @@ def send_due_alerts(
 
     Raises as `send_due`.
     """
-    if rules.targets:  # without any, alerts wait for future rules
+    if rules.targets:  # without rules, alerts wait until there are rules
         match_alerts(database, rules.subscriptions)
         create_digests(database, rules.subscriptions)
 
@@ -66,7 +66,7 @@ def channel_sender(post: Callable[[Request], SendResult]) -> Send:
             case EmailChannel():
                 return send_mail(channel, build_email(message, channel.sender, channel.to))
             case AppriseChannel():
-                text = "\n".join(message.lines) or message.subject  # Apprise sends nothing without a body
+                text = "\n".join(message.lines) or message.subject  # Apprise does not send a message without a body
                 return send_by_apprise(channel.url.get_secret_value(), message.subject, text)
 
     return send

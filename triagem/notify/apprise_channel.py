@@ -1,7 +1,7 @@
 """Sends messages through Apprise, which knows the APIs of about 140 services. From the extra `apprise`.
 
-Apprise makes its own connections: `allowed_hosts` does not limit them. It does not say why a message was refused, so
-each failure is retried.
+Apprise makes its own connections, which `allowed_hosts` does not limit. Apprise does not report why a message was
+refused, so each failure is retried.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ from triagem.notify.request import Delivered, Retry, SendResult
 
 
 def check_apprise_url(url: str) -> str | None:
-    """None if Apprise can send to this URL; else what is wrong, without the URL."""
+    """Check a URL: None if Apprise can send to it, else the problem, without the URL."""
     try:
         channel = _channel(url)
     except ModuleNotFoundError:
@@ -32,7 +32,7 @@ def send_by_apprise(url: str, title: str, body: str) -> SendResult:
 def _channel(url: str) -> Any:
     import apprise  # noqa: PLC0415 - optional, and slow to import
 
-    # No file and no attachment: a message is text.
+    # Apprise gets no configuration file and no attachment: a message is plain text.
     channel = apprise.Apprise(asset=apprise.AppriseAsset(app_id="Triagem"))
     channel.add(url)
     return channel

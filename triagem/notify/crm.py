@@ -19,11 +19,11 @@ from triagem.contracts.prediction import Band
 from triagem.notify.request import Request, SigningKey, json_request, signed_request
 from triagem.notify.settings_file import SettingsTable
 
-if TYPE_CHECKING:  # producers read the settings below, and load no database driver
+if TYPE_CHECKING:  # producers import these settings, and must not load a database driver
     from triagem.db.outbox.deliveries import LeasedResult
 
 _Site = Annotated[str, Field(pattern=r"^https?://[^?#]+$"), AfterValidator(lambda url: url.rstrip("/"))]
-_Prefix = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]+$", description="tags with this prefix are ours")]
+_Prefix = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]+$", description="Triagem owns tags with this prefix")]
 
 
 class CallbackSettings(SettingsTable):
@@ -37,7 +37,7 @@ _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 
 
 class FieldSettings(SettingsTable):
-    """One JSON request that writes a result into fields of the ticket, for CRMs whose API needs no more.
+    """A JSON request that writes a result into fields of the ticket, for CRMs whose API needs a single request.
 
     `{external_id}`, `{label}`, `{band}`, `{confidence}`, `{model_version}` and `{reviewed}` are replaced in the path
     and in strings of the body, `{token}` in headers. A string that is only a placeholder becomes its value.
@@ -74,7 +74,7 @@ class ChatwootLabels(SettingsTable):
     """The Chatwoot account that sets labels."""
 
     url: _Site = Field(description="https://app.chatwoot.com, or your own server")
-    account_id: int = Field(description="that of the source")
+    account_id: int = Field(description="the `account_id` of the source")
     token: Annotated[SecretStr, Field(min_length=8)]
     prefix: _Prefix = "triagem-"
 
@@ -100,7 +100,7 @@ def delivery_requests(result: "LeasedResult", target: CrmTarget, now: datetime) 
 
 
 def delivery_id(result: "LeasedResult") -> str:
-    """The same for every delivery of this result, so that receivers can ignore duplicates."""
+    """The id of a delivery. It is the same on each attempt, so that receivers can ignore duplicates."""
     change = [result.created_at.isoformat(), result.revision, result.model_version, result.label]
     identity = json.dumps([result.source, result.external_id, *change])
     return "res_" + hashlib.sha256(identity.encode()).hexdigest()[:32]
@@ -146,10 +146,10 @@ def field_request(result: "LeasedResult", settings: FieldSettings) -> Request:
 
 
 def tag_ticket(result: "LeasedResult", settings: ZendeskTags) -> Generator[Request, bytes, None]:
-    """The requests that tag a ticket: one that adds and, if it was labelled before, one that removes.
+    """The requests that tag a ticket: one adds tags and, if the ticket was labelled before, another removes tags.
 
-    https://developer.zendesk.com/api-reference/ticketing/ticket-management/tags: PUT adds and keeps the others (POST
-    would replace them), DELETE removes. Neither works on closed tickets.
+    https://developer.zendesk.com/api-reference/ticketing/ticket-management/tags: PUT adds tags and keeps the others
+    (POST would replace them), DELETE removes tags. Neither works on closed tickets.
 
     Raises:
         InvalidInput: the ticket's id is not a number.
@@ -166,10 +166,10 @@ def tag_ticket(result: "LeasedResult", settings: ZendeskTags) -> Generator[Reque
 
 
 def label_conversation(result: "LeasedResult", settings: ChatwootLabels) -> Generator[Request, bytes, None]:
-    """The requests that label a conversation and keep the labels of others.
+    """The requests that label a conversation and keep labels that Triagem did not set.
 
-    https://developers.chatwoot.com/api-reference/conversations/add-labels: it replaces *all* labels, so they are read
-    first. A label that an agent sets between the two requests is lost; Chatwoot has no call that only adds.
+    https://developers.chatwoot.com/api-reference/conversations/add-labels: the call replaces *all* labels, so they
+    are read first. A label that an agent sets between the two requests is lost; Chatwoot has no call that only adds.
 
     Raises:
         InvalidInput: the conversation's id is not a number, or the first response has no list of labels.
@@ -179,12 +179,12 @@ def label_conversation(result: "LeasedResult", settings: ChatwootLabels) -> Gene
     existing = _parse_labels((yield Request("GET", url, headers)))
     others = [label for label in existing if not label.startswith(settings.prefix)]
     labels = others + result_tags(result, settings.prefix)
-    if set(labels) != set(existing):  # otherwise Chatwoot would send an "updated" webhook
+    if set(labels) != set(existing):  # writing equal labels would make Chatwoot send an "updated" webhook
         yield json_request("POST", url, {"labels": labels}, headers)
 
 
 def _parse_labels(response: bytes) -> list[str]:
-    """The labels in Chatwoot's response, `{"payload": ["vip"]}`. To write without them would delete others."""
+    """The labels in Chatwoot's response, `{"payload": ["vip"]}`. Triagem must write them back to keep them."""
     try:
         labels = json.loads(response, strict=False)["payload"]
     except (LookupError, RecursionError, TypeError, ValueError):

@@ -1,6 +1,6 @@
-"""Sends due deliveries of the outbox for a few seconds: lease, send, mark the outcome; each target on its own.
+"""Sends due deliveries of the outbox for a few seconds: lease, send, mark the outcome. Targets are independent.
 
-Results for CRMs and alert digests use the same loop. They differ in what a lease returns and how it is sent.
+Results for CRMs and alert digests use the same loop, with different functions `lease` and `send`.
 """
 
 import time
@@ -19,7 +19,7 @@ from triagem.notify.request import Delivered, Retry, SendResult, Undeliverable, 
 log = structlog.get_logger(__name__)
 Leased = TypeVar("Leased", bound=LeasedDelivery)
 
-# About a day: doubled from 5 s to an hour, then hourly.
+# Attempts last about a day: the pause doubles from 5 s to an hour, then stays an hour.
 MAX_ATTEMPTS: Final = 30
 _BUDGET_S: Final = 5.0
 _EVENTS: Final = {"result": "results_sent", "alert": "alerts_sent"}
@@ -35,7 +35,7 @@ class DeliveryOutcome:
 
 
 def delivery_outcome(result: SendResult | None, attempts: int, jitter: float) -> DeliveryOutcome:
-    """The outcome after this number of attempts. `result` is None if the delivery was superseded, so not sent."""
+    """The outcome after this number of attempts. `result` is None if a newer delivery superseded this one."""
     match result:
         case None:
             return DeliveryOutcome(DeliveryState.SUPERSEDED)
@@ -60,14 +60,14 @@ def send_due(
 ) -> Counter[DeliveryState]:
     """Attempt due deliveries; return how many ended in each state.
 
-    After a failed attempt, the rest of that target is left for the next round, since it would fail as well. When
-    the time is up, running attempts finish and the rest is left for the next round.
+    After a failed attempt, the target's other deliveries wait for the next round, because they would fail as well.
+    When the time is up, running attempts finish and all other deliveries wait for the next round.
 
     Args:
-        lease: leases one delivery of a target; None: nothing is due.
-        send: sends it; None: it was superseded, so not sent.
-        at_once: concurrent attempts per target.
-        jitter: a random number, 0 to 1.
+        lease: leases one delivery of a target; returns None if nothing is due.
+        send: sends a delivery; returns None if a newer one superseded it, so that it was not sent.
+        at_once: number of concurrent attempts per target.
+        jitter: returns a random number from 0 to 1.
 
     Raises:
         DatabaseUnavailable: a delivery that was sent but not marked is sent again, with the same id, when its lease

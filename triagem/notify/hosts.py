@@ -1,7 +1,7 @@
 """Checks where requests may go: to listed hosts, by https, and to private networks only if they are listed.
 
 An entry is a host name, an address, or a network such as `10.1.2.0/24`. `check_url` checks the URL as written,
-`check_address` an address that its name resolved to. A sender must call both, and connect to the checked address.
+`check_address` an address to which its host name resolved. A sender must call both, and connect to this address.
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ from triagem.contracts.errors import InvalidInput
 _Address = IPv4Address | IPv6Address
 # IPv6 addresses whose last 32 bits are an IPv4 address: IPv4-compatible (RFC 4291) and NAT64 (RFC 6052).
 _HOLD_IPV4: Final = (IPv6Network("::/96"), IPv6Network("64:ff9b::/96"))
-_LOCAL_NAT64: Final = IPv6Network("64:ff9b:1::/48")  # RFC 8215; Python 3.11 takes it for public
+_LOCAL_NAT64: Final = IPv6Network("64:ff9b:1::/48")  # RFC 8215: local-use NAT64; Python 3.11 considers it public
 
 
 def check_url(url: str, allowed: Sequence[str], where: str) -> None:
-    """Check a URL. Raises InvalidInput, which names the place (`where`) and the problem, never the URL itself."""
+    """Check a URL. Raises InvalidInput with the place (`where`) and the problem, without the URL itself."""
     parts = _parts(url)
     if parts is None or not parts.hostname:
         raise InvalidInput(f"{where}: is not a URL, expected https://host/path")
@@ -39,7 +39,7 @@ def check_address(address: str, allowed: Sequence[str], where: str) -> None:
 
 
 def _parts(url: str) -> SplitResult | None:
-    """The parts of the URL, or None if parsers could disagree on them."""
+    """The parts of the URL; None if two parsers could split the URL differently."""
     if not url.isascii() or not url.isprintable() or any(sign in url for sign in ' \\"<>^`{|}'):
         return None
     try:
@@ -80,11 +80,11 @@ def _is_public(literal: _Address) -> bool:
 
 
 def _listed(literal: _Address | None, allowed: Sequence[str]) -> bool:
-    """Whether an address, or a network that holds it, is listed."""
+    """Whether `allowed_hosts` contains an address or a network that includes the address."""
     for entry in allowed:
         try:
             if literal is not None and literal in ip_network(entry):
                 return True
-        except (ValueError, TypeError):  # a name; the other family
+        except (ValueError, TypeError):  # the entry is a name, or of the other address family
             continue
     return False

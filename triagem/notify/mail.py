@@ -10,13 +10,13 @@ from typing import Final
 from triagem.notify.alert_rules import EmailChannel
 from triagem.notify.request import Delivered, Retry, SendResult, Undeliverable
 
-_TIMEOUT_S: Final = 10.0  # per step of the dialogue; a delivery's lease covers all of them
+_TIMEOUT_S: Final = 10.0  # per SMTP command; a delivery's lease is longer than all of them together
 
 _tls: Final = cache(ssl.create_default_context)
 
 
 def send_mail(channel: EmailChannel, mail: EmailMessage, *, tls: ssl.SSLContext | None = None) -> SendResult:
-    """Submit it once. Raises nothing: every failure is a result, and no result holds what a server answered.
+    """Submit an e-mail once. Raises nothing: every failure is a result, which never contains the server's answer.
 
     Unless the channel's `security` is `none`, the certificate is verified before anything is sent.
     """
@@ -39,9 +39,9 @@ def _submit(channel: EmailChannel, mail: EmailMessage, tls: ssl.SSLContext) -> N
             client.starttls(context=tls)
         if channel.user is not None:
             client.login(channel.user, channel.password.get_secret_value() if channel.password else "")
-        # If only some recipients are refused, the server reports it to the sender of the mail.
+        # If the server refuses only some recipients, it sends the mail's sender a report.
         client.send_message(mail)
-        # The server has the mail: a failure of QUIT must not send it again.
+        # The server has accepted the mail: a failure of QUIT must not cause a second attempt.
         with suppress(OSError, smtplib.SMTPException):
             client.quit()
     finally:
@@ -56,7 +56,7 @@ def _failure(error: Exception) -> SendResult:
             return Undeliverable("the server offers no STARTTLS, or no login")
         case smtplib.SMTPAuthenticationError():
             return _refusal([error.smtp_code], "refused user or password")
-        case smtplib.SMTPResponseException() if error.smtp_code > 0:  # other servers than SMTP have no code
+        case smtplib.SMTPResponseException() if error.smtp_code > 0:  # a server of another protocol sends no code
             return _refusal([error.smtp_code], "refused it")
         case UnicodeError() if not isinstance(error, ssl.SSLError):
             return Undeliverable("user and password must be ASCII")
@@ -66,6 +66,6 @@ def _failure(error: Exception) -> SendResult:
 
 
 def _refusal(codes: list[int], what_failed: str) -> SendResult:
-    """4xx is temporary, for any of them; 5xx is permanent."""
+    """Retry if any recipient got a temporary 4xx code; 5xx codes alone are permanent."""
     reason = f"{what_failed} ({', '.join(map(str, sorted(set(codes))))})"
     return Retry(reason) if any(400 <= code < 500 for code in codes) else Undeliverable(reason)

@@ -53,17 +53,17 @@ class MonitorSettings(BaseSettings):
         le=1,
         description="an alert opens above this share of a worker's container or machine memory",
     )
-    oldest_s: float = Field(default=300, gt=0, description="an alert opens if a live ticket has waited longer")
-    window_s: float = Field(default=300, ge=10, description="length of the window that a check looks at")
+    oldest_s: float = Field(default=300, gt=0, description="an alert opens if a live ticket waits longer")
+    window_s: float = Field(default=300, ge=10, description="length of the time window that a check evaluates")
     last_tickets: int = Field(
         default=50,
         ge=1,
-        description="if the window has fewer live tickets, the last tickets are checked, this number of them",
+        description="if the window has fewer live tickets, a check evaluates this number of latest tickets instead",
     )
-    lookback_s: float = Field(default=86_400, ge=10, description="maximum age of these last tickets")
-    min_tickets: int = Field(default=20, ge=1, description="fewer live tickets are not evaluated")
+    lookback_s: float = Field(default=86_400, ge=10, description="maximum age of these latest tickets")
+    min_tickets: int = Field(default=20, ge=1, description="minimum number of live tickets for an evaluation")
     bad_checks: int = Field(default=2, ge=1, description="bad checks among the last `last_checks` that open an alert")
-    last_checks: int = Field(default=3, ge=1, description="number of checks that `bad_checks` counts")
+    last_checks: int = Field(default=3, ge=1, description="number of latest checks among which bad ones are counted")
     good_checks: int = Field(default=3, ge=1, description="good checks in a row that resolve an alert")
     disabled_kinds: Annotated[frozenset[str], NoDecode] = Field(
         default=frozenset(), description="kinds that are not checked, comma-separated"
@@ -123,7 +123,7 @@ def measure(snapshot: SystemSnapshot, settings: MonitorSettings) -> Iterable[Mea
         ),
         ("latency", counts.p95_s if counts.latency_samples >= min_tickets else None, settings.latency_s),
         ("memory", snapshot.memory, settings.memory_share),
-        # While workers are paused, tickets are expected to wait.
+        # While an operator pauses the workers, it is normal that tickets wait.
         ("oldest-ticket", None if snapshot.paused else snapshot.oldest_s or 0.0, settings.oldest_s),
     ]
     yield Measurement("no-worker", snapshot.workers, 1, bad=snapshot.workers < 1)
@@ -152,15 +152,15 @@ def update(
 
 log = structlog.get_logger(__name__)
 
-_STATES: Final = {"no-worker", "registry"}  # yes or no, not a noisy figure: one good check resolves them
-_START_S: Final = 60.0  # tickets that arrived before a worker started, or soon after, say nothing about its speed
+_STATES: Final = {"no-worker", "registry"}  # states without noise: one good check resolves them
+_START_S: Final = 60.0  # latency counts only tickets that arrived this long after a worker's start
 
 
 def check_system(database: Database, inbox: Inbox, settings: MonitorSettings, now: datetime) -> list[str]:
     """Check once and raise an alert for each kind that opens or is resolved. Returns the kinds that are open.
 
     Raises:
-        InboxUnavailable, DatabaseUnavailable: nothing is checked and nothing changes; both are needed.
+        InboxUnavailable, DatabaseUnavailable: a check needs both; nothing was changed.
     """
     states = monitor_states(database)
     for measurement in measure(_take_snapshot(database, inbox, settings, states, now), settings):

@@ -1,7 +1,7 @@
 """Sends alerts about an outage directly, from the process that notices it: neither Redis nor Postgres is needed.
 
-The process remembers what is open, and tries again what a channel did not take. Two processes that notice the same
-outage send two messages.
+The process remembers open alerts, and sends a message again if a channel failed to take it. Two processes that notice
+the same outage send two messages.
 """
 
 import time
@@ -31,10 +31,10 @@ def _sender(rules: AlertRules) -> Send:
 
 
 class OutageWatch:
-    """Runs checks, each of which returns whether all is well. A problem is reported once it has lasted `after_s`.
+    """Runs checks, and reports a problem once it has lasted `after_s` seconds. A check returns True if all is well.
 
     Args:
-        checks: by kind of alert, see OUTAGE_KINDS in `triagem.db.outbox.alerts`.
+        checks: the checks by kind of alert; OUTAGE_KINDS in `triagem.db.outbox.alerts` lists the kinds.
     """
 
     def __init__(
@@ -53,15 +53,15 @@ class OutageWatch:
         self._unsent: list[AlertDigest] = []
 
     def run(self, stopping: Event) -> None:
-        """Check every few seconds until the stop."""
+        """Check every few seconds until `stopping` is set."""
         while not stopping.wait(min(_EVERY_S, self._after_s / 4)):
             self.check()
 
     def check(self) -> None:
-        """Run all checks once, and send what has opened, has been resolved or could not be sent before."""
+        """Run all checks once. Send opened and resolved alerts, and messages whose earlier attempt failed."""
         try:
             rules = self._rules()
-        except InvalidInput as error:  # somebody edits the file: the state is kept
+        except InvalidInput as error:  # perhaps somebody is editing the file: keep the state
             log.error("outage_alerts_postponed", reason=str(error))
             return
         for kind, is_well in self._checks.items():

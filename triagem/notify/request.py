@@ -1,6 +1,6 @@
-"""An HTTP request as a value: how a webhook is signed, what a response means, and when to try again. Pure.
+"""HTTP requests as values: signs webhooks, interprets responses, and computes pauses between attempts. Pure.
 
-Webhooks are signed after Standard Webhooks 1.0, which receivers verify with a library for their language:
+Webhooks are signed according to Standard Webhooks 1.0. Libraries for many languages verify such a signature:
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
 
@@ -21,7 +21,7 @@ Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request, sent as it is. Headers hold credentials: neither they nor the body show in a repr."""
+    """A request. Its repr shows neither the headers, which hold credentials, nor the body."""
 
     method: Method
     url: str
@@ -38,7 +38,7 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """It may succeed later; the receiver asked for `after_s` seconds. `reason` holds no body and no credential."""
+    """Another attempt may succeed. The receiver asked for a pause of `after_s` seconds. `reason` has no secrets."""
 
     reason: str
     after_s: float = 0.0
@@ -46,7 +46,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Undeliverable:
-    """Sending the same again cannot succeed: somebody has to fix the cause."""
+    """Another attempt cannot succeed until a person fixes the cause."""
 
     reason: str
 
@@ -61,7 +61,7 @@ _MAX_S: Final = 3600.0
 
 
 def interpret_response(status: int, headers: Mapping[str, str], now: datetime, body: bytes = b"") -> SendResult:
-    """The result that a response stands for; header names in lower case."""
+    """The result of a request from its response. `headers` has lower-case names."""
     if 200 <= status < 300:
         return Delivered(body)
     if status in _RETRYABLE or status >= 500:
@@ -73,12 +73,12 @@ def interpret_response(status: int, headers: Mapping[str, str], now: datetime, b
 def backoff(attempts: int, retry_after_s: float, jitter: float) -> float:
     """Seconds until the next attempt: 5 after the first, doubled after each, at most an hour.
 
-    Never less than the receiver asked for, up to an hour.
+    At least the pause that the receiver asked for, but never more than an hour.
 
     Args:
-        attempts: made so far, from 1.
-        retry_after_s: what the receiver asked for, or 0.
-        jitter: random, 0 to 1; takes off up to half, so that not all retries come at once.
+        attempts: number of attempts so far, at least 1.
+        retry_after_s: seconds that the receiver asked for, or 0.
+        jitter: a random number from 0 to 1; shortens the pause by up to half, to spread retries over time.
     """
     doubled = min(_FIRST_S * 2.0 ** min(attempts - 1, 20), _MAX_S)
     return max(doubled * (1 - jitter / 2), min(retry_after_s, _MAX_S))
@@ -116,7 +116,7 @@ def json_request(method: Method, url: str, value: Any, headers: Mapping[str, str
 
 
 def signed_request(message_id: str, url: str, value: Any, key: SecretStr, now: datetime) -> Request:
-    """A POST of JSON. Each attempt is signed anew with its own `now`; id and body stay the same."""
+    """A signed POST of JSON. Each attempt has its own time `now` and signature, but the same id and body."""
     request, sent_at = json_request("POST", url, value), str(int(now.timestamp()))
     headers = {
         **request.headers,

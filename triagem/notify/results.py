@@ -1,4 +1,4 @@
-"""Delivers the results in the outbox to CRMs. Runs in the ops worker; a CRM's own process does not need it."""
+"""Delivers the results in the outbox to CRMs. Runs in the ops worker."""
 
 import random
 from collections import Counter
@@ -28,7 +28,7 @@ def deliver_due(
     """Attempt due deliveries for a few seconds; return how many ended in each state. Raises as `send_due`.
 
     Args:
-        targets: by name, such as `shop.callback`: the table of the CRM file that says how.
+        targets: the settings of each target, by its table's name in the CRM file, such as `shop.callback`.
     """
 
     def send_result(target: str, leased: LeasedResult) -> SendResult:
@@ -38,7 +38,7 @@ def deliver_due(
 
 
 def _send(leased: LeasedResult, name: str, target: CrmTarget | None, send: Send) -> SendResult:
-    """Send the requests of a delivery, each built from the response to the one before; return the last result."""
+    """Send a delivery's requests in order, each built from the previous response; return the last result."""
     if target is None:
         return Undeliverable(f"TRIAGEM_CRM_FILE has no table [{name}]")
     response: bytes | None = None
@@ -54,5 +54,5 @@ def _send(leased: LeasedResult, name: str, target: CrmTarget | None, send: Send)
     except StopIteration:
         return Delivered()
     except InvalidInput as error:
-        # A wrong response may come from a proxy on the way, so it is retried; our own data does not change.
+        # Retry after an invalid response, which may come from a proxy; invalid stored data would fail again.
         return Undeliverable(str(error)) if response is None else Retry(str(error))

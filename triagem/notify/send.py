@@ -1,8 +1,7 @@
 """Sends one HTTP request: only to checked addresses, in bounded time, without following redirects.
 
-A name is resolved once, here; its addresses are checked and one of them is connected to. If somebody else made the
-connection, the name could resolve differently between check and connection. TLS still verifies the certificate
-against the name.
+This module resolves a name once, checks its addresses and connects to one of them. If an HTTP library resolved the
+name again, the second answer could be an unchecked address. TLS still verifies the certificate against the name.
 """
 
 import socket
@@ -38,12 +37,12 @@ _tls: Final = cache(httpcore2.default_ssl_context)
 
 
 class Sender:
-    """Sends requests to allowed hosts. It keeps no connection open, so threads may share it.
+    """Sends requests to allowed hosts. A sender keeps no connection open, so threads may share it.
 
     Args:
         allowed: `allowed_hosts` of the CRM file.
-        timeout_s: for a whole request, from connect to the end of the response. Name resolution is limited by the
-            system's resolver instead.
+        timeout_s: limit for a whole request, from connect to the end of the response. For name resolution, the
+            timeout of the system's resolver applies instead.
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class Sender:
         self._tls = tls or _tls()
 
     def send(self, request: Request) -> SendResult:
-        """Send it once. Raises nothing: every failure is a result."""
+        """Send a request once. Raises nothing: every failure is a result."""
         try:
             check_url(request.url, self._allowed, "the address")
             return self._exchange(request)
@@ -96,7 +95,7 @@ def _read(response: httpcore2.Response) -> bytes:
 
 
 class _CheckedBackend(httpcore2.NetworkBackend):
-    """Connects only to addresses that it has resolved and checked itself, until a deadline."""
+    """A network backend that connects only to addresses it has resolved and checked, until a deadline."""
 
     def __init__(self, allowed: Sequence[str], resolve: Resolve, deadline: float) -> None:
         self._allowed, self._resolve, self._deadline = allowed, resolve, deadline
@@ -125,7 +124,7 @@ class _CheckedBackend(httpcore2.NetworkBackend):
 
 
 class _DeadlineStream(httpcore2.NetworkStream):
-    """A connection with one deadline for all reads and writes: a slow trickle of bytes does not keep it open."""
+    """A connection with one deadline for all reads and writes: a server that sends slowly cannot extend it."""
 
     def __init__(self, stream: httpcore2.NetworkStream, deadline: float) -> None:
         self._stream, self._deadline = stream, deadline

@@ -11,13 +11,13 @@ from triagem.contracts.errors import InvalidInput
 
 
 class SettingsTable(BaseModel):
-    """A table of a file: unknown fields are errors, and no error shows a value."""
+    """A table of a file. Unknown fields are errors. Errors never show a value."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The file's tables. Raises InvalidInput."""
+    """Read the file's tables. Raises InvalidInput."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -27,7 +27,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def with_secrets(table: Mapping[str, Any], secrets: Collection[str], path: Path, name: str) -> dict[str, Any]:
-    """The table with the content of its `*_file` fields, the way Docker and Kubernetes provide secrets.
+    """The table with `*_file` fields replaced by the files' content: Docker and Kubernetes provide secrets as files.
 
     Args:
         secrets: fields that may be given as a file.
@@ -35,7 +35,7 @@ def with_secrets(table: Mapping[str, Any], secrets: Collection[str], path: Path,
         name: the table's name.
 
     Raises:
-        InvalidInput: a file cannot be read, or the field itself is given too.
+        InvalidInput: a file cannot be read, or both the field and its `*_file` are given.
     """
     filled = dict(table)
     for key in secrets:

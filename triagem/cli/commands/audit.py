@@ -1,4 +1,4 @@
-"""`triagem audit`: lists who did what; and the entry that a command adds for its own action."""
+"""`triagem audit`: lists the audit trail. Also adds the entry of a command's own action."""
 
 import getpass
 import socket
@@ -24,7 +24,7 @@ def user_name() -> str:
     """The login name of this command's user."""
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # a container's user may have no name
+    except (OSError, KeyError):  # a container's user id may have no login name
         return "unnamed user"
 
 
@@ -37,9 +37,9 @@ def audit(
     form: FormatOption = Format.TABLE,
     _json: JsonFlag = False,
 ) -> None:
-    """List logins, deletions, and changes of keys, dead letters, runs and promotions, newest first.
+    """List who did what, newest first: logins, deletions, and changes of keys, dead letters, runs and promotions.
 
-    Rows are only added; the database refuses to change them. TRIAGEM_RETAIN_AUDIT_DAYS sets how long they are kept.
+    Rows are only added: the database refuses to change them. TRIAGEM_RETAIN_AUDIT_DAYS sets how long they are kept.
 
     Example: `triagem audit --action ticket.forget`
     """

@@ -23,7 +23,7 @@ from triagem.worker.settings import WorkerSettings
 if TYPE_CHECKING:
     from triagem.trainer.active.preflight import Expectation, Preflight
 
-_MAX_TEXTS: Final = 5000  # more say little more, and each takes milliseconds
+_MAX_TEXTS: Final = 5000  # more texts hardly change the estimate, and each takes milliseconds
 _SOURCE: Final = ("source", "origem", "channel", "canal")
 
 
@@ -66,7 +66,7 @@ def _texts(argument: str) -> list[str]:
     except UnicodeDecodeError:
         raise InvalidInput(f"{argument} is not UTF-8: convert the file") from None
     except (OSError, ValueError):
-        pass  # not a file name: the text is too long, or has characters that file names cannot contain
+        pass  # the text cannot be a file name: it is too long or has forbidden characters
     return [argument]
 
 
@@ -76,15 +76,15 @@ def preflight(
     mapping: Annotated[str, typer.Option("--map", help="Columns, as prompt=subject+body.")] = "",
     label_column: Annotated[str, typer.Option(help="The column of the label, such as a queue or group.")] = "",
     label_map: Annotated[
-        str, typer.Option(help="Labels of its values, as Comercial=venda,N1=suporte; other rows are left out.")
+        str, typer.Option(help="Each value's label, as Comercial=venda,N1=suporte; other rows are left out.")
     ] = "",
     by: Annotated[str, typer.Option(help="Show the accuracy by this column; default: the source or channel.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Estimate from an export how much could be automated, and how well. Nothing is stored or sent.
 
-    With labels, each text is predicted by a model fitted to the others. Without a column of labels, the current
-    version's confidences give the expected accuracy.
+    With labels, a model fitted to the other texts predicts each text. Without a column of labels, the accuracy is
+    estimated from the current version's confidences.
 
     Example: `triagem preflight closed.csv --label-column Grupo --label-map "Comercial=venda,N1=suporte"`
     """

@@ -33,13 +33,13 @@ def check(
         Path | None, typer.Option(help="A webhook's body, saved exactly as the CRM sends it; `-` for standard input.")
     ] = None,
     header: Annotated[
-        list[str] | None, typer.Option(help="A header of the webhook, as `Name: value`; several are possible.")
+        list[str] | None, typer.Option(help="A header of the webhook, as `Name: value`; repeatable.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Validate the CRM file, and show what a webhook becomes and how to fix it. Nothing is sent or stored.
+    """Validate the CRM file, and show the ticket that a webhook becomes or how to fix it. Sends and stores nothing.
 
-    Exit status 1: the file is invalid, or the webhook would be refused or become a dead letter.
+    The exit status is 1 if the file is invalid, or if the webhook would be refused or become a dead letter.
 
     Example: `triagem crm check crm.toml --source shop --body payload.json`
     """

@@ -32,8 +32,8 @@ db = typer.Typer(
 def upgrade() -> None:
     """Create or migrate tables, views and the roles `triagem_reader` and `triagem_writer`.
 
-    If TRIAGEM_WRITER_URL is set, it also creates the login of that URL, a member of `triagem_writer`, if missing.
-    Workers and all other commands use that login.
+    If TRIAGEM_WRITER_URL is set, the command also creates the login of that URL, a member of `triagem_writer`, unless
+    it exists. Workers and all other commands use that login.
 
     Example: `triagem db upgrade`
     """
@@ -47,7 +47,7 @@ def upgrade() -> None:
 
 
 def _ensure_writer_login(database_url: str) -> None:
-    """Create the login of TRIAGEM_WRITER_URL, if that is set."""
+    """Create the login of TRIAGEM_WRITER_URL, if that variable is set."""
     from triagem.stack.postgres import ensure_writer_login
 
     writer_url = DatabaseSettings().writer_url
@@ -89,16 +89,16 @@ def url(
     typer.echo(database_url)
 
 
-_Models = Annotated[bool, typer.Option("--models", help="Also the folder of the model registry, in FILE.models.tgz.")]
+_Models = Annotated[bool, typer.Option("--models", help="Include the model registry's folder, in FILE.models.tgz.")]
 
 
 @db.command()
 def dump(
-    file: Annotated[Path, typer.Argument(help="A new file; only you may read it.")], *, models: _Models = False
+    file: Annotated[Path, typer.Argument(help="A new file, which only you can read.")], *, models: _Models = False
 ) -> None:
-    """Back up all tables with the pg_dump of the server's version. Workers may run meanwhile.
+    """Back up all tables with the pg_dump of the server's version. Workers may keep running.
 
-    Needs the URL of the database's owner. Redis is not included: it has only tickets that wait for a result.
+    Needs the URL of the database's owner. The backup excludes Redis, which holds only tickets that wait for a result.
 
     Example: `triagem db dump triagem.dump --models`
     """
@@ -117,9 +117,9 @@ def restore(
     *,
     models: _Models = False,
 ) -> None:
-    """Restore a backup into a database without tickets, such as that of `triagem up --workers 0` in a new folder.
+    """Restore a backup into a database without tickets, such as `triagem up --workers 0` creates in a new folder.
 
-    Customers that were forgotten after the dump are back: docs/how-to/runbook.md#backup-and-restore.
+    Tickets that were forgotten after the dump come back: docs/how-to/runbook.md#backup-and-restore.
 
     Example: `triagem db restore triagem.dump --models`
     """
@@ -140,8 +140,8 @@ def _models_file(file: Path) -> Path:
 def verify(*, as_json: AsJson = False) -> None:
     """Check that tables and inbox are consistent. Changes nothing, and is safe while workers run.
 
-    Reads all rows in one snapshot. If entries of a dead worker are pending, it waits for one lease whether another
-    worker reclaims them. Exit status 3 if anything was found.
+    Reads all rows in one snapshot. If entries of a dead worker are pending, the command waits one lease's time for
+    another worker to reclaim them. The exit status is 3 if anything was found.
 
     Example: `triagem db verify`
     """
@@ -214,9 +214,9 @@ def retain(
 ) -> None:
     """Delete old data, as `triagem ops` does daily: texts, dead letters, run changes, deliveries, alerts, samples.
 
-    TRIAGEM_RETAIN_* sets the number of days of each. Current results, predictions and reviews stay. Texts and their
-    metadata are purged only with `--days` or TRIAGEM_RETAIN_TEXTS_DAYS, if the ticket was received and last revised
-    more than this many days ago.
+    TRIAGEM_RETAIN_* sets the number of days for each kind. Current results, predictions and reviews stay. Texts and
+    their metadata are purged only with `--days` or TRIAGEM_RETAIN_TEXTS_DAYS, and only if the ticket was received and
+    last revised more than this number of days ago.
 
     Example: `triagem db retain --days 90 --yes`
     """

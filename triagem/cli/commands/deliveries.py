@@ -16,7 +16,7 @@ deliveries = typer.Typer(no_args_is_help=True, help="Deliveries of results to CR
 _All = Annotated[bool, typer.Option("--all", help="All failed deliveries.")]
 _Target = Annotated[
     str | None,
-    typer.Option(help="A table of the CRM file, such as `shop.callback`, or a rule's channel, `doubtful.team`."),
+    typer.Option(help="A table of the CRM file, `shop.callback`, or a rule and its channel, `doubtful.team`."),
 ]
 
 
@@ -29,7 +29,7 @@ def list_(
     form: FormatOption = Format.TABLE,
     _json: JsonFlag = False,
 ) -> None:
-    """List deliveries, newest first; `last_error` is why the last attempt failed.
+    """List deliveries, newest first; `last_error` says why the last attempt failed.
 
     Example: `triagem deliveries list --state failed`
     """
@@ -59,7 +59,7 @@ def drop(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Give up failed deliveries. Their results and alerts stay; a later result of the same ticket is sent.
+    """Give up failed deliveries. Their results and alerts stay; later results of the same tickets are still sent.
 
     Example: `triagem deliveries drop 12 13 --yes`
     """

@@ -44,7 +44,7 @@ def demo(
 ) -> None:
     """Start the local stack, train a model if there is none, and classify a CRM export, killing a worker midway.
 
-    With `--attach`, for containers, it starts nothing and kills no worker.
+    With `--attach`, for containers, the command starts nothing and kills no worker.
 
     Example: `triagem demo --keep`
     """
@@ -87,7 +87,7 @@ def _run_attached(*, as_json: bool) -> None:
 
 @contextmanager
 def _progress(steps: StepTimer) -> Iterator[OnProgress]:
-    """A bar of the stored results, with the current phase."""
+    """A progress bar of the stored results, with the current phase."""
     with progress(steps.console) as bar:
         task = bar.add_task("enqueue", total=200)
         yield lambda rows, phase: bar.update(task, completed=rows, description=phase)
@@ -100,7 +100,7 @@ def _ensure_model(steps: StepTimer) -> None:
     except NoModel:
         steps.console.print("fine-tune a small BERT on the sample tickets (only once; later runs reuse the model)")
         with steps.timed("fine-tune a small BERT"), training_progress(steps.console) as reporter:
-            settings = TrainSettings(folds=0)  # folds triple the time
+            settings = TrainSettings(folds=0)  # the folds of cross-validation would triple the time
             report = train(examples_folder(), registry, settings, reporter)
         print_report(report, steps.console)
     else:
@@ -156,12 +156,12 @@ def _print_next(outcome: DemoOutcome, endpoints: Endpoints, *, keep: bool) -> No
     console.print()
     console.print("next steps", style="bold")
     print_lines(*lines)
-    if console.is_terminal:  # the URL contains a password, which must not go to a log
+    if console.is_terminal:  # show the URL on a terminal only: a log must not contain its password
         print_lines(f"  psql '{endpoints.reader_url}'")
 
 
 def unactivated_environment() -> Path | None:
-    """The virtual environment of this process, if its commands are not on the path."""
+    """The virtual environment of this process, if PATH lacks its commands."""
     if sys.prefix == sys.base_prefix or shutil.which("triagem") == str(Path(sys.prefix) / "bin" / "triagem"):
         return None
     folder = Path(sys.prefix)

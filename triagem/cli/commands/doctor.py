@@ -38,7 +38,7 @@ _RECOMMENDED: Final = {"cores": 8, "GB of memory": 16, "GB of disk": 5, _GPU_MEM
 
 
 def run_checks() -> Iterator[CheckResult]:
-    """Run all checks, cheap ones first. What needs Redis is not checked while Redis does not answer."""
+    """Run all checks, cheap ones first. While Redis does not answer, checks that need it are skipped."""
     yield run_check("Python and packages", _packages)
     yield run_check("settings", _settings)
     yield run_check("machine", _machine)
@@ -86,7 +86,7 @@ def describe_resources(available: dict[str, int]) -> str:
     """The machine's resources.
 
     Raises:
-        CheckWarned: some are below the minimum or the recommendation for BERT-base; a smaller model runs well.
+        CheckWarned: some are below the minimum or the recommendation for BERT-base. A smaller model runs well.
     """
     description = ", ".join(f"{amount} {resource}" for resource, amount in available.items())
     for level, required in (("minimum", _MINIMUM), ("recommendation", _RECOMMENDED)):
@@ -103,7 +103,7 @@ def _redis() -> str:
         facts = inbox.redis.info()
         try:
             fsync = cast("dict[str, str]", inbox.redis.config_get("appendfsync")).get("appendfsync")
-        except NoPermissionError:  # CONFIG GET would also return the password
+        except NoPermissionError:  # the ACL forbids CONFIG GET: it returns the password
             fsync = None
     if (policy := facts.get("maxmemory_policy")) != "noeviction":
         raise CheckFailed(f"maxmemory-policy is {policy}: set it to noeviction, or a full Redis evicts tickets")
@@ -156,7 +156,7 @@ def doctor(*, as_json: AsJson = False) -> None:
 
 
 def run_status() -> Iterator[CheckResult]:
-    """The rows of `triagem status`. What needs Postgres is one row while it does not answer."""
+    """The rows of `triagem status`. While Postgres does not answer, one row replaces all rows that need it."""
     yield run_check("queue, workers", _queue)
     yield run_check("model", lambda: current_model()[1].version)
     try:

@@ -47,8 +47,8 @@ def enqueue(
         str | None,
         typer.Option(
             "--map",
-            help="`field=column,…`; join columns with `+`: `external_id=id,text=subject+body`. Put a column with a "
-            'comma or plus sign in quotes: `text="Assunto + corpo"`. `revised_at=` leaves a field out.',
+            help="`field=column,…`; join columns with `+`: `external_id=id,text=subject+body`. Quote a column "
+            'name that has a comma or plus sign: `text="Assunto + corpo"`. `revised_at=` leaves a field out.',
         ),
     ] = None,
     form: Annotated[
@@ -56,14 +56,14 @@ def enqueue(
     ] = None,
     encoding: Annotated[str | None, typer.Option(help="For example `cp1252`; default: detected.")] = None,
     timezone: Annotated[
-        str, typer.Option(envvar="TRIAGEM_TIMEZONE", help="The zone of times without an offset.")
+        str, typer.Option(envvar="TRIAGEM_TIMEZONE", help="The time zone of times without an offset.")
     ] = "UTC",
     date_format: Annotated[
         str | None,
         typer.Option(help="`dmy`, `mdy` or a pattern such as `%d.%m.%y %H:%M`; default: decided from all rows."),
     ] = None,
     rejects: Annotated[
-        Path | None, typer.Option(help="Write the rejected rows to this file, unchanged, to correct and enqueue.")
+        Path | None, typer.Option(help="Write rejected rows to this file, unchanged, to correct and enqueue them.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the first rows and all problems; enqueue nothing.")
@@ -71,9 +71,9 @@ def enqueue(
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first invalid line.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Put the tickets of a file into the inbox. Exits with status 3 if rows were rejected, 1 if there was none.
+    """Put the tickets of a file into the inbox. The exit status is 3 if rows were rejected, 1 if there were none.
 
-    Encoding, separator, columns and the order of day and month are detected and shown before anything is enqueued.
+    The command detects encoding, separator, columns and the order of day and month, and shows them first.
 
     Example: `triagem enqueue export.csv --source zendesk --timezone America/Sao_Paulo --dry-run`
     """

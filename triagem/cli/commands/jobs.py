@@ -1,4 +1,4 @@
-"""`triagem jobs`, `retrain`, `due` and `drift`: training jobs, requests for one, and whether to train again."""
+"""`triagem jobs`, `retrain`, `due` and `drift`: shows and requests training jobs, and checks if one is due."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -66,7 +66,7 @@ def show(
 
 @jobs.command()
 def cancel(job_id: _Id, *, as_json: AsJson = False) -> None:
-    """Cancel a job that is queued or running. It leaves no version.
+    """Cancel a job that is queued or running. The job creates no version.
 
     Example: `triagem jobs cancel 3`
     """
@@ -81,7 +81,7 @@ def cancel(job_id: _Id, *, as_json: AsJson = False) -> None:
 def request_job(kind: JobKind, parameters: Mapping[str, Any], *, as_json: bool) -> None:
     """Request a training job, wake the trainer, and print the job.
 
-    A repeated request prints the active job. Raises InvalidInput if that has other parameters.
+    A repeated request prints the active job. Raises InvalidInput if the active job has other parameters.
     """
     from triagem.broker import broker_url
     from triagem.trainer.app import wake_trainer
@@ -118,7 +118,7 @@ def _find(database: Database, job_id: int) -> TrainingJob:
 
 
 def _watch(database: Database, job_id: int) -> TrainingJob:
-    """The job when it has ended. Shows a bar, or without a terminal a line for each stage."""
+    """Follow a job and return it when it has ended. Shows a bar, or without a terminal a line per stage."""
     job, printed = _find(database, job_id), ""
     with progress(errors) as bar:
         task = bar.add_task("", total=100)
@@ -134,7 +134,7 @@ def _watch(database: Database, job_id: int) -> TrainingJob:
 
 
 def due(*, as_json: AsJson = False) -> None:
-    """Report whether the current model should be retrained, and why. Exit status 3 if so, 0 if not.
+    """Report whether the current model should be retrained, and why. The exit status is 3 if so, 0 if not.
 
     Example: `triagem due || triagem alerts list`
     """
@@ -163,7 +163,7 @@ def drift(
 ) -> None:
     """Compare samples of recent live tickets with a version's reference, and store the report.
 
-    Exit status 3 on drift, 0 without drift or with too few samples. docs/how-to/training.md describes the method.
+    The exit status is 3 on drift, 0 without drift or with too few samples. docs/how-to/training.md has the method.
 
     Example: `triagem drift --since 2026-11-01`
     """
@@ -185,9 +185,9 @@ def retrain(
 ) -> None:
     """Request a training on the rows of TRIAGEM_TRAINER_DATA and the agreed labels of reviews.
 
-    `triagem trainer` runs it. A version that passes the gate is proposed: workers classify recent tickets with it,
-    results stay, and a person compares (`triagem reclassify diff`) and promotes it. TRIAGEM_RETRAIN_AT does the same
-    by schedule.
+    `triagem trainer` runs the job. A version that passes the gate is proposed: workers classify recent tickets with
+    it without changing results, and a person compares (`triagem reclassify diff`) and promotes it.
+    TRIAGEM_RETRAIN_AT requests the same training by schedule.
 
     Example: `triagem retrain`
     """

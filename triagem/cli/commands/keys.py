@@ -29,12 +29,12 @@ def create(
         ),
     ],
     source: Annotated[
-        str | None, typer.Option(help="Only tickets of this CRM may be submitted. Requires --scope enqueue alone.")
+        str | None, typer.Option(help="Allow tickets of this CRM only. Requires --scope enqueue and no other scope.")
     ] = None,
     expires_days: Annotated[int | None, typer.Option(min=1, max=3650, help="Days until the key expires.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Create a key. Its secret is printed to standard output, only once: only its hash is stored.
+    """Create a key, and print its secret to standard output. It cannot be shown again: only its hash is stored.
 
     Example: `KEY=$(triagem keys create shop --scope enqueue --scope read)`
     """

@@ -1,4 +1,4 @@
-"""`triagem labels`: lists the labels, and changes what people read instead of them."""
+"""`triagem labels`: lists the labels, and changes how they are displayed."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -42,16 +42,16 @@ def set_(
     label: Annotated[str, typer.Argument(help="The label as models and reviews store it; it never changes.")],
     *,
     name: Annotated[str | None, typer.Option(help="The name that the console shows.")] = None,
-    parent: Annotated[str | None, typer.Option(help="The label of its group; '' for none.")] = None,
+    parent: Annotated[str | None, typer.Option(help="The label under which to group it; '' for none.")] = None,
     description: Annotated[str | None, typer.Option(help="A guideline for reviewers, in one sentence.")] = None,
     colour: Annotated[
-        Colour | None, typer.Option(help="In the console; default: chosen by the label's position.")
+        Colour | None, typer.Option(help="The label's colour in the console; default: chosen by its position.")
     ] = None,
     retired: Annotated[
-        bool | None, typer.Option("--retire/--restore", help="Do not offer it to reviewers · offer it again.")
+        bool | None, typer.Option("--retire/--restore", help="Stop or resume offering the label to reviewers.")
     ] = None,
     new_label: Annotated[
-        bool, typer.Option("--new-label", help="Add the label; reviews that proposed it get it.")
+        bool, typer.Option("--new-label", help="Add a proposed label; the reviews that proposed it then have it.")
     ] = False,
 ) -> None:
     """Change a label's name, group, description or state. No stored result changes.

@@ -68,11 +68,11 @@ def show(
 
 _RULE = typer.Option(
     "--rule",
-    help="`improve`: accuracy at least 0.02 higher, and significantly so; `gain`: more than 0.02 higher, perhaps by "
+    help="`improve`: accuracy higher by at least 0.02, and significantly; `gain`: by more than 0.02, perhaps by "
     "chance; `non-inferior`: at most 0.01 lower.",
 )
 _ACCEPT_COST = typer.Option(
-    "--accept-cost", help="Accept a version that computes more per token; otherwise TRIAGEM_MAX_COST_RATIO decides."
+    "--accept-cost", help="Accept any cost per token; otherwise TRIAGEM_MAX_COST_RATIO limits it."
 )
 
 
@@ -110,7 +110,8 @@ def promote(
 ) -> None:
     """Make a version current if it passes the gate. Running workers load it in the background, then switch.
 
-    The gate compares both versions' predictions on test rows that neither was trained on. Exit status 1: rejected.
+    The gate compares both versions' predictions on test rows that neither was trained on. The exit status is 1 if the
+    gate rejects the version.
 
     Example: `triagem models promote v1.1.0 --rule non-inferior`
     """
@@ -135,7 +136,7 @@ def promote(
 
 @models.command()
 def rollback(*, reason: Annotated[str, typer.Option(help="Recorded in the promotion log.")] = "") -> None:
-    """Make the previously current version current again. Repeating it goes further back.
+    """Make the previous current version current again. Each repetition goes one version further back.
 
     Example: `triagem models rollback --reason "misses refunds"`
     """

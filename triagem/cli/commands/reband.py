@@ -31,9 +31,9 @@ def reband(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count; change nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Give stored results the bands a worker would assign now, from their stored confidence, without the model.
+    """Give stored results the bands that a worker would assign now, by their stored confidence, without the model.
 
-    It sends no alerts and delivers no results. Repeating it is harmless; if it was interrupted, run it again.
+    No alert is sent and no result delivered. Repeating the command is harmless; if it was interrupted, run it again.
 
     Example: `triagem reband --review-under 0.8 --dry-run`
     """

@@ -25,7 +25,7 @@ reclassify = typer.Typer(no_args_is_help=True, help="Classify stored tickets aga
 _POLL_S = 0.5
 _IDLE_S = 10.0
 _Until = Annotated[
-    str | None, typer.Option(help="`HH:MM`: pause the run at this time of day; it continues the next night.")
+    str | None, typer.Option(help="Pause the run at this time of day, `HH:MM`; it continues the next night.")
 ]
 
 
@@ -38,15 +38,15 @@ def start(
     ] = "",
     limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of tickets.")] = None,
     until: _Until = None,
-    shadow: Annotated[bool, typer.Option("--shadow", help="Write to the history only; results stay.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Also classify tickets this version knows.")] = False,
+    shadow: Annotated[bool, typer.Option("--shadow", help="Store to the history only; results stay.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Include tickets that this version has classified.")] = False,
     notify_flips: Annotated[
         bool, typer.Option("--notify-flips", help="Send changed labels to the CRMs that subscribe to results.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count; start nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Start a run over the stored tickets. `triagem ops` and `triagem beat` advance it, workers classify.
+    """Start a run over the stored tickets. `triagem ops` and `triagem beat` advance it, and workers classify.
 
     Example: `triagem reclassify start --model v1.1.0 --shadow --where source=zendesk,since=2026-10-01`
     """
@@ -97,7 +97,7 @@ def status(
 
 @reclassify.command()
 def pause(*, as_json: AsJson = False) -> None:
-    """Stop putting tickets on the lane. Those already on it, about half a minute of work, are still classified.
+    """Stop putting tickets on the lane. Tickets already on it, about half a minute of work, are still classified.
 
     Example: `triagem reclassify pause`
     """
@@ -117,7 +117,7 @@ def resume(*, until: _Until = None, as_json: AsJson = False) -> None:
 
 @reclassify.command()
 def cancel(*, as_json: AsJson = False) -> None:
-    """End the run. Results it has written stay; tickets still waiting on the lane are skipped.
+    """End the run. Results that it has written stay; its tickets that wait on the lane are skipped.
 
     Example: `triagem reclassify cancel`
     """
@@ -134,13 +134,13 @@ def apply(
     *,
     model: Annotated[str, typer.Option(help="The version whose stored predictions become the results.")],
     wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="Wait for the end; Ctrl-C only stops waiting.")
+        bool, typer.Option("--wait/--no-wait", help="Wait for the end. Ctrl-C stops the waiting, not the run.")
     ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Make a version's stored predictions the results, without running a model. Apply the previous version to undo.
+    """Make a version's stored predictions the results, without running a model. To undo, apply the previous version.
 
-    `triagem ops` does the work, a page at a time, and this command waits for it.
+    `triagem ops` does the work page by page, and this command waits for it.
 
     Example: `triagem reclassify apply --model v1.1.0`
     """
@@ -167,7 +167,7 @@ def diff(
     form: FormatOption = Format.TABLE,
     _json: JsonFlag = False,
 ) -> None:
-    """Show which labels a run changed, or would change if it is a shadow run. The output contains customers' texts.
+    """Show which labels a run changed, or a shadow run would change. The output contains customers' texts.
 
     Example: `triagem reclassify diff 7 --format csv`
     """

@@ -35,18 +35,18 @@ def results(
     until: Annotated[str | None, typer.Option(help="Received before this time.")] = None,
     model: Annotated[str | None, typer.Option(help="Model version, e.g. `v1.0.0`.")] = None,
     language: Annotated[
-        str | None, typer.Option(help="The text's language, such as `pt`; `und` where it does not show.")
+        str | None, typer.Option(help="The text's language, such as `pt`; `und` if it is unknown.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of rows.")] = 50,
     after: Annotated[str | None, typer.Option(help="Cursor printed at the end of the previous page.")] = None,
     changed_since: Annotated[
         str | None,
-        typer.Option(help="List changes of results instead, oldest first: after this cursor, or all with `start`."),
+        typer.Option(help="List changes of results after this cursor instead, oldest first; `start` lists all."),
     ] = None,
     form: FormatOption = Format.TABLE,
     _json: JsonFlag = False,
 ) -> None:
-    """List results, newest first; or what changed since an earlier call.
+    """List results, newest first; or, with --changed-since, the changes since an earlier call.
 
     Examples: `triagem results --band review --since 2026-11-01 --format csv`,
     `triagem results --changed-since start --limit 1000 --format json`
@@ -137,7 +137,7 @@ def show(
 
 
 def print_thread(messages: Sequence[Mapping[str, Any]]) -> None:
-    """Print the messages of a conversation, oldest first, with `*` before those that the label is about."""
+    """Print the messages of a conversation, oldest first. `*` marks the messages that the label is about."""
     for message in messages:
         mark = "*" if message["classified"] else " "
         state = " (deleted)" if message["deleted_at"] else " (edited)" if message["edited_at"] else ""

@@ -32,9 +32,7 @@ review.command()(export)
 review.command("import")(import_)
 
 _Days = Annotated[int, typer.Option(min=1, max=36_500, help="Only texts received in the last DAYS days.")]
-_Share = Annotated[
-    float, typer.Option(min=0, max=1, help="Share of texts drawn at random, confident predictions included.")
-]
+_Share = Annotated[float, typer.Option(min=0, max=1, help="Share of texts drawn at random, whatever the confidence.")]
 
 
 @review.callback(invoke_without_command=True)
@@ -50,7 +48,7 @@ def session(
     days: _Days = 30,
     random_share: _Share = 0.2,
 ) -> None:
-    """Review texts one by one on a terminal: those with the lowest confidence, and some drawn at random.
+    """Review texts one by one on a terminal: the texts with the lowest confidence, and some drawn at random.
 
     The prediction and the reason for the review are not shown. Each answer is saved at once.
 
@@ -160,6 +158,6 @@ def _draw_tasks(database: Database, reviewer: str, limit: int, days: int, random
 
 
 def _known_labels(database: Database) -> list[str]:
-    """The current model's labels, then those added by reviewers; without retired ones."""
+    """The current model's labels, then labels that reviewers added; without retired ones."""
     registry = servers.registry()
     return review_choices(database, registry.manifest(registry.current().version).labels)

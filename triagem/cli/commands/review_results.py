@@ -1,4 +1,4 @@
-"""`triagem review accuracy`, `export` and `import`: estimate accuracy, and move labels out of and into reviews."""
+"""`triagem review accuracy`, `export` and `import`: estimates accuracy, and exports and imports labels."""
 
 import csv
 import json
@@ -40,7 +40,7 @@ from triagem.records.rows import BadLine, read_rows
 from triagem.records.text_file import open_text
 
 _MAX_REJECTED: Final = 20
-# Columns of the training data: reviewer and source stay in the database.
+# Columns of the training data. Reviewer and source are not exported.
 _COLUMNS: Final = [field.name for field in fields(LabelledExample) if field.name not in {"reviewer", "source"}]
 
 
@@ -57,7 +57,7 @@ def accuracy(
     since: Annotated[str | None, since_option("Texts received")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Estimate the model's accuracy on all texts from the reviewed ones.
+    """Estimate the model's accuracy on all texts from the reviewed texts.
 
     docs/how-to/training.md describes the method.
 
@@ -86,9 +86,8 @@ def export(
 
     A conversation also has `messages`: author and text of each, from which `triagem train` composes the text.
 
-    Excluded and counted: texts in any version's test set, unclear texts, texts without a majority label, and texts
-    that were changed or purged. Do not calibrate on these rows without weights: most were selected for their low
-    confidence.
+    The command excludes and counts texts in any version's test set, unclear texts, texts without a majority label,
+    and changed or purged texts. To calibrate on these rows, use weights: most were selected for low confidence.
 
     Example: `triagem review export data/reviews.jsonl --since 2026-11-01`
     """
@@ -146,7 +145,7 @@ def import_(
     source: Annotated[str, typer.Option(help="Name of the CRM that the tickets are from.")],
     label_column: Annotated[str, typer.Option(help="The column of the labels.")] = "label",
     label_map: Annotated[
-        str, typer.Option(help="Labels of the column's values, such as Comercial=venda,N1=suporte.")
+        str, typer.Option(help="The label of each value in the column, such as Comercial=venda,N1=suporte.")
     ] = "",
     mapping: Annotated[
         str | None, typer.Option("--map", help="The column of the ids, such as external_id=protocolo.")
@@ -156,8 +155,8 @@ def import_(
 ) -> None:
     """Record labels that people gave in another tool, as reviews of the stratum `import`.
 
-    Labels that Triagem wrote there itself, and those that the ticket already has, are left out. The estimate of
-    accuracy does not count them. Exits with status 3 if rows were rejected.
+    Labels that Triagem wrote there itself, and labels that the ticket already has, are left out. The estimate of
+    accuracy does not count imported labels. The exit status is 3 if rows were rejected.
 
     Example: `triagem review import closed.csv --source zendesk --label-column grupo --label-map "N1=suporte"`
     """
@@ -203,7 +202,7 @@ def _current_labels() -> tuple[str, ...]:
 def _test_rows() -> tuple[set[bytes], list[str]]:
     """The test texts of all registered versions, and the versions whose test texts are unknown."""
     registry = servers.registry()
-    registry.current()  # raises NoModel: a wrong TRIAGEM_REGISTRY_URL must not look like "no test texts"
+    registry.current()  # raises NoModel: with a wrong TRIAGEM_REGISTRY_URL, no text would be excluded
     test, unknown = set[bytes](), list[str]()
     for version in registry.versions():
         path = registry.folder(version) / ROWS_FILE

@@ -47,7 +47,7 @@ def worker(
 
     Example: `TRIAGEM_REDIS_URL=redis://… TRIAGEM_DATABASE_URL=postgresql://… triagem worker`
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads made one job 10 times slower
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin made one job 10 times slower
     from triagem.worker.settings import WorkerSettings
 
     settings = WorkerSettings()
@@ -74,7 +74,7 @@ def worker(
     )
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(status)  # a thread that hangs in C code must not keep the process alive; all work is committed by now
+    os._exit(status)  # all work is committed; a thread that hangs in C code must not keep the process alive
 
 
 def ops(
@@ -87,7 +87,7 @@ def ops(
     """Deliver results to CRMs and alerts to people, and check daily for drift and due retraining, until SIGTERM.
 
     `triagem beat` schedules the daily checks. TRIAGEM_CRM_FILE configures where results go, TRIAGEM_ALERTS_FILE who
-    receives which alerts; without these files nothing is sent.
+    receives which alerts. Without these files nothing is sent.
 
     Example: `TRIAGEM_REDIS_URL=redis://… TRIAGEM_DATABASE_URL=postgresql://… triagem ops`
     """
@@ -104,7 +104,7 @@ def ops(
     from triagem.producer.crm import CrmFile
     from triagem.trainer.settings import DueSettings
 
-    # The tasks read these settings later: load them now, so that an error is reported at startup.
+    # The tasks read these settings later. Load them now to report an error at startup.
     DueSettings()
     AlertSettings()
     alert_rules()
@@ -130,7 +130,7 @@ def beat(*, _with_parent: _WithParent = False) -> None:
     from triagem.ops.run import run_beat
     from triagem.ops.settings import OpsSettings
 
-    settings = OpsSettings()  # first: an invalid setting is reported also without servers
+    settings = OpsSettings()  # first, so that an invalid setting is reported even if no server answers
     run_beat(broker_url=broker_url(), settings=settings)
 
 
@@ -169,7 +169,7 @@ def trainer(
 ) -> None:
     """Run the training jobs that console, commands and ops request, one at a time, until SIGTERM.
 
-    SIGTERM puts a running job back into the queue; it goes on from its last checkpoint.
+    SIGTERM puts a running job back into the queue; later the job continues from its last checkpoint.
 
     Example: `TRIAGEM_REDIS_URL=redis://… TRIAGEM_DATABASE_URL=postgresql://… triagem trainer`
     """
@@ -213,7 +213,7 @@ def _probe(host: str, port: int) -> str | None:
 
     connection = HTTPConnection({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port, timeout=5)  # noqa: S104
     try:
-        connection.request("GET", "/health/live")  # queries no store, and is not counted among failed requests
+        connection.request("GET", "/health/live")  # queries no store, and no failed request is counted
         connection.getresponse()
     except (OSError, HTTPException) as error:
         return f"no gateway answers at {host}, port {port} ({type(error).__name__})"

@@ -45,13 +45,13 @@ def train(
         ),
     ] = "",
     label_column: Annotated[
-        str, typer.Option(help="The column of the label, such as a queue or group: as `--map completion=…`.")
+        str, typer.Option(help="The column of the label, such as a queue or group; short for `--map completion=…`.")
     ] = "",
     label_map: Annotated[
-        str, typer.Option(help="Labels of its values, as Comercial=venda,N1=suporte; other rows are left out.")
+        str, typer.Option(help="Each value's label, as Comercial=venda,N1=suporte; other rows are left out.")
     ] = "",
     crm: Annotated[
-        str | None, typer.Option(help="Leave out tickets of this source whose label only Triagem has set.")
+        str | None, typer.Option(help="Leave out tickets of this source if only Triagem set the label.")
     ] = None,
     labels: Annotated[
         str | None,
@@ -84,7 +84,7 @@ def train(
     allow_leakage: Annotated[
         bool,
         typer.Option(
-            "--allow-leakage", help="Train even if test rows are also training rows; then no score of it counts."
+            "--allow-leakage", help="Train even if test rows are also training rows; then its scores do not count."
         ),
     ] = False,
     promote_unverified: Annotated[
@@ -94,9 +94,7 @@ def train(
             help="With --allow-leakage: make the version current although the gate rejects it; recorded in the log.",
         ),
     ] = False,
-    queue: Annotated[
-        bool, typer.Option("--queue", help="Let `triagem trainer` do it: request a job, and return.")
-    ] = False,
+    queue: Annotated[bool, typer.Option("--queue", help="Only request a job, which `triagem trainer` runs.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Fine-tune a BERT, calibrate it, compare it with a baseline, register it, and promote it through the gate.
@@ -177,14 +175,14 @@ def _own_labels(crm: str) -> dict[str, str]:
 
 @contextmanager
 def training_progress(screen: Console) -> Iterator["ProgressReporter"]:
-    """Show notes, scores and a progress bar of a training on `screen`."""
+    """Show a training's notes, scores and progress bar on `screen`."""
     with progress(screen) as bar:
         yield ProgressReporter(bar, bar.add_task("prepare", total=None), screen)
 
 
 @dataclass
 class ProgressReporter:
-    """Prints notes and scores at once. Steps move a bar; without a terminal, each tenth of them is a line."""
+    """Prints notes and scores at once. Steps move a bar; without a terminal, a line is printed per tenth of them."""
 
     bar: Progress
     task: TaskID

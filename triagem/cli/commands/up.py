@@ -1,4 +1,4 @@
-"""`triagem up` runs the local stack with all processes, `env` prints its settings; `start` helps to a first model."""
+"""`triagem up` runs the local stack with all processes, `env` prints its settings, `start` leads to a first model."""
 
 import shlex
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ def up(
     try:
         with steps.step("migrate the database"):
             prepare_database(endpoints)
-        if console.is_terminal:  # the URL contains a password, which must not go to a log
+        if console.is_terminal:  # show the URL on a terminal only: a log must not contain its password
             print_lines(f"psql '{endpoints.reader_url}'")
         if address:
             print_lines(f"gateway: {address}, API docs: {address}/docs")
@@ -55,7 +55,7 @@ def up(
 
 
 def print_first_step(endpoints: Endpoints, address: str) -> None:
-    """Print what to do if there is no model. The link logs in, so it must not go to a log."""
+    """Print what to do if there is no model. The link logs in, so a log must not contain it."""
     try:
         servers.registry().current()
     except NoModel:
@@ -81,7 +81,7 @@ def run_processes(
 ) -> None:
     """Run workers and the `services` commands until SIGINT or SIGTERM, then let them finish.
 
-    A process that stops is restarted, and so is a server of `stack`. Exit status 1 if a process reports at startup
+    Processes and servers of `stack` that stop are restarted. The exit status is 1 if a process reports at startup
     that it cannot run.
     """
     ports: dict[str, int] = {}
@@ -129,7 +129,7 @@ def prepare_database(endpoints: Endpoints) -> None:
 def env(*, as_json: AsJson = False) -> None:
     """Print the URLs of the running local stack as `export` lines. They contain passwords.
 
-    With them, programs in other folders use this stack.
+    With these variables, programs in other folders use this stack.
 
     Example: `eval "$(triagem env)"`
     """
@@ -187,5 +187,5 @@ def login_link(database: Database, address: str) -> str:
     now = datetime.now(UTC)
     owner = next((key for key in list_keys(database) if key.name == _OWNER and key.is_active(now)), None)
     if owner is None:
-        owner, _ = create_key(database, _OWNER, [Scope.ADMIN])  # its secret is not kept: only links use it
+        owner, _ = create_key(database, _OWNER, [Scope.ADMIN])  # only login links use it: drop its secret
     return f"{address}/console/enter?{urlencode({'link': begin_session(database, owner)})}"

@@ -48,7 +48,7 @@ async def log_in(request: Request, services: ServicesDep, form: Form) -> Respons
         return render_page(request, "login.html", status=HTTPStatus.UNAUTHORIZED, next=target, error=error)
     token = await run_in_threadpool(begin_session, services.database, key, previous=request.cookies.get(COOKIE))
     await run_in_threadpool(record, services.database, actor, Action.LOG_IN, "console")
-    # Only to console pages: browsers take `//host` and `/\\host` as another host.
+    # Redirect to console pages only: browsers treat `//host` and `/\\host` as another host.
     return _logged_in(request, token, target if target.startswith("/console/") else "/console/")
 
 
@@ -60,7 +60,7 @@ def _logged_in(request: Request, token: str, target: str) -> Response:
 
 @router.get("/enter")
 def confirm_link(request: Request, services: ServicesDep, link: str = "") -> Response:
-    """Show whom a link of `triagem up` or `triagem start` logs in. It logs nobody in: any site could open it."""
+    """Ask before logging in by a link of `triagem up` or `triagem start`: any website could open that link."""
     key = find_session_key(services.database, link)
     if key is None:
         return redirect(_NO_LINK)
@@ -69,7 +69,7 @@ def confirm_link(request: Request, services: ServicesDep, link: str = "") -> Res
 
 @router.post("/enter")
 def enter(request: Request, services: ServicesDep, form: Form) -> Response:
-    """Log in once by a link that was confirmed on our page: its token is a session, which ends here."""
+    """Log in by a link that the visitor confirmed. The link's token is a session that ends now: it works once."""
     link = form.get("link", "")
     key = find_session_key(services.database, link)
     if key is None:

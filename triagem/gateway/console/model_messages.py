@@ -1,4 +1,4 @@
-"""The texts of the pages of models and trainings, as in `messages`."""
+"""The texts of the pages on models and trainings, in the format of `messages`."""
 
 from typing import Final
 

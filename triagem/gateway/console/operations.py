@@ -23,7 +23,7 @@ router = APIRouter()
 
 @router.get("/operations")
 def operations(request: Request, services: ServicesDep, visitor: Reader) -> Response:
-    """Dead letters are listed without their payload."""
+    """Show the page. It lists dead letters without their payloads."""
     return render_page(
         request,
         "operations.html",

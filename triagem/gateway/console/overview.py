@@ -21,7 +21,7 @@ from triagem.inbox import Inbox
 from triagem.inbox.desired import paused
 from triagem.inbox.lease import worker_states
 
-# Bar charts, in units of the SVG's view box: without a library, which would outweigh a page.
+# Bar charts, in units of the SVG's view box. A chart library would be larger than the page.
 _WIDTH: Final = 480
 _HEIGHT: Final = 150
 _GAP: Final = 2
@@ -30,7 +30,7 @@ _MAX_SPAN_S: Final = 120.0
 
 
 class ThroughputMeter:
-    """Readings of the last two minutes, shared by all visitors of this gateway."""
+    """Measures the throughput of the last two minutes, once for all visitors of this gateway."""
 
     def __init__(self, inbox: Inbox, clock: Callable[[], float] = time.monotonic) -> None:
         self._inbox = inbox
@@ -40,7 +40,7 @@ class ThroughputMeter:
     def per_second(self) -> float | None:
         """The rate since the oldest reading; None if that is under three seconds old. Raises InboxUnavailable."""
         now, acked = self._clock(), sum(self._inbox.acked(lane) for lane in Lane)
-        if self._readings and self._readings[-1][1] > acked:  # Redis was emptied
+        if self._readings and self._readings[-1][1] > acked:  # the counter fell: Redis was emptied
             self._readings.clear()
         while self._readings and self._readings[0][0] < now - _MAX_SPAN_S:
             self._readings.popleft()
@@ -51,14 +51,14 @@ class ThroughputMeter:
 
 
 _MAX_TICKETS: Final = 5000
-ALARM: Final = 0.2  # from the original specification: more than a fifth below the threshold
+ALARM: Final = 0.2  # the original specification's limit for the share below the threshold
 
 router = APIRouter()
 
 
 @router.get("/overview")
 def overview(request: Request, services: ServicesDep, visitor: Reader) -> Response:
-    """The page; its script reloads it every ten seconds."""
+    """Show the page. Its script reloads the page every ten seconds."""
     meter: ThroughputMeter = request.app.state.throughput_meter
     depths = {lane: services.inbox.depth(lane) for lane in Lane}
     rate, backlog = meter.per_second(), sum(depth.waiting + depth.in_flight for depth in depths.values())

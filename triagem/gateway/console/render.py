@@ -22,7 +22,7 @@ HERE: Final = Path(__file__).parent
 STATIC: Final = HERE / "static"
 _LANG_COOKIE: Final = "triagem_lang"
 _YEAR_S: Final = 365 * 86_400
-HEADERS: Final = {  # RequestMiddleware adds those of all answers
+HEADERS: Final = {  # RequestMiddleware adds the headers that all answers have
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -30,7 +30,7 @@ HEADERS: Final = {  # RequestMiddleware adds those of all answers
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-# Messages that the URL of a page may name, with the names of their values.
+# Messages that a page's URL may name, each with the names of its placeholders.
 _FLASHES: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(("undone", "nothing_to_undo", "rejected_changed", "rejected_gone", "proposed"), ()),
     **dict.fromkeys(("label_added", "label_rejected", "not_promoted"), ()),
@@ -47,7 +47,7 @@ _TEMPLATES: Final = Environment(
 
 
 def language(request: Request) -> Lang:
-    """The language of the `lang` parameter, else of the cookie, else of the browser."""
+    """The language from the `lang` parameter, else from the cookie, else from the browser."""
     for code in (request.query_params.get("lang"), request.cookies.get(_LANG_COOKIE)):
         if code in set(Lang):
             return Lang(code)
@@ -63,7 +63,7 @@ def render_page(
     known: Collection[str] = (),
     **values: Any,
 ) -> HTMLResponse:
-    """A page in the visitor's language. Its URL may name a message, whose values are numbers or `known` names."""
+    """Render a page in the visitor's language. Its URL may name a message with numbers or `known` names as values."""
     lang = language(request)
     context: dict[str, Any] = {
         "t": partial(_translate_markup, lang),
@@ -87,7 +87,7 @@ def render_page(
 
 
 def _flash(request: Request, lang: Lang, known: Collection[str]) -> str | None:
-    """The message that the URL names, after a form was stored."""
+    """The message that the URL names, such as the outcome of a form."""
     key, values = request.query_params.get("message", ""), request.query_params.getlist("about")
     names = _FLASHES.get(key)
     if names is None or len(values) != len(names):
@@ -121,7 +121,7 @@ def _translate_markup(lang: Lang, key: str, **values: object) -> Markup:
 
 @cache
 def _asset(name: str) -> str:
-    """The URL of a static file. It changes with the content, so that browsers can cache the file."""
+    """The URL of a static file. It contains a digest of the content, so that browsers can cache the file."""
     return f"/console/static/{name}?v={sha256((STATIC / name).read_bytes()).hexdigest()[:12]}"
 
 

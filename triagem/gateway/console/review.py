@@ -61,7 +61,7 @@ class ReviewSettings(BaseSettings):
     )
 
 
-# Skipped tickets are kept in the URL only, so they come again in a new session.
+# Skipped tickets are stored in the URL only: a new session shows them again.
 Skipped = Annotated[str, Query(max_length=1000, pattern=r"^([0-9]{1,18}(\.[0-9]{1,18})*)?$")]
 
 
@@ -122,7 +122,7 @@ def submit_review(services: ServicesDep, visitor: Reviewer, queue: _Queue, form:
 def store_answer(
     services: Services, reviewer: str, form: Mapping[str, str], here: Callable[..., str], kind: str | None = None
 ) -> Response:
-    """Do what a form asks, and show the page `here` again. `kind`: as of `record_review`."""
+    """Store, skip or undo, as the form says, and show the page `here` again. `kind`: see `record_review`."""
     skipped, action = form.get("skipped", ""), form.get("action", "")
     if action == ReviewAction.UNDO:
         review = last_review(services.database, reviewer)
@@ -173,7 +173,7 @@ def label_from_form(value: str) -> str:
 
 
 def _read_guidelines(path: Path | None) -> Markup | None:
-    """The guidelines as HTML, None without a file; HTML in them is shown as written, a problem in their place."""
+    """The guidelines as HTML with escaped markup, or the problem with their file; None if no file is set."""
     if path is None:
         return None
     try:

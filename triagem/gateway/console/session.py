@@ -55,7 +55,7 @@ class Visitor:
 
 
 def set_cookie(request: Request, response: Response, name: str, value: str, *, max_age_s: int) -> None:
-    """Set a cookie that scripts cannot read and other sites cannot send; only encrypted if the page was."""
+    """Set a cookie that scripts cannot read and other sites cannot send; `secure` if the page used HTTPS."""
     encrypted = request.url.scheme == "https" or _origin(request).scheme == "https"
     response.set_cookie(
         name, value, max_age=max_age_s, path="/console", secure=encrypted, httponly=True, samesite="strict"
@@ -79,7 +79,7 @@ def _is_foreign(request: Request) -> bool:
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    """The fields of a form. Raises FormRefused if it comes from another site, InvalidInput if it is too long."""
+    """Read a form's fields. Raises FormRefused for a form of another site, InvalidInput for one that is too long."""
     if _is_foreign(request):
         raise FormRefused
     content_type = request.headers.get("content-type", "")
@@ -95,7 +95,7 @@ async def read_form(request: Request) -> dict[str, str]:
 
 
 def row_id(text: str) -> int | None:
-    """The id of a row, or None if the text is not one: `²` is a digit too, and no integer has 5,000 digits."""
+    """The text as a row's id; None if it is not one. `²` passes `isdigit`, and int() refuses 5,000 digits."""
     return int(text) if re.fullmatch("[0-9]{1,18}", text) else None
 
 
@@ -114,7 +114,7 @@ def require_visitor(scope: Scope | None = None) -> Callable[..., Awaitable[Visit
         if key is None or cookie is None:
             raise LoginNeeded
         authenticate_sender(request, f"key {key.id}")
-        # Derived from the cookie, which scripts and other sites cannot read.
+        # The CSRF token is derived from the cookie, which scripts and other sites cannot read.
         token = sha256(f"form:{cookie}".encode("utf-8", "surrogatepass")).hexdigest()
         visitor = Visitor(key, token, actor_of(request, key))
         if request.method == "POST":

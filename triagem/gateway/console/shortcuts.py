@@ -19,7 +19,7 @@ class ReviewAction(StrEnum):
     HELP = "help"
 
 
-# A letter, used unless a label starts with it, and a key that always works.
+# Per action: a letter, used unless a label starts with it, and a key that always works.
 _ACTIONS: Final = {
     ReviewAction.UNCLEAR: ("u", "0"),
     ReviewAction.UNDO: ("b", "\x7f"),
@@ -33,7 +33,7 @@ _ACTIONS: Final = {
 class KeyboardShortcuts:
     """The shortcuts for a list of labels. `labels` and `actions` map each to the keys to show.
 
-    The first label that starts with a letter has it: a label that comes later takes none away.
+    A letter belongs to the first label that starts with it: later labels do not change earlier shortcuts.
     """
 
     def __init__(self, labels: Sequence[str]) -> None:
@@ -60,5 +60,5 @@ class KeyboardShortcuts:
             self._targets.setdefault(letter, action)
 
     def action_for(self, pressed: str) -> str | ReviewAction | None:
-        """The label or the action of a key; None if it has none."""
+        """The label or the action of a key; None if the key has no function."""
         return self._targets.get(pressed.lower())

@@ -1,4 +1,4 @@
-"""`/console/start`: from no labels to a first model. Name the labels, upload messages, and label them by keyboard."""
+"""`/console/start`: helps to a first model. A person names labels, uploads messages and labels them by keyboard."""
 
 from functools import partial
 from typing import Final
@@ -42,7 +42,7 @@ def start(
     skipped: Skipped = "",
     again: bool = False,
 ) -> Response:
-    """The next text to label, or what is missing: labels or messages. `again`: suspicious answers."""
+    """Show the next text to label, or ask for labels or messages first. `again`: show suspicious answers instead."""
     context = label_context(services)
     labels, state = context["labels"], labelling_state(services.database)
     ready = len(labels) > 1
@@ -81,7 +81,7 @@ def answer(services: ServicesDep, visitor: Reviewer, form: Form) -> Response:
 
 @router.post("/start/label")
 def name_label(services: ServicesDep, visitor: Admin, form: Form) -> Response:
-    """Add a label, or change its description. Reviews that proposed the label get it, unless it is rejected."""
+    """Add a label or change its description. Reviews that proposed it get it, unless the proposal is rejected."""
     label = label_from_form(form.get("name", ""))
     if form.get("action") == "reject":
         rejected = reject_proposal(services.database, label)

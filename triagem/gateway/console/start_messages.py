@@ -1,4 +1,4 @@
-"""The texts of the page to start without labels, as in `messages`."""
+"""The texts of the start page, in the format of `messages`."""
 
 from typing import Final
 

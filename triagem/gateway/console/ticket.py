@@ -33,11 +33,11 @@ def ticket(
     source: str = "",
     id: str = "",  # noqa: A002
 ) -> Response:
-    """The ticket's page; 404 if it does not exist or was forgotten. Without a source, a search for the id."""
+    """Show the ticket; 404 if it does not exist or was forgotten. Without a source, search for the id."""
     if not source:
         return redirect(address("tickets", q=id))
     identity = identify(source, id)
-    # The digest is read first, so that a change in between is detected on submit.
+    # Read the digest first: if the text changes before the next query, the submitted form is refused.
     stored = find_ticket(services.database, identity)
     detail = find_detail(services.database, identity)
     if detail is None or stored is None:

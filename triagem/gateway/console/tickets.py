@@ -29,7 +29,7 @@ def label_context(services: Services) -> dict[str, Any]:
 
 
 def crm_link(services: Services, ticket: Identity, metadata: Mapping[str, Any] | None = None) -> str | None:
-    """The ticket's page in the CRM: the metadata's `url`, else as TRIAGEM_CRM_FILE says; None if neither is known."""
+    """The URL of the ticket's page in the CRM, from its metadata or else TRIAGEM_CRM_FILE; None if neither has it."""
     url = str((metadata or {}).get("url", ""))
     if url.startswith(("https://", "http://")):
         return url
@@ -38,7 +38,7 @@ def crm_link(services: Services, ticket: Identity, metadata: Mapping[str, Any] |
 
 
 _PAGE_SIZE: Final = 50
-_SCAN_LIMIT: Final = 10_000  # keeps a page under 0.2 s even if nothing matches; "Older" continues from there
+_SCAN_LIMIT: Final = 10_000  # tickets searched per page, in under 0.2 s; "Older" continues from there
 
 router = APIRouter()
 
@@ -61,7 +61,7 @@ def tickets(
     until: FilterText = "",
     after: FilterText = "",
 ) -> Response:
-    """Invalid filter values are ignored. `query` is `q` in links of 0.2.0."""
+    """Show the page. Invalid filter values are ignored. Links of version 0.2.0 call `query` `q`."""
     filters = Filters(
         label or None,
         band if band in set(Band) else None,

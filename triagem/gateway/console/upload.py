@@ -37,7 +37,7 @@ def parse_upload(content_type: str, body: bytes) -> Upload:
     fields, content, name = dict[str, str](), b"", ""
     if boundary is None:
         raise InvalidInput("the form has no file")
-    # The standard library's parser of whole messages reads line by line: 8 MiB took it seconds.
+    # The standard library's parser for whole messages reads line by line: it took seconds for 8 MiB.
     _, *parts = (b"\r\n" + body).split(b"\r\n--" + boundary[1].encode(), _MAX_PARTS + 1)
     if not parts or not parts.pop().startswith(b"--"):
         raise InvalidInput(f"the form is incomplete, or has more than {_MAX_PARTS} parts")
@@ -55,7 +55,7 @@ def parse_upload(content_type: str, body: bytes) -> Upload:
 
 
 def enqueue_upload(upload: Upload, publisher: Publisher, source: str) -> LoadSummary:
-    """Put the rows of a CSV or JSONL file into the bulk lane. Raises InvalidInput if it cannot be read, InboxFull."""
+    """Put the rows of a CSV or JSONL file into the bulk lane. Raises InboxFull, or InvalidInput for a bad file."""
     text = TextFile(io.BytesIO(upload.content))
 
     def rows() -> Rows:
