@@ -318,6 +318,17 @@ class TestInterleavings:
 
         assert current(database).text == f"{QUOTE}\n\n{MORE}\n\n{PROBLEM}"
 
+    def test_of_two_texts_of_the_same_time_the_one_composed_later_is_current(self, database: Database) -> None:
+        later, earlier = entries([message("1", QUOTE, minute=1), message("2", PROBLEM)])
+        slow, fast = ManualWorker(database), ManualWorker(database)
+        slow.route([later])
+        fast.route([earlier])
+
+        slow.commit()
+        fast.commit()
+
+        final(database, [message("1", QUOTE, minute=1), message("2", PROBLEM)])
+
     def test_a_message_that_arrives_while_the_conversation_is_classified_is_judged(self, database: Database) -> None:
         first, second = entries([message("1", QUOTE), message("2", PROBLEM, minute=1)])
         slow, fast = ManualWorker(database), ManualWorker(database)

@@ -25,7 +25,8 @@ AGENT_WORD: Final = "xptoagente"
 
 def forgotten_result(text: str = FORGOTTEN_TEXT, **changes: Any) -> Any:
     """A doubtful result of the ticket that is to be forgotten."""
-    return doubtful(text, source="crm", **{"external_id": "4711", "metadata": {"phone": FORGOTTEN_TEXT}, **changes})
+    metadata = {"phone": FORGOTTEN_TEXT, "channel": "chat"}
+    return doubtful(text, source="crm", **{"external_id": "4711", "metadata": metadata, **changes})
 
 
 def conversation_everywhere(database: Database, inbox: Inbox) -> None:
