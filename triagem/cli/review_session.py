@@ -212,7 +212,7 @@ def require_known_label(label: str, known: Sequence[str]) -> None:
     if label not in known:
         similar = get_close_matches(label, known, n=1)
         hint = f"did you mean {similar[0]!r}?" if similar else f"known labels: {', '.join(known)}."
-        raise InvalidInput(f"unknown label {label!r}: {hint} Add --new-label to propose it")
+        raise InvalidInput(f"unknown label {label!r}: {hint} `triagem labels set {label} --new-label` adds it")
 
 
 def _validate(value: str, field: str) -> str:
