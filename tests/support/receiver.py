@@ -50,7 +50,11 @@ class Receiver:
 
         class Handler(BaseHTTPRequestHandler):
             def _handle(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                length = int(self.headers.get("Content-Length") or 0)
+                body = self.rfile.read(length)
+                if len(body) < length:  # the sender was killed: as any receiver, ignore a part of a request
+                    self.close_connection = True
+                    return
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 response = receiver._next_response(ReceivedRequest(self.command, self.path, headers, body))
                 self.send_response(response.status)
