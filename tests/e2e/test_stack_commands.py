@@ -211,11 +211,12 @@ def alive(pid: int) -> bool:
 def test_workers_log_in_as_a_user_that_cannot_change_a_table(
     start_worker: StartWorker, instant_models: Path, database: Database
 ) -> None:
+    def users() -> dict[int, str]:
+        query = "SELECT pid, usename FROM pg_stat_activity WHERE application_name = 'triagem'"
+        return {row.pid: row.usename for row in database.rows(text(query))}
+
+    before = users()  # open connections of this process
     start_worker(instant_models, "tests.support.engines:noop")
 
-    def users() -> set[str]:
-        mine = "application_name = 'triagem' AND pid <> pg_backend_pid()"
-        with database.autocommit() as connection:
-            return set(connection.execute(text(f"SELECT usename FROM pg_stat_activity WHERE {mine}")).scalars())
-
-    until(lambda: users() == {"worker"})
+    until(lambda: bool(users().keys() - before.keys()))
+    assert {user for pid, user in users().items() if pid not in before} == {"worker"}
