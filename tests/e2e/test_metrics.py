@@ -155,7 +155,7 @@ def test_every_series_that_a_rule_or_panel_queries_is_exported(pages: dict[str, 
             assert not series or any(labels.items() <= pairs.items() for pairs in series), (name, labels)
 
 
-# Panels without data in this test: there is no GPU, run, drift check or waiting alert.
+# These panels have no data, because this test has no GPU, run, drift check or waiting alert.
 EMPTY_PANELS = {"GPU memory", "GPU utilization", "Reclassification run", "Drift", "Waiting alerts"}
 
 

@@ -1,4 +1,4 @@
-"""When training is due: each trigger of the original specification separately, at its limit and beyond."""
+"""Tests each trigger for retraining separately, at its limit and above it."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -55,7 +55,7 @@ def up(
 
 
 def print_first_step(endpoints: Endpoints, address: str) -> None:
-    """Print what to do if there is no model. The link logs in, so a log must not contain it."""
+    """Print the next steps if there is no model. The login link must not get into a log: it starts a session."""
     try:
         servers.registry().current()
     except NoModel:
