@@ -4,12 +4,11 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, Final, Self, TypeAlias, TypeVar
+from typing import Any, Final, Self, TypeAlias, TypeVar
 
 import psycopg
 from pydantic import Field, SecretStr
 from pydantic_core import PydanticSerializationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import Connection, Engine, Executable, Row, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -26,6 +25,7 @@ from triagem.contracts.errors import (
     UntrustedCertificate,
     WindowTooLarge,
 )
+from triagem.settings import Settings
 
 # Retryable SQLSTATE classes: connection, transaction (25006: a standby, not promoted yet), rollback, resources,
 # object in use, operator intervention, system error.
@@ -53,11 +53,8 @@ T = TypeVar("T")
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 
 
-class DatabaseSettings(BaseSettings):
+class DatabaseSettings(Settings, used_by="gateway, worker, ops, commands"):
     """Connection settings. The URL may contain a password, so the repr hides it."""
-
-    model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
-    used_by: ClassVar = "gateway, worker, ops, commands"
 
     database_url: SecretStr | None = Field(
         default=None,

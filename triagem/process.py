@@ -12,12 +12,12 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from triagem.contracts.errors import InvalidInput
+from triagem.settings import Settings
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -121,11 +121,8 @@ class ChildProcess:
         self.stop()
 
 
-class MetricsSettings(BaseSettings):
+class MetricsSettings(Settings, used_by="gateway, worker, ops", env_prefix="TRIAGEM_METRICS_"):
     """Address of `GET /metrics` for Prometheus: `TRIAGEM_METRICS_*`."""
-
-    model_config = SettingsConfigDict(env_prefix="TRIAGEM_METRICS_", env_file=".env", extra="ignore")
-    used_by: ClassVar = "gateway, worker, ops"
 
     port: int = Field(default=0, ge=0, le=65535, description="port of the Prometheus endpoint; 0: off")
     host: str = Field(default="127.0.0.1", description="address of the Prometheus endpoint; 0.0.0.0 in a container")

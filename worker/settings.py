@@ -1,20 +1,16 @@
 """Settings of `triagem worker`, from the environment."""
 
 from pathlib import Path
-from typing import ClassVar
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from triagem.contracts.prediction import Thresholds
 from triagem.process import MetricsSettings
+from triagem.settings import Settings
 
 
-class WorkerSettings(BaseSettings):
+class WorkerSettings(Settings, used_by="worker"):
     """Settings of a worker process."""
-
-    model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
-    used_by: ClassVar = "worker"
 
     engine: str = Field(
         default="triagem.engine.classify:load", description="function that loads a model version, as module:function"

@@ -4,11 +4,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Final, Self
+from typing import Final, Self
 
 import structlog
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import first_error
@@ -16,6 +15,7 @@ from triagem.notify import settings_file
 from triagem.notify.crm import CrmTarget
 from triagem.notify.hosts import check_url
 from triagem.producer.crm.settings import GENERIC, TARGET_TABLES, Source, make_source, presets
+from triagem.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -44,11 +44,8 @@ class CrmConfig:
         return {target: target.partition(".")[0] for target in self.destinations}
 
 
-class CrmSettings(BaseSettings):
+class CrmSettings(Settings, used_by="gateway, ops"):
     """The path of the file."""
-
-    model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
-    used_by: ClassVar = "gateway, ops"
 
     crm_file: Path | None = Field(
         default=None, description="TOML file of the CRMs that send webhooks and receive results"

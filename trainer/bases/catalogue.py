@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Final
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from triagem.contracts.errors import MissingExtra, ModelCorrupt
 from triagem.contracts.model import file_digest
 from triagem.contracts.temporary_folder import temporary_folder
+from triagem.settings import Settings
 from triagem.trainer.bases import e5
 
 WEIGHTS: Final = "model.safetensors"
@@ -57,11 +57,8 @@ SPECIFICATION_BASE: Final = "google-bert/bert-base-uncased"
 _HUB_TIMEOUT_S: Final = 10.0
 
 
-class BaseCacheSettings(BaseSettings):
+class BaseCacheSettings(Settings, used_by="`triagem train`"):
     """The folder for the converted base `e5`."""
-
-    model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
-    used_by: ClassVar = "`triagem train`"
 
     base_cache: Path = Field(
         default=Path("~/.cache/triagem/bases"),

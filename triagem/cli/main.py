@@ -17,6 +17,7 @@ from triagem.cli.logs import format_traceback
 from triagem.cli.output import errors, missing_package
 from triagem.contracts.errors import TriagemError
 from triagem.process import read_secret_files
+from triagem.settings import Settings
 
 
 def _print_version(requested: bool) -> None:
@@ -120,8 +121,9 @@ def run(arguments: list[str] | None = None, *, command: typer.Typer | None = Non
         _report(str(error))
         sys.exit(1)
     except ValidationError as error:  # a settings class read an invalid environment variable
+        prefixes = {known.__name__: known.model_config.get("env_prefix") for known in Settings.__subclasses__()}
         for detail in error.errors(include_url=False, include_input=False):
-            name = _env_prefix(error.title) + "_".join(str(part) for part in detail["loc"]).upper()
+            name = (prefixes.get(error.title) or "TRIAGEM_") + "_".join(str(part) for part in detail["loc"]).upper()
             _report(f"{name}: {detail['msg']}")
         sys.exit(1)
     except ModuleNotFoundError as error:
@@ -131,14 +133,6 @@ def run(arguments: list[str] | None = None, *, command: typer.Typer | None = Non
         errors.print(format_traceback(error), markup=False, highlight=False, soft_wrap=True)
         _report(f"{type(error).__name__}: this is a bug in triagem; report it with the traceback above")
         sys.exit(1)
-
-
-def _env_prefix(settings_class: str) -> str:
-    """The prefix of a settings class's environment variables."""
-    from pydantic_settings import BaseSettings
-
-    prefixes = {known.__name__: known.model_config.get("env_prefix") for known in BaseSettings.__subclasses__()}
-    return prefixes.get(settings_class) or "TRIAGEM_"
 
 
 def _report(message: str, color: str = "red") -> None:

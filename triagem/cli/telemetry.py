@@ -9,13 +9,13 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from triagem.contracts.errors import MissingExtra
+from triagem.settings import Settings
 
 if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext, Tracer
@@ -23,11 +23,8 @@ if TYPE_CHECKING:
 _STAGES: Final = ("queue", "tokenize", "model", "commit")
 
 
-class TelemetrySettings(BaseSettings):
+class TelemetrySettings(Settings, used_by="gateway, worker, ops, beat, trainer"):
     """`TRIAGEM_TRACES_URL` and `TRIAGEM_SENTRY_DSN`."""
-
-    model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
-    used_by: ClassVar = "gateway, worker, ops, beat, trainer"
 
     traces_url: str | None = Field(
         default=None,

@@ -5,12 +5,11 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, Final, Literal
 
 import structlog
 import torch
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
@@ -21,17 +20,15 @@ from triagem.contracts.prediction import Thresholds
 from triagem.engine.bert import packable
 from triagem.engine.planner import plan
 from triagem.engine.precision import Rows, Runner, probes, select_runner
+from triagem.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 WARM_UP_TEXTS: Final = ["minha internet caiu", "I would like a quote for twenty licences " * 8]
 
 
-class EngineSettings(BaseSettings):
+class EngineSettings(Settings, used_by="worker, `triagem classify`"):
     """The engine's settings. `auto` is CUDA, then MPS, then the CPU; see `engine.precision`."""
-
-    model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
-    used_by: ClassVar = "worker, `triagem classify`"
 
     device: str = Field(
         default="auto",

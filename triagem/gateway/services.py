@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from ipaddress import ip_address, ip_network
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from fastapi import Depends, Request
 from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from triagem.contracts.errors import NoModel
 from triagem.contracts.model import Manifest
@@ -22,13 +21,11 @@ from triagem.inbox.webhook_counts import WebhookCounts
 from triagem.producer import Publisher
 from triagem.producer.crm import CrmConfig, CrmFile
 from triagem.registry import Registry
+from triagem.settings import Settings
 
 
-class GatewaySettings(BaseSettings):
+class GatewaySettings(Settings, used_by="gateway", env_prefix="TRIAGEM_GATEWAY_"):
     """`TRIAGEM_GATEWAY_*`."""
-
-    model_config = SettingsConfigDict(env_prefix="TRIAGEM_GATEWAY_", env_file=".env", extra="ignore")
-    used_by: ClassVar = "gateway"
 
     host: str = Field(default="127.0.0.1", description="the address to listen on; 0.0.0.0 in a container")
     port: int = Field(default=8000, ge=1, le=65535, description="the port to listen on")

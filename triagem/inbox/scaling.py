@@ -6,17 +6,15 @@ stops workers: Kubernetes' autoscaler has both, and more damping here would only
 
 from dataclasses import dataclass
 from math import ceil
-from typing import ClassVar, Self
+from typing import Self
 
 from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from triagem.settings import Settings
 
 
-class ScalingSettings(BaseSettings):
+class ScalingSettings(Settings, used_by="gateway, `triagem backlog`", env_prefix="TRIAGEM_SCALE_"):
     """`TRIAGEM_SCALE_*`: limits and goals of the worker count."""
-
-    model_config = SettingsConfigDict(env_prefix="TRIAGEM_SCALE_", env_file=".env", extra="ignore")
-    used_by: ClassVar = "gateway, `triagem backlog`"
 
     min: int = Field(default=0, ge=0, description="minimum workers, even if no ticket waits; 0 allows none")
     max: int = Field(default=8, ge=1, description="maximum workers")

@@ -1,18 +1,13 @@
 """Inbox settings, read from the environment."""
 
-from typing import ClassVar
-
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from triagem.contracts.ticket import Lane
+from triagem.settings import Settings
 
 
-class InboxSettings(BaseSettings):
+class InboxSettings(Settings, used_by="gateway, worker, ops, commands, `triagem.Publisher`"):
     """Redis URL and limits of the inbox. The URL may carry a password, so it never shows in a repr."""
-
-    model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
-    used_by: ClassVar = "gateway, worker, ops, commands, `triagem.Publisher`"
 
     redis_url: SecretStr | None = Field(
         default=None,

@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.prediction import Band
@@ -18,6 +17,7 @@ from triagem.notify.apprise_channel import check_apprise_url
 from triagem.notify.hosts import check_url
 from triagem.notify.request import SigningKey
 from triagem.notify.settings_file import SettingsTable
+from triagem.settings import Settings
 
 Language = Literal["en", "pt-BR"]
 Security = Literal["starttls", "ssl", "none"]
@@ -141,11 +141,8 @@ class Links:
     runbook: str = "docs/how-to/runbook.md"
 
 
-class AlertSettings(BaseSettings):
+class AlertSettings(Settings, used_by="ops, beat"):
     """`TRIAGEM_ALERTS_FILE`, and the targets of the links in alert messages."""
-
-    model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
-    used_by: ClassVar = "ops, beat"
 
     alerts_file: Path | None = Field(default=None, description="TOML file of alert rules and channels")
     console_url: str | None = Field(

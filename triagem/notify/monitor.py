@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, Final
 
 import structlog
 from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode
 
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
@@ -24,13 +24,11 @@ from triagem.inbox import Inbox
 from triagem.inbox.desired import paused
 from triagem.inbox.lease import list_workers, worker_memory
 from triagem.notify.alert_messages import system_alert_detail
+from triagem.settings import Settings
 
 
-class MonitorSettings(BaseSettings):
+class MonitorSettings(Settings, used_by="ops", env_prefix="TRIAGEM_MONITOR_"):
     """Limits and settings. The first four limits come from the original specification."""
-
-    model_config = SettingsConfigDict(env_prefix="TRIAGEM_MONITOR_", env_file=".env", extra="ignore")
-    used_by: ClassVar = "ops"
 
     unsure_under: float = Field(default=0.7, gt=0, le=1, description="a lower confidence counts as unsure")
     unsure_share: float = Field(

@@ -3,25 +3,22 @@
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, Final
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from triagem.db import Database
 from triagem.db.audit import KEPT_DAYS
 from triagem.db.old_rows import OLD, delete_old_changes, delete_old_rows
 from triagem.db.tickets.retention import purge_texts
+from triagem.settings import Settings
 
 MAX_DAYS: Final = 36_500
 _Days = Annotated[int, Field(ge=1, le=MAX_DAYS)]
 
 
-class RetentionSettings(BaseSettings):
+class RetentionSettings(Settings, used_by="ops, `triagem db retain`", env_prefix="TRIAGEM_RETAIN_"):
     """Days for which data is kept. Current results, predictions and reviews are always kept."""
-
-    model_config = SettingsConfigDict(env_prefix="TRIAGEM_RETAIN_", env_file=".env", extra="ignore")
-    used_by: ClassVar = "ops, `triagem db retain`"
 
     texts_days: _Days | None = Field(
         default=None, description="days to keep texts, their metadata and dead letters; default: for ever"

@@ -3,14 +3,14 @@
 import re
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from triagem.contracts.errors import InvalidInput
 from triagem.process import MetricsSettings
+from triagem.settings import Settings
 
 # Above the time limit of tasks: Celery ends a task that hangs, which counts as completed.
 OPS_ALIVE_S: Final = 240.0
@@ -28,11 +28,8 @@ def _schedule(text: str) -> str:
 Schedule = Annotated[str, AfterValidator(_schedule)]
 
 
-class OpsSettings(BaseSettings):
+class OpsSettings(Settings, used_by="ops, beat"):
     """Settings of the ops tasks. A schedule is `02:00`, `90s`, five cron fields, or `off`."""
-
-    model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
-    used_by: ClassVar = "ops, beat"
 
     timezone: str = Field(default="UTC", description="time zone of the schedules")
     drift_at: Schedule = Field(default="03:00", description="drift check")

@@ -11,11 +11,10 @@ from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from triagem.contracts.errors import InvalidInput, ModelCorrupt, NoModel
 from triagem.contracts.model import (
@@ -33,13 +32,11 @@ from triagem.registry.deadline import Deadline
 from triagem.registry.local import LocalBackend
 from triagem.registry.promotions import Promotion, PromotionReason, parse_log, rollback_target
 from triagem.registry.remote import RemoteBackend
+from triagem.settings import Settings
 
 
-class RegistrySettings(BaseSettings):
+class RegistrySettings(Settings, used_by="gateway, worker, ops, commands"):
     """The registry's location, and the cache for copies from a remote store."""
-
-    model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
-    used_by: ClassVar = "gateway, worker, ops, commands"
 
     registry_url: str = Field(
         default="./models", description="a folder (a path or file://), or a URL that fsspec supports: s3://, gs://, …"

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -13,7 +13,6 @@ from fastapi.responses import Response
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 from pydantic import AfterValidator, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import plain
@@ -39,6 +38,7 @@ from triagem.gateway.console.shortcuts import KeyboardShortcuts, ReviewAction
 from triagem.gateway.console.tickets import crm_link, label_context
 from triagem.gateway.results import FilterText
 from triagem.gateway.services import Services, ServicesDep
+from triagem.settings import Settings
 
 _MARKDOWN: Final = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
 _MAX_AGE: Final = timedelta(days=30)
@@ -49,11 +49,8 @@ _MAX_LABEL_CHARS: Final = 60
 router = APIRouter()
 
 
-class ReviewSettings(BaseSettings):
+class ReviewSettings(Settings, used_by="gateway"):
     """Settings of the review page."""
-
-    model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
-    used_by: ClassVar = "gateway"
 
     guidelines_file: Path | None = Field(default=None, description="Markdown that reviewers see next to a text")
     timezone: Annotated[str, AfterValidator(lambda name: ZoneInfo(name).key)] = Field(
