@@ -37,7 +37,9 @@ demo: $(VENV)/.demo
 # In the order of their names: the few long tests of tests/e2e come first, and the processes end together. Three on
 # two cores: end-to-end tests mostly wait.
 test: $(VENV)/.dev
-	@"$(BIN)/pytest" -q -m "not slow" -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder $(TEST_ARGS)
+	@rm -f .pytest_cache/v/cache/lastfailed
+	@"$(BIN)/pytest" -q -m "not slow" -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder $(TEST_ARGS) \
+		|| { test $$? = 1 && "$(BIN)/python" .ci/run_again.py; }
 
 test-slow: $(VENV)/.dev
 	@"$(BIN)/pytest" -q -m slow $(TEST_ARGS)

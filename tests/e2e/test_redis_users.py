@@ -77,7 +77,9 @@ def test_a_worker_works_as_two_users(
     until(lambda: inbox.redis.xlen(stream_key(Lane.LIVE)) == 0, seconds=60)
 
     assert stored(database) == 900
-    answers = make_app(as_users["TRIAGEM_BROKER_URL"]).control.broadcast("pipeline_stats", reply=True, timeout=3)
+    answers = make_app(as_users["TRIAGEM_BROKER_URL"]).control.broadcast(
+        "pipeline_stats", reply=True, timeout=30, limit=1
+    )
     assert [reply["model"] for answer in answers for reply in answer.values()] == ["v1.0.0"]
     assert worker.stop() == 0
     assert live_worker_count(inbox.redis) == 0

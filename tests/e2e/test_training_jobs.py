@@ -111,7 +111,7 @@ def test_a_trainer_that_is_asked_to_stop_puts_the_training_back_into_the_queue(
 
     os.kill(trainer.pid, signal.SIGTERM)
 
-    until(lambda: trainer.exit_status is not None, seconds=30)
+    until(lambda: trainer.exit_status is not None, seconds=90)
     assert trainer.exit_status == 0
     assert (now(database, job).state, now(database, job).attempts) == ("queued", 0)
 

@@ -54,7 +54,7 @@ def test_a_worker_ends_with_the_process_that_started_it(
     until(lambda: live_worker_count(inbox.redis) == 1, seconds=60)
     assert worker._process.stdin
     worker._process.stdin.close()  # closes the pipe, as the parent's death would
-    until(lambda: worker.exit_status == 0, seconds=30)
+    until(lambda: worker.exit_status == 0, seconds=90)
 
 
 def test_a_worker_without_a_model_stores_tickets_and_loads_the_first_one(

@@ -413,7 +413,7 @@ class TestManyAtOnce:
             if b"quick" in request.body:
                 quick.set()
                 return Delivered()
-            assert quick.wait(20), "it waited for the others"
+            assert quick.wait(90), "it waited for the others"
             attempted.append(request.url)
             return Retry("ReadTimeout")
 

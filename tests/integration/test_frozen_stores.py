@@ -71,7 +71,7 @@ def test_a_key_that_was_valid_before_is_accepted_while_its_look_up_hangs(
     ticket = {"source": "crm", "external_id": "1", "text": "minha internet caiu", "revised_at": f"{NOW:%FT%TZ}"}
     assert gateway.post("/v1/tickets", json=ticket).status_code == 202
     answered = threading.Event()
-    monkeypatch.setattr(authentication, "find_key", lambda *_: answered.wait(30))
+    monkeypatch.setattr(authentication, "find_key", lambda *_: answered.wait(90))
     monkeypatch.setattr(authentication, "_RECHECK_S", 0.1)
 
     assert gateway.post("/v1/tickets", json=ticket).status_code == 202
@@ -96,7 +96,7 @@ def test_bulk_work_for_the_running_model_goes_on_and_the_worker_reports_the_regi
     store_tickets(database, 100)
     runs.start(database, RunPlan("v1.1.0", epoch=1, shadow=True))
     with running(endpoints, registry.root, window_max=32) as (pipeline, _):
-        assert pipeline.models.ready.wait(30)
+        assert pipeline.models.ready.wait(90)
         hang(registry)
         advance_once(database, inbox, registry.root)
         publish(inbox, 40, lane=Lane.BULK, text="importado")
@@ -112,7 +112,7 @@ def test_a_run_of_the_running_model_goes_on(
     store_tickets(database, 100)
     runs.start(database, RunPlan("v1.0.0", epoch=1))
     with running(endpoints, registry.root) as (pipeline, _):
-        assert pipeline.models.ready.wait(30)
+        assert pipeline.models.ready.wait(90)
         hang(registry)
         until(lambda: not advance_once(database, inbox, registry.root).active)
     assert runs.find(database).done == 100  # type: ignore[union-attr]

@@ -42,7 +42,7 @@ def opened(database: Database, inbox: Inbox, instant_models: Path) -> Services:
 @pytest.fixture
 def worker(endpoints: Endpoints, instant_models: Path) -> Iterator[None]:
     with running(endpoints, instant_models) as (pipeline, _):
-        assert pipeline.models.ready.wait(10)
+        assert pipeline.models.ready.wait(90)
         yield
 
 

@@ -103,7 +103,7 @@ def test_producers_can_put_again_after_draining(inbox: Inbox, limit_memory: Limi
 
     inbox.ack(inbox.fetch(LIVE, "worker", 30))
 
-    until(lambda: used_memory(inbox.redis) < 16 * MIB, seconds=5)  # Redis frees in the background
+    until(lambda: used_memory(inbox.redis) < 16 * MIB)  # Redis frees in the background
     assert len(inbox.put(LIVE, [b"x"])) == 1
 
 

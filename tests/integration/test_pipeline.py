@@ -50,7 +50,7 @@ def test_a_ticket_enqueued_twice_keeps_one_result_and_the_model_runs_once(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
     with running(endpoints, instant_models, lambda folder: CountingModel(noop(folder).manifest)) as (pipeline, _):
-        assert pipeline.models.ready.wait(30)
+        assert pipeline.models.ready.wait(90)
         CountingModel.texts_seen = 0  # without the self-check
         publish(inbox, 1000)
         until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0)
@@ -80,7 +80,7 @@ def test_a_paused_worker_fetches_nothing_until_it_is_resumed(
     pause(inbox.redis)
     publish(inbox, 5)
     with running(endpoints, instant_models) as (pipeline, _):
-        assert pipeline.models.ready.wait(30)
+        assert pipeline.models.ready.wait(90)
         assert not pipeline.supervisor.stopping.wait(0.5)  # long enough to notice a violation
         assert inbox.depth(Lane.LIVE).waiting == 5
         resume(inbox.redis)
@@ -134,7 +134,7 @@ def test_a_worker_that_lost_its_lease_continues_under_a_new_name(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path, redis: Redis
 ) -> None:
     with running(endpoints, instant_models) as (pipeline, _):
-        assert pipeline.models.ready.wait(30)
+        assert pipeline.models.ready.wait(90)
         before = pipeline.lease.consumer
         until(lambda: redis.delete(f"triagem:{{0}}:lease:{before}") == 1)
         until(lambda: pipeline.lease.consumer != before)
@@ -146,7 +146,7 @@ def test_consumer_groups_are_recreated_after_redis_lost_its_data(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path, redis: Redis
 ) -> None:
     with running(endpoints, instant_models) as (pipeline, failed):
-        assert pipeline.models.ready.wait(30)
+        assert pipeline.models.ready.wait(90)
         redis.flushall()
         publish(inbox, 10)
         until(lambda: stored(database) == 10)
@@ -181,12 +181,12 @@ def test_live_is_fetched_before_every_micro_batch(
             batches.append(len(batch))
             if batches.count(32) == 3 and not blocked.is_set():
                 blocked.set()
-                assert resumed.wait(30)
+                assert resumed.wait(90)
             return super().probabilities(batch)
 
     publish(inbox, 32 * 20, lane=Lane.BULK)
     with running(endpoints, instant_models, lambda folder: BlockingModel(noop(folder).manifest), window_s=60):
-        assert blocked.wait(30)
+        assert blocked.wait(90)
         assert inbox.depth(Lane.BULK).in_flight > 32 * 10  # many micro-batches wait in this process
         Publisher(inbox).publish(source="crm", external_id="urgent", text="socorro")
         resumed.set()

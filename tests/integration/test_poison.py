@@ -125,7 +125,7 @@ def test_a_device_that_breaks_stops_the_worker_and_dead_letters_nothing(
         pipeline,
         failed,
     ):
-        assert failed.wait(30)
+        assert failed.wait(90)
     assert type(pipeline.supervisor.failure) is ModelBroken
     assert (stored(database), dead_letter_rows(database)) == (0, [])
     with running(endpoints, instant_models):
@@ -148,7 +148,7 @@ def test_the_marker_stays_after_an_exit_that_an_entry_may_have_caused(
 
     Publisher(inbox).publish(source="crm", external_id="bad", text="veneno")
     with running(endpoints, instant_models, lambda folder: ExitingModel(noop(folder).manifest)) as (pipeline, failed):
-        assert failed.wait(30)
+        assert failed.wait(90)
         assert inbox.redis.exists(in_progress_key(pipeline.lease.consumer)) == kept
     assert inbox.redis.exists(in_progress_key(pipeline.lease.consumer)) == kept
 
@@ -162,7 +162,7 @@ def test_with_a_device_that_is_broken_from_the_start_no_ticket_is_fetched(
         pipeline,
         failed,
     ):
-        assert failed.wait(30)
+        assert failed.wait(90)
     assert type(pipeline.supervisor.failure) is ModelBroken
     assert inbox.depth(Lane.LIVE).waiting == 3
 
@@ -176,7 +176,7 @@ def test_a_ticket_that_crashed_two_workers_alone_becomes_a_dead_letter_without_t
     for number in range(2):
         InProgressMarkers(inbox.redis).mark(f"dead-{number}", fetched[1:2], alone=True)
         Reclaimer(inbox).reclaim(Lane.LIVE, f"dead-{number + 1}", 10)
-    with running(endpoints, instant_models):
+    with running(endpoints, instant_models, lease_s=1.0):
         until(lambda: drained(inbox))
     ((payload, reason),) = dead_letter_rows(database)
     assert payload.encode() == fetched[1].payload

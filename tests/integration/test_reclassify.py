@@ -318,7 +318,7 @@ def test_stored_predictions_of_the_version_are_not_computed_again_without_force(
     models = Registry(copy_models(instant_models, tmp_path))
     models.promote("v1.0.0")
     with running(endpoints, models.root, lambda folder: CountingModel(noop(folder).manifest)) as (pipeline, _):
-        assert pipeline.models.ready.wait(30)
+        assert pipeline.models.ready.wait(90)
         CountingModel.texts_seen = 0
         run = finish_run(database, inbox, models.root)
         assert (CountingModel.texts_seen, run.done, run.unchanged) == (50, 50, 1)

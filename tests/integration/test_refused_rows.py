@@ -70,7 +70,7 @@ def test_a_postgres_that_refuses_every_row_stops_the_worker_and_dead_letters_not
     refuse(database, "%")
     publish(inbox, 5)
     with running(endpoints, instant_models) as (pipeline, failed):
-        assert failed.wait(30)
+        assert failed.wait(90)
     assert type(pipeline.supervisor.failure) is StatementRefused
     assert dead_letter_rows(database) == []
     assert inbox.redis.xlen("triagem:{0}:live") == 5

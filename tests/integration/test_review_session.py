@@ -268,7 +268,7 @@ class TestTerminal:
         terminal.press(CTRL_C)
         until(lambda: terminal.shows("Com categoria: 1"))
 
-        assert terminal.process.wait(30) == 0
+        assert terminal.process.wait(90) == 0
         assert verdicts(three_texts) == {"1": "suporte"}
         assert open_leases(three_texts) == []
 

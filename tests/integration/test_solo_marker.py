@@ -50,7 +50,7 @@ class Gate(NoopModel):
     def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
         if len(batch) == 1:
             self.entered.set()
-            assert self.opened.wait(30)
+            assert self.opened.wait(90)
         return super().probabilities(batch)
 
 
@@ -76,7 +76,7 @@ def test_while_the_model_computes_it_is_set_and_a_stop_clears_it(
     endpoints: Endpoints, inbox: Inbox, instant_models: Path, gate: type[Gate]
 ) -> None:
     with running(endpoints, instant_models, lambda folder: gate(noop(folder).manifest)) as (pipeline, _):
-        assert gate.entered.wait(30)
+        assert gate.entered.wait(90)
         assert alone(inbox, pipeline)
         pipeline.request_stop()
         assert not alone(inbox, pipeline)
@@ -89,7 +89,7 @@ def test_a_stop_keeps_it_if_the_model_hangs(
 ) -> None:
     """The liveness probe stops a worker that hangs, and the text is blamed for it."""
     with running(endpoints, instant_models, lambda folder: gate(noop(folder).manifest)) as (pipeline, _):
-        assert gate.entered.wait(30)
+        assert gate.entered.wait(90)
         monkeypatch.setattr(pipeline.supervisor, "heartbeat_age_s", lambda: health.ALIVE_S + 1)
         pipeline.request_stop()
         assert alone(inbox, pipeline)
@@ -109,10 +109,10 @@ def test_while_the_result_waits_for_the_committer_it_is_not_set(
         assert release.wait(60)
 
     with running(endpoints, instant_models, lambda folder: gate(noop(folder).manifest)) as (pipeline, _):
-        assert gate.entered.wait(30)
+        assert gate.entered.wait(90)
         monkeypatch.setattr(pipeline.committer, "_commit", commit)
         pipeline._submit(CommitBatch())
-        assert waiting.wait(30)
+        assert waiting.wait(90)
         for _ in range(20):
             pipeline._submit(CommitBatch(), wait=False)
         gate.opened.set()
@@ -128,7 +128,7 @@ def test_it_is_cleared_under_the_name_that_lost_its_lease_meanwhile(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path, gate: type[Gate]
 ) -> None:
     with running(endpoints, instant_models, lambda folder: gate(noop(folder).manifest)) as (pipeline, _):
-        assert gate.entered.wait(30)
+        assert gate.entered.wait(90)
         previous = pipeline.lease.consumer
         inbox.redis.delete(f"triagem:{{0}}:lease:{previous}")
         until(lambda: pipeline.lease.consumer != previous)
@@ -146,12 +146,12 @@ def test_samples_of_an_idle_worker_do_not_wait_for_the_committer(
 
     def commit(_: CommitBatch) -> None:
         waiting.set()
-        assert release.wait(30)
+        assert release.wait(90)
 
     with running(endpoints, instant_models) as (pipeline, _):
         monkeypatch.setattr(pipeline.committer, "_commit", commit)
         pipeline._submit(CommitBatch())
-        assert waiting.wait(30)
+        assert waiting.wait(90)
         for _ in range(20):
             pipeline._submit(CommitBatch(), wait=False)
         monkeypatch.undo()

@@ -18,7 +18,7 @@ from triagem.inbox.lease import live_worker_count
 from triagem.stack import Endpoints
 from triagem.worker.pipeline import Pipeline
 
-_LEASE_S = 1.0  # as `running` starts a pipeline
+_LEASE_S = 2.0
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def test_the_lease_outlasts_a_window_that_waits(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
     """Otherwise other workers would reclaim the entries and classify them again."""
-    with running(endpoints, instant_models) as (pipeline, _):
+    with running(endpoints, instant_models, lease_s=_LEASE_S) as (pipeline, _):
         with stopping_while_a_window_waits(database, inbox, pipeline):
             assert stays_alive(inbox)
         assert drained(inbox)
@@ -59,7 +59,7 @@ def test_the_lease_outlasts_a_window_that_waits(
 def test_the_lease_outlasts_a_short_outage_of_redis(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with running(endpoints, instant_models) as (pipeline, _):
+    with running(endpoints, instant_models, lease_s=_LEASE_S) as (pipeline, _):
         refresh, calls = pipeline.lease.refresh, iter(range(10**6))
 
         def fails_once() -> bool:

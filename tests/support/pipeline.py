@@ -23,12 +23,15 @@ Load = Callable[[Path], Model]
 
 @contextmanager
 def running(
-    endpoints: Endpoints, models: Path, load: Load = noop, **settings: object
+    endpoints: Endpoints, models: Path, load: Load = noop, *, lease_s: float = 15.0, **settings: object
 ) -> Iterator[tuple[Pipeline, threading.Event]]:
-    """A started pipeline, stopped at the end; the event is set if it fails."""
+    """A started pipeline, stopped at the end; the event is set if it fails.
+
+    A busy machine can suspend the process for longer than a lease of a second, which then is lost.
+    """
     failed = threading.Event()
     pipeline = Pipeline(
-        inbox=Inbox(connect(endpoints.redis_url), InboxSettings(lease_s=1.0)),
+        inbox=Inbox(connect(endpoints.redis_url), InboxSettings(lease_s=lease_s)),
         database=Database(endpoints.database_url),
         registry=Registry(models),
         load=load,

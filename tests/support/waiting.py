@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 
-def until(done: Callable[[], bool], *, seconds: float = 30.0) -> None:
+def until(done: Callable[[], bool], *, seconds: float = 90.0) -> None:
     """Return as soon as `done()` is true; fail the test after `seconds`."""
     end = time.monotonic() + seconds
     while not done():
