@@ -30,6 +30,8 @@ class Action(StrEnum):
     ROLL_BACK = "model.rollback"
     REQUEST_TRAINING = "training.request"
     CANCEL_TRAINING = "training.cancel"
+    FINISH_TRAINING = "training.finish"
+    SET_LABEL = "label.set"
     REJECT_LABEL = "label.reject"
     START_RUN = "run.start"
     CANCEL_RUN = "run.cancel"
@@ -37,10 +39,14 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The actor of an action: an API key, such as `key 3 (shop)`, or a person at a terminal; with the IP address."""
+    """The actor of an action, with the IP address: an API key such as `key 3 (shop)`, a person at a terminal, the
+    schedule, or a training."""
 
     name: str
     address: str = ""
+
+
+SCHEDULE: Final = Actor("schedule")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,11 @@ class AuditEntry:
 _INSERT: Final = text("""
 INSERT INTO audit (actor, address, action, object, outcome) VALUES (:actor, :address, :action, :object, :outcome)
 """)
+_INSERT_ONCE: Final = text("""
+INSERT INTO audit (actor, address, action, object, outcome)
+SELECT :actor, :address, :action, :object, 'done'
+WHERE NOT EXISTS (SELECT FROM audit WHERE (actor, action, object) = (:actor, :action, :object))
+""")
 _LIST: Final = text("""
 SELECT id, at, actor, address, action, object, outcome FROM audit
 WHERE (CAST(:actor AS text) IS NULL OR strpos(actor, :actor) > 0)
@@ -71,6 +82,11 @@ ORDER BY id DESC LIMIT :limit
 def record(database: Database, actor: Actor, action: Action, target: str, outcome: str = "done") -> None:
     """Add a row. Raises DatabaseUnavailable."""
     database.execute(_INSERT, actor=actor.name, address=actor.address, action=action, object=target, outcome=outcome)
+
+
+def record_once(database: Database, actor: Actor, action: Action, target: str) -> None:
+    """Add a row unless the actor has one of this action and object: for actions that are repeated after a kill."""
+    database.execute(_INSERT_ONCE, actor=actor.name, address=actor.address, action=action, object=target)
 
 
 def list_audit(

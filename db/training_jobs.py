@@ -14,6 +14,7 @@ from pydantic_core import to_json
 from sqlalchemy import Row, text
 
 from triagem.contracts.errors import RowRefused
+from triagem.db.audit import Action, Actor
 from triagem.db.connect import Database
 
 
@@ -59,10 +60,19 @@ _COLUMNS: Final = (
     "id, kind, parameters, state, requested_by, requested_at, started_at, heartbeat_at, finished_at, attempts, stage,"
     " fraction, version, error"
 )
+# In the statement of the change, so that a process killed here leaves both or neither.
+_AUDITED: Final = """
+INSERT INTO audit (actor, address, action, object, outcome)
+SELECT :actor, :address, :action, 'training ' || id, :audited FROM job WHERE kind <> 'embed'
+"""
 _REQUEST: Final = text(f"""
-INSERT INTO training_jobs (kind, parameters, requested_by) VALUES (:kind, CAST(:parameters AS jsonb), :requested_by)
-ON CONFLICT DO NOTHING RETURNING {_COLUMNS}
-""")  # noqa: S608 - built from the constant above, as all below
+WITH job AS (
+  INSERT INTO training_jobs (kind, parameters, requested_by)
+  VALUES (:kind, CAST(:parameters AS jsonb), :requested_by)
+  ON CONFLICT DO NOTHING RETURNING {_COLUMNS}
+), entry AS ({_AUDITED})
+SELECT {_COLUMNS} FROM job
+""")  # noqa: S608 - built from the constants above, as all below
 _FIND: Final = text(f"""
 SELECT {_COLUMNS} FROM training_jobs
 WHERE (CAST(:id AS bigint) IS NULL OR id = :id) AND (CAST(:kind AS text) IS NULL OR kind = :kind)
@@ -92,16 +102,29 @@ _RELEASE: Final = text(f"""
 UPDATE training_jobs SET state = 'queued', trainer = NULL, attempts = attempts - CAST(:interrupted AS int) {_HELD}
 """)  # noqa: S608
 _FINISH: Final = text(f"""
-UPDATE training_jobs SET state = :state, stage = coalesce(CAST(:stage AS text), stage), version = :version,
-  error = :error, finished_at = now() {_HELD}
+WITH job AS (
+  UPDATE training_jobs SET state = :state, stage = coalesce(CAST(:stage AS text), stage), version = :version,
+    error = :error, finished_at = now() {_HELD}
+  RETURNING id, kind
+), entry AS ({_AUDITED})
+SELECT id FROM job
 """)  # noqa: S608
 
 
 def request(
-    database: Database, kind: JobKind, *, requested_by: str, parameters: Mapping[str, Any] | None = None
+    database: Database,
+    kind: JobKind,
+    *,
+    requested_by: str,
+    parameters: Mapping[str, Any] | None = None,
+    actor: Actor | None = None,
 ) -> tuple[TrainingJob, bool]:
-    """Request a job; returns it, and whether it is new. While a job of the kind is active, returns that one."""
+    """Request a job; returns it, and whether it is new. While a job of the kind is active, returns that one.
+
+    A new training is added to the audit trail, by `actor` or, without one, by `requested_by`.
+    """
     values = {"kind": kind, "requested_by": requested_by, "parameters": to_json(dict(parameters or {})).decode()}
+    values |= _audited(actor or Actor(requested_by), Action.REQUEST_TRAINING, "done")
     while True:
         row = database.one_or_none(_REQUEST, **values)
         if row is not None:
@@ -176,13 +199,23 @@ def release(database: Database, job_id: int, trainer: str, *, interrupted: bool 
 
 def finish(database: Database, job_id: int, trainer: str, version: str | None, outcome: str | None = None) -> bool:
     """Record that the job is done, the version that it registered, and its outcome as the stage. False as in
-    `renew`."""
-    return _update(database, _FINISH, job_id, trainer, state="done", stage=outcome, version=version, error=None)
+    `renew`. The end of a training is added to the audit trail."""
+    audited = " ".join(filter(None, (outcome or "done", version)))
+    return _finish(database, job_id, trainer, audited, state="done", stage=outcome, version=version, error=None)
 
 
 def fail(database: Database, job_id: int, trainer: str, error: str) -> bool:
     """Record that the job has failed, with a one-line diagnosis. False as in `renew`."""
-    return _update(database, _FINISH, job_id, trainer, state="failed", stage=None, version=None, error=error)
+    return _finish(database, job_id, trainer, "failed", state="failed", stage=None, version=None, error=error)
+
+
+def _finish(database: Database, job_id: int, trainer: str, audited: str, **values: Any) -> bool:
+    entry = _audited(Actor(f"training {job_id}"), Action.FINISH_TRAINING, audited)
+    return _update(database, _FINISH, job_id, trainer, **values, **entry)
+
+
+def _audited(actor: Actor, action: Action, outcome: str) -> dict[str, str]:
+    return {"actor": actor.name, "address": actor.address, "action": action, "audited": outcome}
 
 
 def _update(database: Database, statement: Any, job_id: int, trainer: str, **values: Any) -> bool:

@@ -75,7 +75,11 @@ def train(
     from triagem.trainer.fit.base_choice import choose_base  # noqa: PLC0415
     from triagem.trainer.fit.checkpoints import has_progress, training_folder, training_id  # noqa: PLC0415
     from triagem.trainer.fit.cross_validation import plan_calibration  # noqa: PLC0415
-    from triagem.trainer.fit.training_run import TrainingRun, probabilities_of  # noqa: PLC0415
+    from triagem.trainer.fit.training_run import (  # noqa: PLC0415
+        TrainingRun,
+        probabilities_of,
+        write_current_predictions,
+    )
     from triagem.trainer.monitor.reference import write_reference  # noqa: PLC0415
 
     if base and parent:
@@ -127,6 +131,7 @@ def train(
             leaked=info.leaked,
             seed=settings.seed,
         )
+        write_current_predictions(staged, registry, parts.test)
         write_reference(staged, calibrated, (*parts.dev, *parts.calibration, *parts.test))
         digest = ancestor.manifest.base_digest if ancestor else find_base(chosen).verified_digest()
         final = calibrated.manifest.model_copy(update={"base_digest": digest})

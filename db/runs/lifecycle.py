@@ -9,6 +9,7 @@ from typing import Any, Final
 from sqlalchemy import text
 
 from triagem.contracts.errors import InvalidInput
+from triagem.db.audit import SCHEDULE, Actor
 from triagem.db.connect import Database, database_errors
 from triagem.db.model_versions import recorded
 
@@ -100,14 +101,21 @@ class ReclassifyRun(RunPlan):
 _COLUMNS: Final = ", ".join(column.name for column in fields(ReclassifyRun))
 _PROCESSED: Final = "done + unchanged + changed + gone + failed"
 _START: Final = text(f"""
-INSERT INTO reclassify_runs (kind, state, version, epoch, shadow, force, notify_flips, filters, max_tickets,
-  pause_hour, pause_at, first_id, last_id, cursor, enqueued, measured_at)
-SELECT :kind, 'running', :version, :epoch, :shadow, :force, :notify_flips, CAST(:filters AS jsonb), :max_tickets,
-  :pause_hour, :pause_at, coalesce(min(id), 1), coalesce(max(id), 0), coalesce(min(id), 1) - 1,
-  coalesce(min(id), 1) - 1, now()
-FROM tickets
-ON CONFLICT DO NOTHING
-RETURNING {_COLUMNS}
+WITH run AS (
+  INSERT INTO reclassify_runs (kind, state, version, epoch, shadow, force, notify_flips, filters, max_tickets,
+    pause_hour, pause_at, first_id, last_id, cursor, enqueued, measured_at)
+  SELECT :kind, 'running', :version, :epoch, :shadow, :force, :notify_flips, CAST(:filters AS jsonb), :max_tickets,
+    :pause_hour, :pause_at, coalesce(min(id), 1), coalesce(max(id), 0), coalesce(min(id), 1) - 1,
+    coalesce(min(id), 1) - 1, now()
+  FROM tickets
+  ON CONFLICT DO NOTHING
+  RETURNING {_COLUMNS}
+), entry AS (
+  INSERT INTO audit (actor, address, action, object, outcome)
+  SELECT :actor, :address, 'run.start', 'run ' || id, CASE WHEN shadow THEN 'shadow of ' ELSE '' END || version
+  FROM run
+)
+SELECT {_COLUMNS} FROM run
 """)  # noqa: S608 - built from the constants above, as below
 _BOUNDS: Final = text("SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM tickets")
 _NEWEST: Final = text(f"""
@@ -127,9 +135,16 @@ UPDATE reclassify_runs SET state = 'running', reason = '', measured_at = now(),
 WHERE id = :id AND state = 'paused'
 """)  # noqa: S608
 _CANCEL: Final = text(f"""
-UPDATE reclassify_runs SET state = 'cancelled', reason = :reason, measured_at = now(),
-  measured_count = {_PROCESSED}, finished_at = now()
-WHERE id = :id AND state IN ('running', 'paused')
+WITH run AS (
+  UPDATE reclassify_runs SET state = 'cancelled', reason = :reason, measured_at = now(),
+    measured_count = {_PROCESSED}, finished_at = now()
+  WHERE id = :id AND state IN ('running', 'paused')
+  RETURNING id
+), entry AS (
+  INSERT INTO audit (actor, address, action, object, outcome)
+  SELECT :actor, :address, 'run.cancel', 'run ' || id, coalesce(nullif(:reason, ''), 'done') FROM run
+)
+SELECT id FROM run
 """)  # noqa: S608
 # A moving average over the tickets processed by all workers; measured at most once a second.
 _UPDATE_RATE: Final = text(f"""
@@ -169,8 +184,8 @@ SELECT 'run-ended', 'run ' || id, jsonb_build_object(
 """)
 
 
-def start(database: Database, plan: RunPlan) -> ReclassifyRun:
-    """Start a run over all tickets stored until now.
+def start(database: Database, plan: RunPlan, actor: Actor = SCHEDULE) -> ReclassifyRun:
+    """Start a run over all tickets stored until now, and add it to the audit trail.
 
     Raises:
         InvalidInput: another run is active; or the registry is older than the stored results, so the run could not
@@ -182,7 +197,7 @@ def start(database: Database, plan: RunPlan) -> ReclassifyRun:
             f"the registry's epoch {plan.epoch} is older than {recorded_epoch}, the last one recorded: restore a "
             "newer copy of the registry, or promote until its epoch is higher"
         )
-    row = database.one_or_none(_START, **_values(plan))
+    row = database.one_or_none(_START, **_values(plan), **_actor(actor))
     if row is None:
         raise InvalidInput(
             "a run is active: `triagem reclassify status` shows it, `triagem reclassify cancel` cancels it"
@@ -228,15 +243,23 @@ def resume(database: Database, run_id: int, *, pause_at: datetime | None = None)
     return database.execute(_RESUME, id=run_id, pause_at=pause_at) > 0
 
 
-def cancel(database: Database, run_id: int, reason: str = "", *, successor: RunPlan | None = None) -> bool:
+def cancel(
+    database: Database,
+    run_id: int,
+    reason: str = "",
+    *,
+    successor: RunPlan | None = None,
+    actor: Actor = SCHEDULE,
+) -> bool:
     """Cancel a run: workers acknowledge its remaining entries without classifying them. False if it had ended.
 
-    A successor starts in the same transaction.
+    A successor starts in the same transaction. Both are added to the audit trail.
     """
     with database_errors(), database.engine.connect() as connection, connection.begin():
-        cancelled = connection.execute(_CANCEL, {"id": run_id, "reason": reason}).rowcount > 0
+        values = {"id": run_id, "reason": reason} | _actor(actor)
+        cancelled = connection.execute(_CANCEL, values).one_or_none() is not None
         if cancelled and successor:
-            connection.execute(_START, _values(successor))
+            connection.execute(_START, _values(successor) | _actor(actor))
     return cancelled
 
 
@@ -263,3 +286,7 @@ def finish_if_done(database: Database, run_id: int) -> None:
 def _values(plan: RunPlan) -> dict[str, Any]:
     values = {setting.name: getattr(plan, setting.name) for setting in fields(plan)}
     return values | {"filters": json.dumps(dict(plan.filters))}
+
+
+def _actor(actor: Actor) -> dict[str, str]:
+    return {"actor": actor.name, "address": actor.address}

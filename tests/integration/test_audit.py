@@ -1,23 +1,30 @@
 """The audit trail: every sensitive action adds a row, no row can be changed, and guesses of keys are throttled."""
 
 import json
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
+from tests.integration.test_training_jobs import request
 from tests.support.command import Triagem
 from tests.support.console import Person
 from tests.support.gateway import client, services
-from triagem.contracts.errors import AccessDenied
+from tests.support.scored_versions import current_and_better
+from triagem.contracts.errors import AccessDenied, InvalidInput
 from triagem.contracts.ticket import Lane
-from triagem.db import Database
-from triagem.db.audit import Action, Actor, AuditEntry, list_audit, record
+from triagem.db import Database, runs, training_jobs
+from triagem.db.audit import Action, Actor, AuditEntry, list_audit, record, record_once
 from triagem.db.auth import Scope, create_key
+from triagem.db.runs import RunPlan
 from triagem.db.tickets.dead_letters import insert_dead_letter
+from triagem.db.training_jobs import JobKind
 from triagem.gateway.app import create_app
 from triagem.inbox import Inbox
 from triagem.ops.retention import RetentionSettings, delete_old_data
+from triagem.trainer.jobs.run import promote_job_version
 
 
 def entries(database: Database) -> list[AuditEntry]:
@@ -115,6 +122,13 @@ class TestCommands:
         ]
         assert all("@" in row["actor"] for row in rows)
 
+    def test_a_label_that_is_changed_is_recorded(self, triagem: Triagem, database: Database) -> None:
+        triagem("labels", "set", "venda", "--new-label")
+        triagem("labels", "set", "unknown", "--name", "x")
+
+        (row,) = json.loads(triagem("audit", "--format", "json").out)
+        assert (row["action"], row["object"]) == ("label.set", "venda")
+
     def test_a_list_is_filtered(self, triagem: Triagem, database: Database) -> None:
         record(database, Actor("key 1 (ana)"), Action.FORGET, "a/1")
         record(database, Actor("key 2 (bia)"), Action.LOG_IN, "console")
@@ -124,6 +138,72 @@ class TestCommands:
             assert row["object"] == "a/1"
         assert json.loads(triagem("audit", "--since", "2999-01-01", "--format", "json").out) == []
         assert triagem("audit", "--action", "x").status == 2
+
+
+class TestTrainings:
+    @pytest.mark.parametrize(
+        ("version", "outcome", "recorded"),
+        [("v1.1.0", "rejected", "rejected v1.1.0"), (None, None, "failed")],
+    )
+    def test_request_and_end_are_recorded_with_the_change(
+        self, database: Database, version: str | None, outcome: str | None, recorded: str
+    ) -> None:
+        for _ in range(2):
+            job, _ = training_jobs.request(database, JobKind.FULL, requested_by="schedule")
+        training_jobs.claim(database, "trainer", lease_s=60)
+        for _ in range(2):
+            if version:
+                training_jobs.finish(database, job.id, "trainer", version, outcome)
+            else:
+                training_jobs.fail(database, job.id, "trainer", "no rows")
+
+        assert described(database) == [
+            ("schedule", "training.request", "training 1", "done"),
+            ("training 1", "training.finish", "training 1", recorded),
+        ]
+
+    def test_a_choice_of_questions_is_not_recorded(self, database: Database) -> None:
+        job, _ = training_jobs.request(database, JobKind.EMBED, requested_by="ana")
+        training_jobs.claim(database, "trainer", lease_s=60)
+        training_jobs.finish(database, job.id, "trainer", None)
+
+        assert entries(database) == []
+
+    @pytest.mark.parametrize("killed_before", ["the promotion", "the end of the job"])
+    def test_the_promotion_of_a_job_that_is_killed_is_recorded_once(
+        self, database: Database, tmp_path: Path, killed_before: str
+    ) -> None:
+        registry, job = current_and_better(tmp_path / "models"), request(database, promote="auto")
+        if killed_before == "the promotion":
+            record_once(database, Actor("training 1"), Action.PROMOTE, "v1.1.0")
+        else:
+            promote_job_version(database, registry, "v1.1.0", job, datetime.now(UTC))
+
+        assert promote_job_version(database, registry, "v1.1.0", job, datetime.now(UTC)) == "promoted"
+
+        assert registry.current().version == "v1.1.0"
+        assert described(database)[1:] == [("training 1", "model.promote", "v1.1.0", "done")]
+
+
+def test_a_run_is_recorded_with_its_actor(database: Database, tmp_path: Path) -> None:
+    current = current_and_better(tmp_path).current()
+    ana = Actor("ana@host (command line)", "192.0.2.1")
+    first = runs.start(database, RunPlan(current.version, 1))
+    with pytest.raises(InvalidInput):
+        runs.start(database, RunPlan(current.version, 1))
+    for _ in range(2):
+        runs.cancel(database, first.id, "v1.1.0 was promoted", successor=RunPlan("v1.1.0", 2))
+    (second, *_) = runs.newest_runs(database)
+    runs.cancel(database, second.id, actor=ana)
+    third = runs.start(database, RunPlan("v1.1.0", 2, shadow=True), ana)
+
+    assert described(database) == [
+        ("schedule", "run.start", f"run {first.id}", "v1.0.0"),
+        ("schedule", "run.cancel", f"run {first.id}", "v1.1.0 was promoted"),
+        ("schedule", "run.start", f"run {second.id}", "v1.1.0"),
+        (ana.name, "run.cancel", f"run {second.id}", "done"),
+        (ana.name, "run.start", f"run {third.id}", "shadow of v1.1.0"),
+    ]
 
 
 @pytest.mark.parametrize("statement", ["UPDATE audit SET actor = 'x'", "DELETE FROM audit"])

@@ -17,7 +17,7 @@ from tests.support.waiting import until
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.model import Manifest
 from triagem.contracts.prediction import Thresholds
-from triagem.contracts.text import clean
+from triagem.contracts.text import clean, digest
 from triagem.db import Database
 from triagem.db.outbox.deliveries import sync_result_targets
 from triagem.engine.classify import EngineSettings, classify, load
@@ -171,3 +171,22 @@ def test_a_text_is_embedded_once_and_forgotten_with_the_next_call(
     assert sqlite3.connect(file).execute("SELECT count(*) FROM embeddings").fetchone() == (1,)
     assert first[0].tobytes() not in file.read_bytes()
     assert file.stat().st_mode & 0o077 == 0
+
+
+def test_the_current_version_predicts_the_new_test_rows_for_the_gate(
+    pool: Pool, texts: list[str], rows: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    registry = Registry(tmp_path / "models")
+    train_head_version(registry, Pool(pool.embeddings, LABELS, pool.answers[:20]), texts, MINILM.name)
+    registry.promote("v1.0.0")
+    train_head_version(registry, pool, texts, MINILM.name)
+
+    own, more = read_record(registry, "v1.0.0"), read_record(registry, "v1.0.0", scored_by="v1.1.0")
+
+    assert more.predictions.keys() == own.predictions.keys() | read_record(registry, "v1.1.0").predictions.keys()
+    new = {clean_digest: text for text, _ in rows if (clean_digest := digest(text).hex()) in more.predictions}
+    new = {name: text for name, text in new.items() if name not in own.predictions}
+    served = classify(load(registry.folder("v1.0.0")), list(new.values()))
+    assert len(new) >= 5
+    stored_predictions = [more.predictions[name].probabilities for name in new]
+    assert np.abs(np.array(stored_predictions) - np.array(served)).max() < 0.05  # bf16 in other batches

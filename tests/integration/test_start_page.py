@@ -17,6 +17,7 @@ from tests.support.waiting import until
 from triagem.cli.commands.up import login_link
 from triagem.contracts.ticket import Identity
 from triagem.db import Database, training_jobs
+from triagem.db.audit import list_audit
 from triagem.db.auth import Scope, list_keys
 from triagem.db.labels import change_label
 from triagem.db.reviews import record_review
@@ -130,6 +131,12 @@ class TestSetUp:
         owner.send("start/label", owner.see("start"), name="suporte", description="something does not work")
         page = owner.send("start/label", owner.see("start"), name="venda", description="")
         assert "something does not work" in page
+        owner.send("start/label", page, name="venda", description="wants to buy")
+        assert [(entry.object, entry.outcome) for entry in list_audit(database, action="label.set", limit=9)] == [
+            ("venda", "changed"),
+            ("venda", "added"),
+            ("suporte", "added"),
+        ]
         token = re.search(r'name="token" value="(\w+)"', page)
         assert token
         rows = "id;texto\n" + "".join(f"{number};Olá, minha fatura nº {number}\n" for number in range(3))

@@ -1,11 +1,13 @@
 """Registers versions with the data that the gate reads: their training rows, and their predictions on test rows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.support.builders import manifest
 from tests.support.records import LABELS, answer
 from triagem.contracts.model import (
+    CURRENT_PREDICTIONS_FILE,
     HTML_REPORT_FILE,
     PREDICTIONS_FILE,
     REPORT_FILE,
@@ -36,6 +38,7 @@ def register_tested(
     learned: Iterable[int] = (),
     as_part: str = "train",
     without: str = "",
+    of_current: Mapping[str, Iterable[ScoredRow]] = MappingProxyType({}),
     report: str = "",
     **changes: object,
 ) -> str:
@@ -44,6 +47,7 @@ def register_tested(
     Args:
         as_part: the part of its data that contained the `learned` rows.
         without: a file that is not stored.
+        of_current: the predictions that its training stored of the version that was current then.
         report: the content of its report.json.
     """
     wrong = frozenset(wrong)
@@ -53,7 +57,8 @@ def register_tested(
     contents = {
         "weights.txt": "weights",
         ROWS_FILE: seen.model_dump_json(),
-        PREDICTIONS_FILE: "".join(row.model_dump_json() + "\n" for row in scored),
+        PREDICTIONS_FILE: _lines(scored),
+        **{CURRENT_PREDICTIONS_FILE.format(version): _lines(rows) for version, rows in of_current.items()},
     }
     if report:
         contents[REPORT_FILE] = report
@@ -66,3 +71,7 @@ def register_tested(
             (folder / HTML_REPORT_FILE).write_text(f"<h1>{numbered.version}</h1>", encoding="utf-8")
 
         return registry.register(folder, manifest(labels=tuple(labels), **changes), finish=finish).version
+
+
+def _lines(rows: Iterable[ScoredRow]) -> str:
+    return "".join(row.model_dump_json() + "\n" for row in rows)

@@ -38,6 +38,26 @@ def test_a_record_holds_predictions_and_training_rows(registry: Registry) -> Non
     assert record.gaps == ()
 
 
+@pytest.mark.parametrize("other_version", [False, True])
+def test_versions_are_compared_on_the_rows_that_the_current_one_predicted_during_the_training(
+    registry: Registry, *, other_version: bool
+) -> None:
+    first = register_tested(registry, rows=5, wrong=[0, 1, 2])
+    registry.promote(first)
+    more = [answer(row, right=row % 4 != 0) for row in range(60)]
+    second = register_tested(registry, rows=60, of_current={"v0.9.0" if other_version else first: more})
+
+    decision = evaluate_version(registry, second)
+
+    assert decision.evidence.candidate_metrics
+    assert decision.evidence.comparison
+    if other_version:
+        assert (decision.decision, decision.evidence.candidate_metrics.rows) == ("reject", 5)
+    else:
+        assert (decision.decision, decision.evidence.candidate_metrics.rows) == ("promote", 60)
+        assert decision.evidence.comparison.gained == 3 + 13  # its own predictions of rows 0 to 4 count
+
+
 @pytest.mark.parametrize("part", ["train", "dev", "calibration"])
 def test_dev_and_calibration_rows_count_as_training_rows(registry: Registry, part: str) -> None:
     assert read_record(registry, register_tested(registry, learned=[7], as_part=part)).trained_on == digests(7)

@@ -29,6 +29,7 @@ from triagem.trainer.evaluate.calibration import apply_temperature, calibrate, r
 from triagem.trainer.evaluate.metrics import Floats
 from triagem.trainer.evaluate.report import ReviewThreshold
 from triagem.trainer.fit.finetune import load_base, silenced
+from triagem.trainer.fit.training_run import write_current_predictions
 
 MIN_LABEL_ANSWERS: Final = 2  # one to train on and one to predict
 TARGET_PRECISION: Final = 0.95
@@ -103,6 +104,7 @@ def train_head_version(
                 notes=(_NOTE.format(len(rows), len(tested)), calibration.summary, proof.summary),
                 seed=_SEED,
             )
+            write_current_predictions(staged, registry, [rows[index] for index in tested])
             manifest = register_with_report(registry, staged, draft, assessment)
         else:
             manifest = registry.register(staged, draft)

@@ -72,10 +72,7 @@ def assess(
         seed: seeds the resamples; the same seed gives the same intervals.
     """
     predicted = np.asarray(probabilities, dtype=np.float64)
-    scored_rows = tuple(
-        ScoredRow(digest=digest(row.text).hex(), label=row.label, probabilities=tuple(line), lang=row.lang)
-        for row, line in zip(rows, predicted.tolist(), strict=True)
-    )
+    scored_rows = score_rows(rows, predicted)
     kept, test_rows = distinct_rows(rows), len(rows)
     rows, predicted = [rows[index] for index in kept], predicted[kept]
     truth = np.array([labels.index(row.label) for row in rows])
@@ -105,6 +102,14 @@ def assess(
         curves=tuple(curves),
         notes=tuple(notes),
         scored_rows=scored_rows,
+    )
+
+
+def score_rows(rows: Sequence[Row], probabilities: Floats) -> tuple[ScoredRow, ...]:
+    """The rows with a model's predictions, without texts."""
+    return tuple(
+        ScoredRow(digest=digest(row.text).hex(), label=row.label, probabilities=tuple(line), lang=row.lang)
+        for row, line in zip(rows, probabilities.tolist(), strict=True)
     )
 
 
@@ -152,11 +157,15 @@ def write_report(folder: Path, assessment: Assessment) -> dict[str, float]:
     `write_html_report` writes the page separately, because it shows the version's number.
     """
     _write_private(folder / REPORT_FILE, assessment.model_dump_json(indent=1))
-    predictions = "\n".join(row.model_dump_json() for row in assessment.scored_rows)
-    (folder / PREDICTIONS_FILE).write_text(predictions + "\n", encoding="utf-8")
+    write_predictions(folder / PREDICTIONS_FILE, assessment.scored_rows)
     metrics, config = manifest_metrics(assessment), folder / "config.json"
     cost = mflops_per_token(json.loads(config.read_text(encoding="utf-8"))) if config.exists() else None
     return metrics if cost is None else {**metrics, "mflops_per_token": cost}
+
+
+def write_predictions(path: Path, rows: Sequence[ScoredRow]) -> None:
+    """Write predictions on test rows, one line each."""
+    path.write_text("".join(f"{row.model_dump_json()}\n" for row in rows), encoding="utf-8")
 
 
 def register_with_report(registry: Registry, staged: Path, manifest: Manifest, assessment: Assessment) -> Manifest:

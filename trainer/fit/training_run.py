@@ -5,6 +5,7 @@
 
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -15,16 +16,21 @@ from safetensors.torch import load_file, save_file
 
 from triagem.contracts.abstain import tokens_per_char_limit
 from triagem.contracts.conversation import combine_all
+from triagem.contracts.errors import ModelCorrupt, NoModel
 from triagem.contracts.language import other_language_limit, training_languages
-from triagem.contracts.model import MANIFEST_FILE, Manifest, folder_digests
+from triagem.contracts.model import CURRENT_PREDICTIONS_FILE, MANIFEST_FILE, Manifest, folder_digests
 from triagem.contracts.prediction import Thresholds
+from triagem.contracts.text import digest
 from triagem.engine.classify import LoadedModel, classify
 from triagem.engine.classify import load as load_model
 from triagem.engine.language import language_probabilities
+from triagem.registry import Registry
+from triagem.registry.records import read_record
 from triagem.trainer.bases.catalogue import describe_base
 from triagem.trainer.data.near_duplicates import MIN_TEXTS, distinct_rows
 from triagem.trainer.data.prepare import Parent
 from triagem.trainer.data.rows import Row
+from triagem.trainer.evaluate.assess import score_rows, write_predictions
 from triagem.trainer.evaluate.calibration import (
     LabelIndices,
     apply_temperature,
@@ -225,6 +231,23 @@ def probabilities_of(model: LoadedModel, rows: Sequence[Row]) -> Floats:
     parts = [row.parts for row in rows]
     combined = combine_all(parts, classify(model, [part for of_row in parts for part in of_row]))
     return np.asarray(combined, dtype=np.float64).reshape(len(rows), len(model.labels))
+
+
+def write_current_predictions(folder: Path, registry: Registry, rows: Sequence[Row]) -> None:
+    """Let the current version predict the test rows that it has no predictions of, and write these for the gate.
+
+    Without them, the two versions could be compared only on the test rows that the current one happened to have.
+    """
+    current = registry.find_current()
+    if current is None:
+        return
+    known = read_record(registry, current.version).predictions
+    new = [row for row in rows if digest(row.text).hex() not in known]
+    if not new:
+        return
+    with suppress(NoModel, ModelCorrupt):  # the gate reports a damaged version
+        probabilities = probabilities_of(load_model(registry.folder(current.version)), new)
+        write_predictions(folder / CURRENT_PREDICTIONS_FILE.format(current.version), score_rows(new, probabilities))
 
 
 def label_indices(model: LoadedModel, rows: Sequence[Row]) -> LabelIndices:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +16,7 @@ import structlog
 from triagem.contracts.errors import InvalidInput, NotRetryable, Retryable
 from triagem.contracts.model import CurrentModel
 from triagem.db import Database, runs, training_jobs
-from triagem.db.audit import Action, Actor, record
+from triagem.db.audit import Action, Actor, record_once
 from triagem.db.runs import RunPlan
 from triagem.db.training_jobs import JobKind, TrainingJob
 from triagem.registry import Registry
@@ -155,22 +156,23 @@ def promote_job_version(database: Database, registry: Registry, version: str, jo
     """
     if any(promotion.version == version for promotion in registry.promotions()):
         return "promoted"
-    current = registry.find_current()
+    current, actor = registry.find_current(), Actor(f"training {job.id}")
+    announce = partial(record_once, database, actor, Action.PROMOTE, version)
     if job.kind is JobKind.HEAD and current is None:
+        announce()
         registry.promote(version, PromotionReason(reason=FIRST_HEAD))
     elif isinstance(evaluate_version(registry, version), Reject):
         return "rejected"
     elif PromotionPolicy(job.parameters.get("promote", PromotionPolicy.AUTO)) is PromotionPolicy.PROPOSE:
         if current:
-            start_shadow_run(database, version, current, now)
+            start_shadow_run(database, version, current, now, actor)
         return "proposed"
     else:
-        promote_through_gate(registry, version)
-    record(database, Actor(f"training {job.id}"), Action.PROMOTE, version)
+        promote_through_gate(registry, version, announce=announce)
     return "promoted"
 
 
-def start_shadow_run(database: Database, version: str, current: CurrentModel, now: datetime) -> None:
+def start_shadow_run(database: Database, version: str, current: CurrentModel, now: datetime, actor: Actor) -> None:
     """Let the workers classify recent tickets with a proposed version too; `triagem reclassify diff` compares them.
 
     Starts nothing while another run is active, because a nightly run matters more.
@@ -178,4 +180,4 @@ def start_shadow_run(database: Database, version: str, current: CurrentModel, no
     since = (now - SHADOW_DAYS).isoformat()
     plan = RunPlan(version, current.epoch, shadow=True, filters={"since": since}, max_tickets=SHADOW_TICKETS)
     with suppress(InvalidInput):
-        runs.start(database, plan)
+        runs.start(database, plan, actor)

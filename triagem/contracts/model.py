@@ -20,6 +20,7 @@ PREDICTIONS_FILE: Final = "test_predictions.jsonl"
 REPORT_FILE: Final = "report.json"
 REFERENCE_FILE: Final = "reference.safetensors"
 HTML_REPORT_FILE: Final = "report.html"
+CURRENT_PREDICTIONS_FILE: Final = "test_predictions_of_{}.jsonl"  # of the version that was current at the training
 VERSION_PATTERN: Final = r"^v\d+\.\d+\.\d+$"
 
 Pooling = Literal["first", "mean"]

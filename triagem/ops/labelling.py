@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from triagem.db import Database, training_jobs
+from triagem.db.audit import Actor
 from triagem.db.reviews.labelling import LabellingState
 from triagem.db.training_jobs import JobKind, TrainingJob
 
@@ -28,12 +29,14 @@ def questions_due(state: LabellingState, chosen_at: int | None) -> bool:
     return state.texts > 0 and state.questions < _FEW_QUESTIONS and chosen_at != state.total
 
 
-def request_due_jobs(database: Database, state: LabellingState, requested_by: str) -> None:
+def request_due_jobs(
+    database: Database, state: LabellingState, requested_by: str, actor: Actor | None = None
+) -> None:
     """Request the jobs that are due. Repeating it is harmless: at most one job of a kind is active."""
     parameters = {"answers": state.total}
     head = training_jobs.newest_job(database, JobKind.HEAD)
     if not (head and head.active) and answers_to_version(state.answers, _answers(head)) == 0:
-        training_jobs.request(database, JobKind.HEAD, requested_by=requested_by, parameters=parameters)
+        training_jobs.request(database, JobKind.HEAD, requested_by=requested_by, parameters=parameters, actor=actor)
     embed = training_jobs.newest_job(database, JobKind.EMBED)
     if not (embed and embed.active) and questions_due(state, _answers(embed) if embed else None):
         training_jobs.request(database, JobKind.EMBED, requested_by=requested_by, parameters=parameters)

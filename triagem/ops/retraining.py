@@ -5,7 +5,7 @@ from datetime import datetime
 import structlog
 
 from triagem.db import Database, training_jobs
-from triagem.db.audit import Action, Actor, record
+from triagem.db.audit import SCHEDULE
 from triagem.db.training_jobs import JobKind, TrainingJob
 from triagem.ops.settings import OpsSettings
 from triagem.registry import Registry
@@ -13,8 +13,6 @@ from triagem.trainer.monitor.due import check_due, read_facts
 from triagem.trainer.settings import DueSettings
 
 log = structlog.get_logger(__name__)
-
-SCHEDULE = "schedule"
 
 
 def request_due_retraining(
@@ -30,8 +28,6 @@ def request_due_retraining(
         log.info("retraining_not_due", version=facts.version)
         return None
     parameters = {"promote": settings.retrain_promote}
-    job, is_new = training_jobs.request(database, JobKind.FULL, requested_by=SCHEDULE, parameters=parameters)
-    if is_new:
-        record(database, Actor(SCHEDULE), Action.REQUEST_TRAINING, f"training {job.id}")
+    job, is_new = training_jobs.request(database, JobKind.FULL, requested_by=SCHEDULE.name, parameters=parameters)
     log.info("retraining_requested", job=job.id, new=is_new, reasons=[reason.topic for reason in reasons])
     return job

@@ -1,5 +1,6 @@
 """Run the promotion gate on a registered version, promote it if it passes, and log the reason."""
 
+from collections.abc import Callable
 from math import inf
 
 from triagem.contracts.model import CurrentModel
@@ -31,7 +32,7 @@ def evaluate_version(
         registry.manifest(against)
     elif current := registry.find_current():
         against = current.version
-    record = read_record(registry, against) if against else None
+    record = read_record(registry, against, scored_by=version) if against else None
     limit = inf if accept_cost else RegistrySettings().max_cost_ratio
     return evaluate_gate(read_record(registry, version), record, rule, max_cost_ratio=limit)
 
@@ -43,12 +44,15 @@ def promote_through_gate(
     *,
     accept_cost: bool = False,
     force: str | None = None,
+    announce: Callable[[], object] = lambda: None,
 ) -> tuple[Decision, CurrentModel | None]:
     """Make a version current if it passes the gate.
 
     Args:
         accept_cost: see `evaluate_version`; logged.
         force: a reason to promote it even if the gate rejects it; logged with the gate's decision.
+        announce: called just before the promotion, such as to write it to an audit trail: a process killed in
+            between leaves an entry too many instead of a promotion without an entry.
 
     Returns:
         The gate's decision, and the new current model; None if it has not changed.
@@ -64,4 +68,5 @@ def promote_through_gate(
         forced=rejected,
         reason=force or ("--accept-cost" if accept_cost else ""),
     )
+    announce()
     return decision, registry.promote(version, reason)

@@ -10,7 +10,14 @@ from math import isfinite
 from pydantic import ValidationError
 
 from triagem.contracts.errors import ModelCorrupt, NoModel
-from triagem.contracts.model import PREDICTIONS_FILE, ROWS_FILE, Manifest, ScoredRow, SplitDigests
+from triagem.contracts.model import (
+    CURRENT_PREDICTIONS_FILE,
+    PREDICTIONS_FILE,
+    ROWS_FILE,
+    Manifest,
+    ScoredRow,
+    SplitDigests,
+)
 from triagem.registry.decision import VersionRecord
 from triagem.registry.store import Registry
 
@@ -24,15 +31,19 @@ def read_rows(registry: Registry, version: str) -> SplitDigests | None:
         raise ModelCorrupt(f"{ROWS_FILE} of {version} cannot be read: train again") from error
 
 
-def read_record(registry: Registry, version: str) -> VersionRecord:
-    """A version's record, with a gap for each piece that cannot be read."""
+def read_record(registry: Registry, version: str, scored_by: str | None = None) -> VersionRecord:
+    """A version's record, with a gap for each piece that cannot be read.
+
+    Args:
+        scored_by: a later version, whose training has stored this version's predictions on more test rows.
+    """
     gaps: list[str] = []
     predictions: list[ScoredRow] = []
     trained_on: set[str] = set()
     manifest: Manifest | None = None
     try:
         manifest = registry.manifest(version)
-        predictions = _read_predictions(registry, manifest)
+        predictions = _read_predictions(registry, manifest, scored_by)
     except (NoModel, ModelCorrupt) as error:
         gaps.append(str(error))
     for ancestor in _lineage(registry, manifest, gaps):
@@ -51,12 +62,14 @@ def read_record(registry: Registry, version: str) -> VersionRecord:
     )
 
 
-def _read_predictions(registry: Registry, manifest: Manifest) -> list[ScoredRow]:
+def _read_predictions(registry: Registry, manifest: Manifest, scored_by: str | None) -> list[ScoredRow]:
+    """The later version's rows, then the version's own, which count if a row is in both."""
     content = registry.read(manifest.version, PREDICTIONS_FILE)
     if not content:
         raise ModelCorrupt(f"{manifest.version} has no {PREDICTIONS_FILE}, which the gate reads: train it again")
+    more = registry.read(scored_by, CURRENT_PREDICTIONS_FILE.format(manifest.version)) if scored_by else None
     try:
-        rows = [ScoredRow.model_validate_json(line) for line in content.splitlines()]
+        rows = [ScoredRow.model_validate_json(line) for line in ((more or b"") + content).splitlines()]
     except ValidationError as error:
         raise ModelCorrupt(f"{manifest.version}: {PREDICTIONS_FILE} cannot be read: train again") from error
     for row in rows:

@@ -17,7 +17,12 @@ _COLUMNS = ("at", "actor", "address", "action", "object", "outcome")
 
 def record_action(database: Database, action: str, target: str, outcome: str = "done") -> None:
     """Add an entry of this command's user to the audit trail."""
-    record(database, Actor(f"{user_name()}@{socket.gethostname()} (command line)"), Action(action), target, outcome)
+    record(database, command_actor(), Action(action), target, outcome)
+
+
+def command_actor() -> Actor:
+    """This command's user, as an actor of the audit trail."""
+    return Actor(f"{user_name()}@{socket.gethostname()} (command line)")
 
 
 def user_name() -> str:
@@ -37,7 +42,7 @@ def audit(
     form: FormatOption = Format.TABLE,
     _json: JsonFlag = False,
 ) -> None:
-    """List who did what, newest first: logins, deletions, and changes of keys, dead letters, runs and promotions.
+    """List who did what, newest first: logins, deletions, changes of keys and labels, trainings, runs, promotions.
 
     Rows are only added: the database refuses to change them. TRIAGEM_RETAIN_AUDIT_DAYS sets how long they are kept.
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from triagem import servers
-from triagem.cli.commands.audit import record_action, user_name
+from triagem.cli.commands.audit import command_actor, record_action, user_name
 from triagem.cli.options import AsJson, ModelVersion, parse_time, since_option
 from triagem.cli.output import as_mapping, errors, print_answer, print_json, print_lines, print_rows, progress
 from triagem.contracts.errors import InvalidInput
@@ -87,9 +87,9 @@ def request_job(kind: JobKind, parameters: Mapping[str, Any], *, as_json: bool) 
     from triagem.trainer.app import wake_trainer
 
     with servers.database() as database:
-        job, is_new = training_jobs.request(database, kind, requested_by=user_name(), parameters=parameters)
-        if is_new:
-            record_action(database, "training.request", f"training {job.id}")
+        job, is_new = training_jobs.request(
+            database, kind, requested_by=user_name(), parameters=parameters, actor=command_actor()
+        )
     if not is_new and job.parameters != parameters:
         raise InvalidInput(
             f"job {job.id} of the kind {kind} is {job.state}, with other parameters: wait for it, or cancel it with "

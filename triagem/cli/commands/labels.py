@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from triagem import servers
+from triagem.cli.commands.audit import record_action
 from triagem.cli.options import FormatOption, JsonFlag
 from triagem.cli.output import Format, print_lines, print_rows
 from triagem.cli.review_session import label_name
@@ -72,4 +73,5 @@ def set_(
         )
         if new_label:
             accept_proposal(database, label)
+        record_action(database, "label.set", label)
     print_lines(f"{label}: saved")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from triagem import servers
-from triagem.cli.commands.audit import record_action
+from triagem.cli.commands.audit import command_actor
 from triagem.cli.options import AsJson, FormatOption, JsonFlag, ModelVersion
 from triagem.cli.output import Format, as_mapping, errors, print_answer, print_lines, progress, progress_reporter
 from triagem.cli.run_diff import print_run_diff
@@ -66,7 +66,7 @@ def start(
     )  # fmt: skip
     with servers.database() as database:
         if not dry_run:
-            _print_run(_start(database, plan), as_json=as_json)
+            _print_run(runs.start(database, plan, command_actor()), as_json=as_json)
             return
         with progress(errors) as bar:
             task, tickets = bar.add_task("count tickets", total=None), 0
@@ -123,8 +123,7 @@ def cancel(*, as_json: AsJson = False) -> None:
     """
 
     def cancel_run(database: Database, run: ReclassifyRun) -> None:
-        runs.cancel(database, run.id)
-        record_action(database, "run.cancel", f"run {run.id}")
+        runs.cancel(database, run.id, actor=command_actor())
 
     _change(cancel_run, as_json=as_json)
 
@@ -155,7 +154,7 @@ def apply(
         )
     plan = runs.RunPlan(version, current.epoch, runs.APPLY)
     with servers.database() as database:
-        run = _start(database, plan)
+        run = runs.start(database, plan, command_actor())
         _print_run(_wait_for(database, run) if wait else run, as_json=as_json)
 
 
@@ -174,12 +173,6 @@ def diff(
     with servers.database() as database:
         run = _find(database, run_id)
         print_run_diff(run, diff_run(database, run.id, limit=limit), form)
-
-
-def _start(database: Database, plan: runs.RunPlan) -> ReclassifyRun:
-    run = runs.start(database, plan)
-    record_action(database, "run.start", f"run {run.id}")
-    return run
 
 
 def _wait_for(database: Database, run: ReclassifyRun) -> ReclassifyRun:

@@ -216,6 +216,8 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "action_model.rollback": ("rolled back a version", "voltou a uma versão anterior"),
     "action_training.request": ("requested a training", "solicitou um treinamento"),
     "action_training.cancel": ("cancelled a training", "cancelou um treinamento"),
+    "action_training.finish": ("finished a training", "concluiu um treinamento"),
+    "action_label.set": ("saved a label", "salvou uma categoria"),
     "action_label.reject": ("rejected a label", "rejeitou uma categoria"),
     "action_run.start": ("started a run", "iniciou uma execução"),
     "action_run.cancel": ("cancelled a run", "cancelou uma execução"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
 
 from fastapi import APIRouter, Request
@@ -91,10 +92,10 @@ def report(services: ServicesDep, visitor: Reader, version: str) -> Response:  #
 def promote(services: ServicesDep, visitor: Admin, form: Form) -> Response:
     """Promote a version that passes the gate. Forcing one requires the command line and a reason."""
     version, rule = form.get("version", ""), _rule(form.get("rule", ""))
-    _, current = promote_through_gate(services.registry, version, rule)
+    announce = partial(record, services.database, visitor.actor, Action.PROMOTE, version)
+    _, current = promote_through_gate(services.registry, version, rule, announce=announce)
     if current is None:
         return redirect(address("model", version=version, rule=rule, message="not_promoted"))
-    record(services.database, visitor.actor, Action.PROMOTE, version)
     return redirect(address("models", message="promoted", about=version))
 
 
@@ -103,16 +104,16 @@ def request_training(services: ServicesDep, visitor: Admin, form: Form) -> Respo
     """Request a training on the agreed labels, or cancel a job. `triagem trainer` does the work."""
     if form.get("action") == "cancel":
         job_id = row_id(form.get("id", "")) or 0
-        done, action = cancel_job(services.database, job_id), Action.CANCEL_TRAINING
-        message = "training_cancelled" if done else "training_ended"
+        message = "training_ended"
+        if cancel_job(services.database, job_id):
+            record(services.database, visitor.actor, Action.CANCEL_TRAINING, f"training {job_id}")
+            message = "training_cancelled"
     else:
-        job, done = request_job(
-            services.database, JobKind.FULL, requested_by=visitor.name, parameters={"promote": "propose"}
-        )
-        job_id, action = job.id, Action.REQUEST_TRAINING
-        message = "training_requested" if done else "training_active"
-    if done:
-        record(services.database, visitor.actor, action, f"training {job_id}")
+        job, is_new = request_job(
+            services.database, JobKind.FULL, requested_by=visitor.name, parameters={"promote": "propose"},
+            actor=visitor.actor,
+        )  # fmt: skip
+        job_id, message = job.id, "training_requested" if is_new else "training_active"
     return redirect(address("models", message=message, about=job_id))
 
 

@@ -49,7 +49,7 @@ def start(
     question = None
     if ready:
         question = next_question(services.database, visitor.name, skipped=dotted_ids(skipped), suspicious=again)
-        request_due_jobs(services.database, state, visitor.name)
+        request_due_jobs(services.database, state, visitor.name, visitor.actor)
     return render_page(
         request,
         "start.html",
@@ -87,11 +87,11 @@ def name_label(services: ServicesDep, visitor: Admin, form: Form) -> Response:
         rejected = reject_proposal(services.database, label)
         record(services.database, visitor.actor, Action.REJECT_LABEL, label, "done" if rejected else "not found")
         return redirect(address("start", message="label_rejected"))
-    known = {word: stored.label for stored in list_labels(services.database) for word in (stored.name, stored.label)}
-    change_label(
-        services.database, known.get(label, label), description=form.get("description", "").strip() or label, new=True
-    )
+    known = {word: other.label for other in list_labels(services.database) for word in (other.name, other.label)}
+    stored = known.get(label, label)
+    change_label(services.database, stored, description=form.get("description", "").strip() or label, new=True)
     accept_proposal(services.database, label)
+    record(services.database, visitor.actor, Action.SET_LABEL, stored, "changed" if label in known else "added")
     return redirect(address("start", message="label_added"))
 
 
