@@ -85,6 +85,7 @@ def _window(kind: str, pair: int) -> list[ClassifiedTicket]:
             ticket=row.ticket.model_copy(
                 update={"text": f"{row.ticket.text} {edited}", "revised_at": now + timedelta(hours=edited)}
             ),
+            prediction=replace(row.prediction, confidence=0.8 if edited else 0.9),
         )
         for row in window
     ]

@@ -7,7 +7,7 @@ then composes a newer text. So the entry that is stored last composes the text o
 of entries and on any worker (INV-38).
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
@@ -139,21 +139,21 @@ def read_conversations(database: Database, tickets: Iterable[Identity]) -> dict[
 
 
 _IS_CONVERSATION: Final = text("""
-SELECT source, external_id FROM tickets
-WHERE (source, external_id) IN (SELECT * FROM unnest(CAST(:sources AS text[]), CAST(:external_ids AS text[])))
-  AND on_reply IS NOT NULL AND forgotten_at IS NULL
+SELECT source, external_id
+FROM json_to_recordset(CAST(:tickets AS json)) AS i(source text, external_id text)
+JOIN tickets USING (source, external_id)
+WHERE tickets.on_reply IS NOT NULL AND forgotten_at IS NULL
 """)
 
 
-def find_conversations(connection: Connection, tickets: Collection[Identity]) -> frozenset[Identity]:
+def find_conversations(connection: Connection, tickets: Iterable[Identity]) -> frozenset[Identity]:
     """The conversations among these tickets; without tombstones."""
-    if not tickets:
+    keys = [{"source": ticket.source, "external_id": ticket.external_id} for ticket in tickets]
+    if not keys:
         return frozenset()
-    values = {
-        "sources": [ticket.source for ticket in tickets],
-        "external_ids": [ticket.external_id for ticket in tickets],
-    }
-    return frozenset(Identity(*row) for row in connection.execute(_IS_CONVERSATION, values))
+    return frozenset(
+        Identity(*row) for row in connection.execute(_IS_CONVERSATION, {"tickets": to_json(keys).decode()})
+    )
 
 
 def read_messages(rows: list[list[str]] | None) -> list[ConversationMessage]:

@@ -43,6 +43,14 @@ WITH incoming AS (
     channel = coalesce(t.channel, excluded.channel)
   -- A whole text of a conversation is one of its messages: it is not stored here (window.py).
   WHERE t.forgotten_at IS NULL AND (t.on_reply IS NULL OR excluded.on_reply IS NOT NULL)
+    -- An entry that is delivered again after its commit changes nothing, unless its prediction is missing.
+    AND ((excluded.revised_at, excluded.arrival, excluded.digest, excluded.epoch, excluded.model_version)
+        IS DISTINCT FROM (t.revised_at, t.arrival, t.digest, t.epoch, t.model_version)
+      OR excluded.lane = 'live' AND t.lane <> 'live'
+      OR NOT EXISTS (
+        SELECT FROM predictions p
+        WHERE (p.ticket_id, p.digest, p.model_version) = (t.id, excluded.digest, excluded.model_version)
+      ))
   RETURNING id, source, external_id, revision, digest AS current_digest, model_version AS current_version,
     label AS current_label, confidence AS current_confidence, band AS current_band,
     lane AS ticket_lane, changed_xid = pg_current_xact_id() AS changed

@@ -9,6 +9,7 @@ from typing import Any, Final
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from tests.support.builders import NOW, YESTERDAY
 from tests.support.windows import (
@@ -83,6 +84,31 @@ class TestRedelivery:
         assert write_window(database, again) == NO_CHANGES
 
         assert all_rows(database) == before
+
+    def test_a_redelivery_writes_no_version_of_the_ticket(self, database: Database) -> None:
+        write_window(database, [result()])
+        with database.autocommit() as connection:
+            before = connection.execute(text("SELECT xmin FROM tickets")).scalar_one()
+
+            write_window(database, [result()])
+
+            assert connection.execute(text("SELECT xmin FROM tickets")).scalar_one() == before
+
+    def test_a_redelivery_restores_a_prediction_that_is_missing_in_the_history(self, database: Database) -> None:
+        write_window(database, [result()])
+        with database.autocommit() as connection:
+            connection.execute(text("DELETE FROM predictions"))
+
+        assert write_window(database, [result()]) == WindowCounts(predictions=1, alerts=0)
+
+        assert history(database) == {("A", "v1.0.0")}
+
+    def test_an_entry_of_the_live_lane_makes_a_ticket_live_that_came_in_bulk(self, database: Database) -> None:
+        write_window(database, [result(lane=Lane.BULK)])
+
+        write_window(database, [result(lane=Lane.LIVE)])
+
+        assert [row["lane"] for row in rows(database, "tickets")] == ["live"]
 
     def test_a_redelivery_in_other_windows_changes_no_row(self, database: Database) -> None:
         window = [doubtful(external_id=str(n)) for n in range(6)]
