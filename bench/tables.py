@@ -127,12 +127,16 @@ def print_cold_start(report: ColdStartReport) -> None:
             ", without the samples",
             highlight=False,
         )
-    rows = new_table("4 % sales", "company", "macro-F1 after 100", "sales found by 50", "sales in the pool")
+    rows = new_table("4 % sales", "company", "macro-F1 after 100", "sales by 50", "in the pool", "held out")
     for rare in report.rare:
-        rows.add_row(rare.company, f"{rare.macro_f1:.3f}", f"{rare.sales:.1f}", str(rare.in_pool))
+        rows.add_row(rare.company, f"{rare.macro_f1:.3f}", f"{rare.sales:.1f}", str(rare.in_pool), str(rare.held_out))
     console.print(rows)
     console.print(
         f"estimate at 50 answers, {report.progress_starts} starts: the 90 % interval covers the truth in "
         f"{report.coverage:.0%}; bias {report.progress_bias:+.3f}, mean error {report.progress_error:.3f}",
         highlight=False,
     )
+    rows = new_table("goals", "figure", "value", "at least")
+    for goal in report.goals:
+        rows.add_row(goal.figure, f"{goal.value:.3f}", f"{goal.goal:g}")
+    console.print(rows)
