@@ -152,7 +152,7 @@ def gateway(
     rounds: Rounds = 3,
     as_json: Json = False,
 ) -> None:
-    """Measure HTTP requests at 500 single tickets/s and 5,000 tickets/s in batches, over 32 connections.
+    """Measure HTTP requests at up to 3,000 single tickets/s and 20,000 tickets/s in batches of 100.
 
     Example: `python -m bench gateway`
     """
@@ -169,7 +169,9 @@ def gateway(
         return
     print_machine(console, report.machine)
     names = ("requests/s offered", "answered", "tickets/s", "p50 ms", "p99 ms", "failed")
-    rows = new_table(f"{report.connections} connections, {report.seconds:g} s each", "load", *names)
+    rows = new_table(
+        f"{report.connections} connections, {report.keys} keys, {report.seconds:g} s each", "load", *names
+    )
     for row in report.rows:
         rates = (f"{row.offered_per_s:,.0f}", f"{row.requests_per_s:,.0f}", f"{row.tickets_per_s:,.0f}")
         rows.add_row(row.load, *rates, f"{row.p50_ms:.1f}", f"{row.p99_ms:.1f}", str(row.failed))

@@ -22,12 +22,16 @@ from bench.harness import BenchFailed
 from bench.machine import describe_machine
 from triagem.cli.commands.up import prepare_database
 from triagem.cli.processes import WorkerProcess
+from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.db.auth import Scope, create_key
+from triagem.inbox import Inbox, connect
+from triagem.inbox.stream import stream_key
 from triagem.stack import Endpoints, LocalStack
 from triagem.stack.state import choose_port
 
-CONNECTIONS = 32
+CONNECTIONS = 64
+_KEYS = 8
 _SEQUENCE = count()
 
 
@@ -41,9 +45,11 @@ class Load:
 
 
 LOADS = (
-    Load("no-op route", 500, 0),
+    Load("no-op route", 100, 0),
     Load("single tickets", 500, 1),
+    Load("single tickets", 3000, 1),
     Load("tickets in batches of 100", 50, 100),
+    Load("tickets in batches of 100", 200, 100),
 )
 
 
@@ -66,6 +72,7 @@ class GatewayBenchmark:
 
     machine: dict[str, str]
     connections: int
+    keys: int
     seconds: float
     rows: list[LoadResult]
     p99_vs_noop: float
@@ -73,39 +80,41 @@ class GatewayBenchmark:
 
 def run(texts: Sequence[str], *, seconds: float, rounds: int, on_progress: Callable[[str], None]) -> GatewayBenchmark:
     """Run the loads in turn, `rounds` times for `seconds` each; returns each load's round with the median p99."""
-    results: dict[str, list[LoadResult]] = {load.name: [] for load in LOADS}
-    with _gateway() as (port, key):
+    results: dict[Load, list[LoadResult]] = {load: [] for load in LOADS}
+    with _gateway() as (port, keys, inbox):
         for round_number in range(rounds):
             for load in LOADS if round_number % 2 == 0 else reversed(LOADS):
-                on_progress(load.name)
-                requests = [_request(load, key, texts) for _ in range(round(load.per_s * seconds))]
-                results[load.name].append(asyncio.run(_run_load(load, port, requests)))
+                on_progress(f"{load.name}, {load.per_s:,.0f} requests/s")
+                numbers = range(round(load.per_s * seconds))
+                requests = [_request(load, keys[number % len(keys)], texts) for number in numbers]
+                results[load].append(asyncio.run(_run_load(load, port, requests)))
+                inbox.redis.delete(stream_key(Lane.LIVE))  # no worker empties the lane
     rows = [sorted(runs, key=lambda result: result.p99_ms)[len(runs) // 2] for runs in results.values()]
     return GatewayBenchmark(
         machine=describe_machine(torch.device("cpu")),
         connections=CONNECTIONS,
+        keys=_KEYS,
         seconds=seconds,
         rows=rows,
         p99_vs_noop=statistics.median(
-            single.p99_ms / noop.p99_ms
-            for noop, single in zip(results[LOADS[0].name], results[LOADS[1].name], strict=True)
+            single.p99_ms / noop.p99_ms for noop, single in zip(results[LOADS[0]], results[LOADS[1]], strict=True)
         ),
     )
 
 
 @contextmanager
-def _gateway() -> Iterator[tuple[int, str]]:
-    """Start a gateway; yields its port and a key. There is no worker: only the intake of tickets is measured."""
+def _gateway() -> Iterator[tuple[int, list[str], Inbox]]:
+    """Start a gateway; yields its port, keys and the inbox. Without a worker, only the intake is measured."""
     with TemporaryDirectory(prefix="triagem-bench-") as folder:
         stack = LocalStack(Path(folder) / "stack")
         endpoints = stack.start()
         try:
             prepare_database(endpoints)
             with Database(endpoints.database_url) as database:
-                _, key = create_key(database, "bench", [Scope.ENQUEUE])
+                keys = [create_key(database, f"bench-{number}", [Scope.ENQUEUE])[1] for number in range(_KEYS)]
             port = choose_port()
             with started_gateway(endpoints, Path(folder) / "gateway.log", port):
-                yield port, key
+                yield port, keys, Inbox(connect(endpoints.redis_url))
         finally:
             stack.erase()
 
@@ -113,8 +122,7 @@ def _gateway() -> Iterator[tuple[int, str]]:
 @contextmanager
 def started_gateway(endpoints: Endpoints, file: Path, port: int, **more: str) -> Iterator[None]:
     """Start a gateway process and wait until it listens on the port."""
-    settings = {"TRIAGEM_GATEWAY_PORT": str(port), "TRIAGEM_GATEWAY_RATE_LIMIT": "100000/second", **more}
-    with WorkerProcess(endpoints, file, "gateway", **settings) as process:
+    with WorkerProcess(endpoints, file, "gateway", TRIAGEM_GATEWAY_PORT=str(port), **more) as process:
         end = time.monotonic() + 60
         while process.exit_status is None and time.monotonic() < end:
             try:

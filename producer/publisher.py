@@ -11,7 +11,7 @@ from triagem import servers
 from triagem.contracts.errors import InvalidTicket
 from triagem.contracts.ticket import Lane, Message, Ticket, accept
 from triagem.contracts.wire import encode
-from triagem.inbox import Idempotency, IdempotencyRecord, Inbox, InboxSettings, connect
+from triagem.inbox import Inbox, InboxSettings, connect
 from triagem.producer.client_protocol import TicketFields, ticket_data
 
 
@@ -140,10 +140,3 @@ class Publisher:
         """
         ids = self._inbox.put(lane, [encode(ticket) for ticket in tickets], request_id=request_id)
         return [Accepted(entry_id.decode()) for entry_id in ids]
-
-    def put_once(
-        self, tickets: Sequence[Ticket], idempotency: Idempotency, *, lane: Lane, request_id: str = ""
-    ) -> IdempotencyRecord:
-        """Like `put`, but puts nothing if a batch was put under this key before. Returns the record of the key."""
-        payloads = [encode(ticket) for ticket in tickets]
-        return self._inbox.put_once(lane, payloads, idempotency, request_id=request_id)

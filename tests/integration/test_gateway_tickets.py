@@ -1,20 +1,26 @@
 """`POST /v1/tickets`: every row gets its receipt, and 202 means that Redis has it."""
 
 import json
+import re
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from random import Random
+from typing import Any, cast
 
 import pytest
+from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from tests.support.builders import fields
+from tests.support.builders import fake_inbox, fields
 from tests.support.gateway import client, services
 from triagem.contracts.ticket import Lane, Ticket
 from triagem.contracts.wire import decode
 from triagem.db import Database
 from triagem.db.auth import Scope, create_key
+from triagem.gateway.app import create_app
+from triagem.gateway.tickets import DirectTickets
 from triagem.inbox import Entry, Inbox, InboxSettings, connect
 
 PATH = "/v1/tickets"
@@ -185,7 +191,7 @@ class TestIdempotencyKey:
         def send(_: int) -> str:
             return http.post(PATH, json=ticket_json(), headers={"Idempotency-Key": "a"}).text
 
-        with ThreadPoolExecutor(8) as pool:
+        with http, ThreadPoolExecutor(8) as pool:  # `with http`: all requests run in one event loop
             answers = set(pool.map(send, range(16)))
         assert len(answers) == 1
         assert len(tickets(inbox)) == 1
@@ -283,3 +289,80 @@ def test_a_key_of_a_source_submits_tickets_of_that_source_alone(database: Databa
 
     assert [receipt.get("field") for receipt in answer["receipts"]] == [None, "source"]
     assert [ticket.source for ticket in tickets(inbox)] == ["shop"]
+
+
+class TestDirectRoute:
+    """The direct route answers as FastAPI would by resolving the endpoint's parameters."""
+
+    _LIMIT = 4096
+    _IDS = re.compile(rb"\d{13}-\d+")
+
+    @pytest.fixture
+    def pair(self, database: Database) -> tuple[TestClient, TestClient]:
+        """Two gateways with the same settings, each with an inbox of its own: by the direct route, and by FastAPI."""
+        clients = []
+        for _ in range(2):
+            full_soon = Inbox(fake_inbox().redis, InboxSettings(live_high_water=150, bulk_high_water=2))
+            opened = services(
+                database,
+                full_soon,
+                max_body_bytes=self._LIMIT,
+                rate_limit="200/hour",
+                failed_key_limit="20/hour",
+            )
+            clients.append(TestClient(create_app(opened), raise_server_exceptions=False))
+        application = clients[1].app
+        assert isinstance(application, FastAPI)
+        application.user_middleware = [
+            middleware
+            for middleware in application.user_middleware
+            if cast("Any", middleware.cls) is not DirectTickets
+        ]
+        return clients[0], clients[1]
+
+    def test_every_answer_is_the_same_as_through_fastapi(
+        self, pair: tuple[TestClient, TestClient], database: Database
+    ) -> None:
+        random, seen = Random(7), Counter[int]()
+        keys = [
+            create_key(database, "shop", [Scope.ENQUEUE], source="shop")[1],
+            create_key(database, "reader", [Scope.READ])[1],
+            create_key(database, "admin", [Scope.ADMIN])[1],
+        ]
+        for _ in range(500):
+            request = self._request(random, keys)
+            direct, by_fastapi = (self._answer(client.post(**request)) for client in pair)
+            assert direct == by_fastapi, request
+            seen[direct[0]] += 1
+
+        assert set(seen) == {202, 401, 403, 413, 422, 429}
+        assert seen[202] > 30
+
+    def _answer(self, answer: Any) -> tuple[int, list[tuple[str, str]], bytes]:
+        """Status, headers and body; entry ids are left out, as they contain the time."""
+        headers = [(name, value) for name, value in answer.headers.multi_items() if name != "content-length"]
+        return answer.status_code, headers, self._IDS.sub(b"ID", answer.content)
+
+    def _request(self, random: Random, keys: list[str]) -> dict[str, Any]:
+        """A request, valid or not, with one of the usual mistakes or attacks in each part."""
+        valid = ticket_json(source=random.choice(["shop", "zendesk"]), external_id=str(random.randrange(9)))
+        row = random.choice(
+            [*[valid] * 6, {**valid, "text": ""}, {**valid, "revised_at": "x"}, {**valid, "surprise": 1}, 7, None, {},
+             {**valid, "message_id": "m-1"}, {**valid, "metadata": {"a": [[]] * 9}}, {**valid, "text": "\x00é💥"}]
+        )  # fmt: skip
+        bodies = [
+            b"", b"{", b"[]", b"\xff", b"[" * 3000, b"[" + b"1," * 1001 + b"1]", b" " * (self._LIMIT + 1),
+            json.dumps(valid).encode("utf-16"),
+        ]  # fmt: skip
+        rows: list[Any] = [row, valid, row]
+        body = random.choice([*[json.dumps(row).encode()] * 8, *[json.dumps(rows).encode()] * 8, *bodies])
+        headers: dict[str, str | bytes] = {"X-Request-Id": "same"}
+        keyed = [f"Bearer {key}" for key in keys]
+        if credentials := random.choice(["", "Basic x", "bearer", "Bearer  wrong", *keyed * 4]):
+            headers["Authorization"] = credentials
+        once = random.choice([*[None] * 6, "a", "b", "", "x" * 256, "\xe9"])
+        if once is not None:
+            headers["Idempotency-Key"] = once.encode("latin-1")
+        queries = ["lane=bulk", "lane=", "lane=fast", "lane=live&lane=bulk", "lan=live", "x y=1"]
+        query = random.choice([*[""] * 9, "lane=live", *queries])
+        return {"url": f"{PATH}?{query}", "headers": headers, "content": body}

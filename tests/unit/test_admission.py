@@ -1,6 +1,8 @@
-"""Clients without credentials may start a limited number of requests per second."""
+"""Clients without credentials may start a limited number of requests per second, and keys have a rate limit."""
 
+from tests.support.builders import Clock
 from triagem.gateway.admission import Pace
+from triagem.gateway.authentication import MovingWindow
 
 
 def test_requests_over_the_pace_of_a_client_wait_their_turn() -> None:
@@ -26,3 +28,31 @@ def test_clients_that_have_gone_are_not_kept() -> None:
         pace.delay(str(number), now=1000.0 + number)
 
     assert len(pace._free_at) <= 10_000
+
+
+class TestMovingWindow:
+    def test_no_time_span_of_the_limit_has_more_events(self) -> None:
+        clock, hits = Clock(), list[float]()
+        window = MovingWindow("3/second", clock)
+        for _ in range(50):
+            if window.hit("a"):
+                hits.append(clock.now)
+            clock.now += 0.125  # exact in binary
+
+        assert hits[:4] == [1000.0, 1000.125, 1000.25, 1001.125]
+        assert all(later - earlier > 1 for earlier, later in zip(hits, hits[3:], strict=False))
+
+    def test_each_name_counts_alone_and_a_test_does_not_count(self) -> None:
+        window = MovingWindow("1/minute", Clock())
+
+        assert all(window.test("a") for _ in range(3))
+        assert (window.hit("a"), window.hit("b"), window.hit("a"), window.test("b")) == (True, True, False, False)
+
+    def test_names_without_recent_events_are_not_kept(self) -> None:
+        clock = Clock()
+        window = MovingWindow("2/second", clock)
+        for number in range(30_000):
+            window.hit(str(number))
+            clock.now += 1
+
+        assert len(window._times) <= 10_000

@@ -20,6 +20,7 @@ from triagem.gateway import (
 from triagem.gateway.admission import AdmissionMiddleware
 from triagem.gateway.authentication import Authenticator
 from triagem.gateway.console.app import create_console
+from triagem.gateway.intake import Intake
 from triagem.gateway.predict import ResultWaiter
 from triagem.gateway.request_middleware import RequestMiddleware
 from triagem.gateway.services import Services
@@ -38,12 +39,14 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.authenticator = Authenticator(services)
     app.state.readiness = health.Readiness(services)
+    app.state.intake = Intake(services.inbox)
     app.state.result_waiter = ResultWaiter(partial(results_by_external_id, services.database, PREDICT_SOURCE))
     problems.install_error_handlers(app)
     for module in (tickets, webhooks, ticket_detail, results, reviews, predict, health, docs):
         app.include_router(module.router)
     app.mount("/docs/assets", docs.ASSETS)
     app.mount("/console", create_console(services, app.state.authenticator))
+    app.add_middleware(tickets.DirectTickets)
     app.add_middleware(AdmissionMiddleware, settings=services.settings)
     app.add_middleware(RequestMiddleware)  # outermost: it sees every response
     return app

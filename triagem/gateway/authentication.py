@@ -1,6 +1,7 @@
 """API key authentication, scopes and rate limits. Keys are looked up by hash; secrets are never stored or logged."""
 
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from hashlib import sha256
@@ -11,8 +12,6 @@ import anyio.to_thread
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from limits import RateLimitItem, parse
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
 from pydantic import TypeAdapter, ValidationError
 from redis import Redis
 
@@ -28,7 +27,7 @@ from triagem.inbox.stream import PREFIX
 
 T = TypeVar("T")
 
-_BEARER: Final = HTTPBearer(
+BEARER: Final = HTTPBearer(
     auto_error=False, description="`Authorization: Bearer trg_…`, created by `triagem keys create`"
 )
 
@@ -37,9 +36,38 @@ _API_KEY: Final = TypeAdapter(ApiKey)
 _FIELD: Final = "key"
 # After this time the look-up of a key that was valid before is given up. For a new key, Database limits the look-up.
 _RECHECK_S: Final = 3.0
+_MIN_NAMES: Final = 10_000  # names whose time span is over are forgotten above this number
 _SHARE_S: Final = 0.5  # Redis answers in milliseconds; while it hangs, clients can still read results
 
-Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)]
+
+
+class MovingWindow:
+    """Limits how often an event of each name happens within any time span of the limit's length.
+
+    The storages of the package `limits` start a thread every 10 ms, or round the time span.
+    """
+
+    def __init__(self, limit: str, clock: Callable[[], float]) -> None:
+        self.limit, self._clock = parse(limit), clock
+        self._times: dict[str, deque[float]] = {}
+        self._clean_at = _MIN_NAMES
+
+    def test(self, name: str) -> bool:
+        """Whether the event may happen."""
+        times = self._times.get(name)
+        return not times or len(times) < self.limit.amount or times[0] < self._clock() - self.limit.get_expiry()
+
+    def hit(self, name: str) -> bool:
+        """Count the event and return True, or return False if it may not happen."""
+        if not self.test(name):
+            return False
+        if name not in self._times and len(self._times) >= self._clean_at:
+            begin = self._clock() - self.limit.get_expiry()
+            self._times = {key: times for key, times in self._times.items() if times[-1] >= begin}
+            self._clean_at = max(_MIN_NAMES, 2 * len(self._times))
+        self._times.setdefault(name, deque(maxlen=self.limit.amount)).append(self._clock())
+        return True
 
 
 class Authenticator:
@@ -51,11 +79,10 @@ class Authenticator:
         self._cache: dict[str, tuple[ApiKey, float]] = {}  # by secret, with its expiry
         # Each store has its own threads: while one store hangs, requests to the other still find free threads.
         self._look_ups, self._shares = anyio.CapacityLimiter(8), anyio.CapacityLimiter(2)
-        self._failed_limit = parse(services.settings.failed_key_limit)
-        self._limits = {
-            "key": parse(services.settings.rate_limit), "source": parse(services.settings.webhook_rate_limit)
-        }  # fmt: skip
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        settings = services.settings
+        self._failures = MovingWindow(settings.failed_key_limit, clock)
+        limits = {"key": settings.rate_limit, "source": settings.webhook_rate_limit}
+        self._requests = {kind: MovingWindow(limit, clock) for kind, limit in limits.items()}
 
     async def authenticate(self, secret: str, client: str) -> ApiKey | None:
         """The key with this secret; None if it is unknown or revoked.
@@ -74,8 +101,8 @@ class Authenticator:
                 return known
             self._cache[secret] = (known, now + fresh_s)  # concurrent requests use the cached key meanwhile
         guesses = (f"unknown keys of {client}", f"unknown keys {key_prefix(secret)}")
-        if cached is None and not all(self._limiter.test(self._failed_limit, name) for name in guesses):
-            raise _too_many("unknown keys", self._failed_limit, "60")
+        if cached is None and not all(map(self._failures.test, guesses)):
+            raise _too_many("unknown keys", self._failures.limit, "60")
         try:
             key = await self._look_up(secret, timeout_s=None if cached is None else _RECHECK_S)
         except DatabaseUnavailable:
@@ -87,7 +114,7 @@ class Authenticator:
         if key is None:
             self._cache.pop(secret, None)
             for name in guesses:
-                self._limiter.hit(self._failed_limit, name)
+                self._failures.hit(name)
         else:
             self._cache[secret] = (key, now + fresh_s)
         return key
@@ -110,8 +137,8 @@ class Authenticator:
 
     def enforce_rate_limit(self, kind: Literal["key", "source"], name: object) -> None:
         """Count a request of a key, or a webhook of a verified sender. Raises ProblemError (429) over its limit."""
-        if not self._limiter.hit(self._limits[kind], f"{kind} {name}"):
-            raise _too_many(f"this {kind}", self._limits[kind], "1")
+        if not self._requests[kind].hit(str(name)):
+            raise _too_many(f"this {kind}", self._requests[kind].limit, "1")
 
 
 def known_key(secret: str) -> str:

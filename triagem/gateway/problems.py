@@ -86,6 +86,8 @@ def problem_response(
 
 def refuse_unknown_parameters(request: Request) -> None:
     """Raise ProblemError (422) for an unknown or repeated query parameter: FastAPI would ignore it silently."""
+    if not request.scope["query_string"]:
+        return
     known = _query_parameters(request.scope["route"].dependant)
     for name in request.query_params:
         if name not in known:
@@ -111,21 +113,29 @@ def _release_frames(error: Exception) -> None:
     error.__traceback__ = error.__context__ = None
 
 
+def error_response(error: TriagemError | HTTPException) -> JSONResponse:
+    """The response to an error."""
+    _release_frames(error)
+    if isinstance(error, HTTPException):
+        return problem_response(error.status_code, error.detail, error.headers, getattr(error, "more", None))
+    status, detail = status_of(error), str(error)
+    if isinstance(error, AccessDenied):  # the gateway's wrong password is not the client's error
+        log.error("access_denied", reason=detail)
+        detail = "a server refuses the gateway's password: see the gateway's log"
+    elif status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("request_failed", error=type(error).__name__, reason=detail)
+        detail = "internal error: see the gateway's log"
+    retry = {"Retry-After": RETRY_AFTER_S} if isinstance(error, Retryable | AccessDenied) else {}
+    return problem_response(status, detail, retry)
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Turn every error into a problem response."""
 
     @app.exception_handler(TriagemError)
-    async def _ours(_: Request, error: TriagemError) -> JSONResponse:
-        _release_frames(error)
-        status, detail = status_of(error), str(error)
-        if isinstance(error, AccessDenied):  # the gateway's wrong password is not the client's error
-            log.error("access_denied", reason=detail)
-            detail = "a server refuses the gateway's password: see the gateway's log"
-        elif status == HTTPStatus.INTERNAL_SERVER_ERROR:
-            log.error("request_failed", error=type(error).__name__, reason=detail)
-            detail = "internal error: see the gateway's log"
-        retry = {"Retry-After": RETRY_AFTER_S} if isinstance(error, Retryable | AccessDenied) else {}
-        return problem_response(status, detail, retry)
+    @app.exception_handler(HTTPException)
+    async def _refused(_: Request, error: TriagemError | HTTPException) -> JSONResponse:
+        return error_response(error)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -133,8 +143,3 @@ def install_error_handlers(app: FastAPI) -> None:
         first = error.errors()[0]
         location = ".".join(str(part) for part in first["loc"])
         return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, f"{location}: {first['msg']}")
-
-    @app.exception_handler(HTTPException)
-    async def _refused(_: Request, error: HTTPException) -> JSONResponse:
-        _release_frames(error)
-        return problem_response(error.status_code, error.detail, error.headers, getattr(error, "more", None))

@@ -1,7 +1,8 @@
 """Ticket inbox on Redis Streams: the queues of both lanes, worker leases and the scaling signal."""
 
+from triagem.inbox.batch import Batch, Idempotency, PutRecord
 from triagem.inbox.client import connect
 from triagem.inbox.settings import InboxSettings
-from triagem.inbox.stream import Depth, Entry, Idempotency, IdempotencyRecord, Inbox
+from triagem.inbox.stream import Depth, Entry, Inbox
 
-__all__ = ["Depth", "Entry", "Idempotency", "IdempotencyRecord", "Inbox", "InboxSettings", "connect"]
+__all__ = ["Batch", "Depth", "Entry", "Idempotency", "Inbox", "InboxSettings", "PutRecord", "connect"]

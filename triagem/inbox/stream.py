@@ -10,6 +10,7 @@ from redis.exceptions import ResponseError
 
 from triagem.contracts.errors import GroupMissing, InboxFull
 from triagem.contracts.ticket import Lane
+from triagem.inbox.batch import Batch, PutLimits, PutRecord, put_arguments, put_result
 from triagem.inbox.client import redis_errors
 from triagem.inbox.settings import InboxSettings
 
@@ -48,25 +49,6 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Idempotency:
-    """The key of a batch that may be sent again, its digest, and the `content` of the response, kept for `ttl_s`."""
-
-    key: str
-    fingerprint: bytes
-    content: bytes
-    ttl_s: int
-
-
-@dataclass(frozen=True, slots=True)
-class IdempotencyRecord:
-    """The record of the first batch under a key: its fingerprint, content and entry ids."""
-
-    fingerprint: bytes
-    content: bytes
-    ids: list[bytes]
-
-
-@dataclass(frozen=True, slots=True)
 class Depth:
     """Depth of a lane, in entries. `oldest_s` is the age of its first entry, in seconds by Redis' clock."""
 
@@ -95,7 +77,10 @@ class Inbox:
         """Add a batch, all or nothing, and return the entry ids. Raises InboxFull; then nothing was added."""
         if not payloads:
             return []
-        return cast("list[bytes]", self._add(lane, payloads, request_id)[1:])
+        (result,) = self.put_batches(lane, [Batch(payloads, request_id)])
+        if isinstance(result, InboxFull):
+            raise result
+        return result.ids
 
     def put_fitting(self, lane: Lane, payloads: Sequence[bytes]) -> int:
         """Add as many of the first payloads as fit, by halving the batch; returns their number.
@@ -112,40 +97,17 @@ class Inbox:
                     raise
                 count //= 2
 
-    def put_once(
-        self, lane: Lane, payloads: Sequence[bytes], idempotency: Idempotency, *, request_id: str = ""
-    ) -> IdempotencyRecord:
-        """Like `put`, but adds nothing if a batch was put under this key before. Returns the record of the key.
+    @redis_errors()
+    def put_batches(self, lane: Lane, batches: Sequence[Batch]) -> list[PutRecord | InboxFull]:
+        """Add batches in one call, each all or nothing. The result InboxFull means that nothing of it was added.
 
+        An idempotent batch adds nothing if a batch was put under its key before; its result is that batch's record.
         Batch and record are written in one step, so no crash can leave one without the other.
         """
-        status, *rest = self._add(lane, payloads, request_id, idempotency)
-        if status == 2:
-            fingerprint, content, ids = rest
-            return IdempotencyRecord(fingerprint, content, ids.split())
-        return IdempotencyRecord(idempotency.fingerprint, idempotency.content, rest)
-
-    @redis_errors()
-    def _add(
-        self, lane: Lane, payloads: Sequence[bytes], request_id: str, idempotency: Idempotency | None = None
-    ) -> list[Any]:
-        keys = [stream_key(lane), *([f"{PREFIX}:once:{idempotency.key}"] if idempotency else [])]
-        record: list[int | bytes] = (
-            [idempotency.ttl_s, idempotency.fingerprint, idempotency.content] if idempotency else []
-        )
-        high_water, memory_share = self.settings.high_water(lane), self.settings.memory_share
-        result = cast(
-            "list[Any]",
-            self._put(keys=keys, args=[high_water, memory_share, request_id, len(record), *record, *payloads]),
-        )
-        if result[0] != 0:
-            return result
-        reason = (
-            f"{result[1]} entries, the high-water mark is {high_water}"
-            if result[2] == b"depth"
-            else f"Redis uses over {memory_share:.0%} of its memory"
-        )
-        raise InboxFull(f"the {lane} lane is full ({reason}): wait until workers have drained it")
+        limits = PutLimits(lane, self.settings.high_water(lane), self.settings.memory_share)
+        records = [f"{PREFIX}:once:{batch.idempotency.key}" for batch in batches if batch.idempotency]
+        replies = self._put([stream_key(lane), *records], put_arguments(limits, batches))
+        return [put_result(limits, *pair) for pair in zip(batches, cast("list[Any]", replies), strict=True)]
 
     def fetch(self, lane: Lane, consumer: str, count: int) -> list[Entry]:
         """Up to `count` waiting entries of a lane, now pending under `consumer`. Never blocks."""
