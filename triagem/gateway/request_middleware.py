@@ -52,29 +52,29 @@ class RequestMiddleware:
             except h11.LocalProtocolError:  # uvicorn already refused a malformed body and answered
                 raise ClientDisconnect from None
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self._app(scope, receive, send_with_id)
-            except ClientDisconnect:
-                status = _CLIENT_GONE
-            except Exception:
-                log.exception("request_failed")
-                if not status:
-                    await problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error: see the gateway's log")(
-                        scope, receive, send_with_id
-                    )
-            finally:
-                elapsed, route = time.perf_counter() - started, _template(scope)
-                metrics.record_request(route, scope["method"], int(status), elapsed)
-                metrics.TICKETS.inc(state.get("rows", 0))
-                log.info(
-                    "request",
-                    method=scope["method"],
-                    route=route,
-                    status=int(status),
-                    ms=round(elapsed * 1000, 1),
-                    **({"rows": state["rows"]} if "rows" in state else {}),
+        structlog.contextvars.bind_contextvars(request_id=request_id)  # uvicorn runs each request in its own context
+        try:
+            await self._app(scope, receive, send_with_id)
+        except ClientDisconnect:
+            status = _CLIENT_GONE
+        except Exception:
+            log.exception("request_failed")
+            if not status:
+                await problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error: see the gateway's log")(
+                    scope, receive, send_with_id
                 )
+        finally:
+            elapsed, route = time.perf_counter() - started, _template(scope)
+            metrics.record_request(route, scope["method"], int(status), elapsed)
+            metrics.TICKETS.inc(state.get("rows", 0))
+            log.info(
+                "request",
+                method=scope["method"],
+                route=route,
+                status=int(status),
+                ms=round(elapsed * 1000, 1),
+                **({"rows": state["rows"]} if "rows" in state else {}),
+            )
 
 
 def _missing(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
