@@ -174,7 +174,9 @@ def gateway(
     )
     for row in report.rows:
         rates = (f"{row.offered_per_s:,.0f}", f"{row.requests_per_s:,.0f}", f"{row.tickets_per_s:,.0f}")
-        rows.add_row(row.load, *rates, f"{row.p50_ms:.1f}", f"{row.p99_ms:.1f}", str(row.failed))
+        rows.add_row(
+            row.load, *rates, f"{row.p50_ms:.1f}", f"{row.p99_ms:.1f}", f"{row.cpu_us:,.0f}", str(row.failed)
+        )
     console.print(rows)
     console.print(f"p99 of single tickets against the no-op route: {report.p99_vs_noop:.1f}x", highlight=False)
 

@@ -6,6 +6,7 @@ from that time. So the latency includes the delay of requests that waited for a 
 
 import asyncio
 import json
+import os
 import socket
 import statistics
 import time
@@ -55,7 +56,9 @@ LOADS = (
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """The result of a load: answered requests and tickets per second, and milliseconds from due time to answer."""
+    """The result of a load: answered requests and tickets per second, milliseconds from due time to answer, and CPU
+    microseconds of the gateway per request.
+    """
 
     load: str
     offered_per_s: float
@@ -63,6 +66,7 @@ class LoadResult:
     tickets_per_s: float
     p50_ms: float
     p99_ms: float
+    cpu_us: float
     failed: int
 
 
@@ -81,13 +85,13 @@ class GatewayBenchmark:
 def run(texts: Sequence[str], *, seconds: float, rounds: int, on_progress: Callable[[str], None]) -> GatewayBenchmark:
     """Run the loads in turn, `rounds` times for `seconds` each; returns each load's round with the median p99."""
     results: dict[Load, list[LoadResult]] = {load: [] for load in LOADS}
-    with _gateway() as (port, keys, inbox):
+    with _gateway() as (port, pid, keys, inbox):
         for round_number in range(rounds):
             for load in LOADS if round_number % 2 == 0 else reversed(LOADS):
                 on_progress(f"{load.name}, {load.per_s:,.0f} requests/s")
                 numbers = range(round(load.per_s * seconds))
                 requests = [_request(load, keys[number % len(keys)], texts) for number in numbers]
-                results[load].append(asyncio.run(_run_load(load, port, requests)))
+                results[load].append(asyncio.run(_run_load(load, port, pid, requests)))
                 inbox.redis.delete(stream_key(Lane.LIVE))  # no worker empties the lane
     rows = [sorted(runs, key=lambda result: result.p99_ms)[len(runs) // 2] for runs in results.values()]
     return GatewayBenchmark(
@@ -103,8 +107,8 @@ def run(texts: Sequence[str], *, seconds: float, rounds: int, on_progress: Calla
 
 
 @contextmanager
-def _gateway() -> Iterator[tuple[int, list[str], Inbox]]:
-    """Start a gateway; yields its port, keys and the inbox. Without a worker, only the intake is measured."""
+def _gateway() -> Iterator[tuple[int, int, list[str], Inbox]]:
+    """Start a gateway without a worker; yields its port, process id, keys and the inbox."""
     with TemporaryDirectory(prefix="triagem-bench-") as folder:
         stack = LocalStack(Path(folder) / "stack")
         endpoints = stack.start()
@@ -113,15 +117,15 @@ def _gateway() -> Iterator[tuple[int, list[str], Inbox]]:
             with Database(endpoints.database_url) as database:
                 keys = [create_key(database, f"bench-{number}", [Scope.ENQUEUE])[1] for number in range(_KEYS)]
             port = choose_port()
-            with started_gateway(endpoints, Path(folder) / "gateway.log", port):
-                yield port, keys, Inbox(connect(endpoints.redis_url))
+            with started_gateway(endpoints, Path(folder) / "gateway.log", port) as pid:
+                yield port, pid, keys, Inbox(connect(endpoints.redis_url))
         finally:
             stack.erase()
 
 
 @contextmanager
-def started_gateway(endpoints: Endpoints, file: Path, port: int, **more: str) -> Iterator[None]:
-    """Start a gateway process and wait until it listens on the port."""
+def started_gateway(endpoints: Endpoints, file: Path, port: int, **more: str) -> Iterator[int]:
+    """Start a gateway process and wait until it listens on the port; yields its process id."""
     with WorkerProcess(endpoints, file, "gateway", TRIAGEM_GATEWAY_PORT=str(port), **more) as process:
         end = time.monotonic() + 60
         while process.exit_status is None and time.monotonic() < end:
@@ -130,7 +134,7 @@ def started_gateway(endpoints: Endpoints, file: Path, port: int, **more: str) ->
             except OSError:
                 time.sleep(0.05)
             else:
-                yield
+                yield process.pid
                 return
         raise BenchFailed(f"the gateway did not start: {process.exit_reason()}")
 
@@ -148,11 +152,12 @@ def _request(load: Load, key: str, texts: Sequence[str]) -> bytes:
     return head.encode() + body
 
 
-async def _run_load(load: Load, port: int, requests: Sequence[bytes]) -> LoadResult:
+async def _run_load(load: Load, port: int, pid: int, requests: Sequence[bytes]) -> LoadResult:
     """Send all requests; each connection takes the next one that is due."""
     waits: list[float] = []
     failed = 0
     queue = iter(enumerate(requests))
+    cpu_s = _cpu_s(pid)
     began = time.perf_counter() + 0.1
 
     async def connection() -> None:
@@ -173,8 +178,21 @@ async def _run_load(load: Load, port: int, requests: Sequence[bytes]) -> LoadRes
     cuts = statistics.quantiles(waits, n=100)
     answered = (len(waits) - failed) / elapsed
     return LoadResult(
-        load.name, load.per_s, answered, answered * load.tickets, cuts[49] * 1000, cuts[98] * 1000, failed
+        load=load.name,
+        offered_per_s=load.per_s,
+        requests_per_s=answered,
+        tickets_per_s=answered * load.tickets,
+        p50_ms=cuts[49] * 1000,
+        p99_ms=cuts[98] * 1000,
+        cpu_us=(_cpu_s(pid) - cpu_s) / len(requests) * 1e6,
+        failed=failed,
     )
+
+
+def _cpu_s(pid: int) -> float:
+    """CPU time that a process has used. On a busy machine it varies less than a latency."""
+    times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
 
 
 async def _status(reader: asyncio.StreamReader) -> int:
