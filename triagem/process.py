@@ -1,4 +1,4 @@
-"""Shared by all processes: secrets from files, the metrics endpoint, and child processes.
+"""Shared by all processes: secrets from files, the time zone, the metrics endpoint, and child processes.
 
 prometheus-client is imported late: a producer does not need it, and the ops worker must first set where it counts.
 """
@@ -12,11 +12,12 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Annotated, Final, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from triagem.contracts.errors import InvalidInput
+from triagem.contracts.moments import time_zone
 from triagem.settings import Settings
 
 if TYPE_CHECKING:
@@ -119,6 +120,15 @@ class ChildProcess:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+class TimezoneSettings(Settings, used_by="gateway, ops, beat, `triagem enqueue`"):
+    """The time zone of the people who work with this installation."""
+
+    timezone: Annotated[str, AfterValidator(lambda name: time_zone(name).key)] = Field(
+        default="UTC",
+        description="time zone of schedules, of a reviewer's day, and of imported times without an offset",
+    )
 
 
 class MetricsSettings(Settings, used_by="gateway, worker, ops", env_prefix="TRIAGEM_METRICS_"):

@@ -18,7 +18,7 @@ TITLES: Final = {
     "inbox": "Inbox and scaling",
     "notify": "Alerts",
     "ops": "Scheduled tasks",
-    "process": "Metrics endpoint",
+    "process": "Metrics endpoint and time zone",
     "producer": "CRMs",
     "trainer": "Training",
 }

@@ -3,6 +3,7 @@
 Used by `triagem crm check`. It may show the customer's text, because nothing is sent or stored.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -11,6 +12,8 @@ from itertools import product
 from typing import Any, Final, Literal
 
 from triagem.contracts.errors import InvalidTicket
+from triagem.contracts.moments import DateOrder, has_numeric_date
+from triagem.contracts.ticket import Author
 from triagem.producer.crm import expressions, field_map
 from triagem.producer.crm.payload import (
     AcceptedWebhook,
@@ -101,7 +104,8 @@ def _check_body(body: bytes, source: Source, sender: str, now: datetime) -> Payl
     match outcome := read_body(body, source, now):
         case AcceptedWebhook(tickets, unread):
             values = [ticket.model_dump(mode="json", exclude_none=True) for ticket in tickets]
-            return PayloadCheck("accepted", "; ".join(unread) or None, sender, values, fields)
+            advice = list(_advise_date_order(fields, source))
+            return PayloadCheck("accepted", "; ".join(unread) or None, sender, values, fields, advice)
         case IgnoredWebhook(reason):
             return PayloadCheck("ignored", reason, sender, fields=fields)
         case UnmatchedWebhook(reason):
@@ -182,6 +186,8 @@ def _problem(name: str, value: object, source: Source) -> str | None:
             parse_time(value, name, source.fields.moments)
         elif name == "external_id":
             parse_id(value, name)
+        elif name == "author" and value not in list(Author):
+            return f"must be customer, agent or bot; here it is {value!r}"
     except InvalidTicket as error:
         return error.reason
     return None
@@ -190,17 +196,29 @@ def _problem(name: str, value: object, source: Source) -> str | None:
 def _missing(expression: str, value: object) -> str:
     """The place at which a path such as `contact.name` stops in a record, and the value found there instead."""
     path = ""
-    for name in expression.split(".") if expression.replace(".", "").replace("_", "").isalnum() else ():
+    for name in expression.split(".") if _is_path(expression) else ():
         if not isinstance(value, dict):
             return f"{path or 'the record'} is not an object"
         if name not in value:
             near = get_close_matches(name, map(str, value), n=1)
-            names = ", ".join(map(str, list(value)[:_MAX_NAMES])) or "nothing"
+            names = ", ".join(str(inner) for inner, _ in _first(value)) or "nothing"
             return f"{path or 'the record'} has no {name}" + (
                 f"; did you mean {near[0]}?" if near else f"; it has {names}"
             )
         value, path = value[name], f"{path}.{name}".lstrip(".")
     return "selects nothing"
+
+
+def _first(fields: dict[Any, Any]) -> list[tuple[Any, Any]]:
+    return list(fields.items())[:_MAX_NAMES]
+
+
+def _inner_names(value: object) -> str:
+    return f" ({', '.join(str(name) for name, _ in _first(value))})" if isinstance(value, dict) and value else ""
+
+
+def _is_path(expression: str) -> bool:
+    return expression.replace(".", "").replace("_", "").isalnum()
 
 
 def _advise_fields(fields: list[FieldCheck]) -> Iterator[str]:
@@ -212,6 +230,27 @@ def _advise_fields(fields: list[FieldCheck]) -> Iterator[str]:
             )
         elif check.problem and not check.name.startswith("metadata."):
             yield f"{check.name} = {check.expression}: {check.problem}"
+            if check.name == "author" and check.value is not None:
+                yield _advise_author(check)
+
+
+def _advise_author(check: FieldCheck) -> str:
+    """An expression that turns the value that the CRM gives a customer into `customer`."""
+    expression = check.expression if _is_path(check.expression) else f"({check.expression})"
+    value = f"'{check.value}'" if isinstance(check.value, str) else f"`{json.dumps(check.value)}`"
+    author = f"{expression}=={value} && '{Author.CUSTOMER}' || '{Author.AGENT}'"
+    return f'If that is a customer, and others are agents: author = "{author}".'
+
+
+def _advise_date_order(fields: list[FieldCheck], source: Source) -> Iterator[str]:
+    if source.fields.date_order is None and any(
+        check.name == "revised_at" and has_numeric_date(check.value) for check in fields
+    ):
+        yield (
+            f"revised_at shows the order of day and month only on some days. Add to `fields`: date_order = "
+            f'"{DateOrder.DAY_FIRST}" if the day is first, else "{DateOrder.MONTH_FIRST}". Without it, webhooks of '
+            "the other days become dead letters."
+        )
 
 
 def _advise_records(payload: object, source: Source) -> Iterator[str]:
@@ -220,6 +259,6 @@ def _advise_records(payload: object, source: Source) -> Iterator[str]:
     for path, expected, value in expressions.failed_comparisons(source.records, first):
         yield f"`records` wants {path} to be {expected!r}; here it is {'missing' if value is None else repr(value)}."
     if isinstance(first, dict):
-        yield f"The payload has {', '.join(map(str, list(first)[:_MAX_NAMES]))}."
+        yield f"The payload has {', '.join(f'{name}{_inner_names(value)}' for name, value in _first(first))}."
     event = field_map.event_name(payload, source) or "it"
     yield f"If {event} is never a customer's message, subscribe to fewer events, or add a rule to `ignore`."

@@ -121,7 +121,8 @@ def _source(name: str, table: object, path: Path) -> Source:
     if not isinstance(table, dict):
         raise InvalidInput(f"{path} {name}: expected a table, as in [{name}]")
     if table.get("adapter", name) not in (adapters := [*presets(), GENERIC]):
-        raise InvalidInput(f"{where} adapter: expected one of {', '.join(adapters)}")
+        hint = 'For a CRM without a preset, set adapter = "generic"'
+        raise InvalidInput(f"{where} adapter: expected one of {', '.join(adapters)}. {hint}")
     if "name" in table:
         raise InvalidInput(f"{where} name: remove it, the name of the table is the name of the source")
     fields = settings_file.with_secrets(table, _SECRETS, path, name)

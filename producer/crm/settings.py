@@ -10,11 +10,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any, ClassVar, Final, Self
 from urllib.parse import quote
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from triagem.contracts.moments import DateOrder, MomentFormat
+from triagem.contracts.moments import DateOrder, MomentFormat, time_zone
 from triagem.contracts.ticket import OnReply
 from triagem.notify.crm import (
     CallbackSettings,
@@ -51,7 +50,9 @@ class FieldExpressions(SettingsTable):
     revised_at: Expression | None = Field(
         default=None, description="when the text was written; default, and 'received': time of receipt"
     )
-    timezone: str | None = Field(default=None, description="the zone of times without an offset")
+    timezone: Annotated[str, AfterValidator(lambda name: time_zone(name).key)] | None = Field(
+        default=None, description="the zone of times without an offset"
+    )
     date_order: DateOrder | None = Field(default=None, description="of dates such as 03/04/2026: `dmy` or `mdy`")
     message_id: Expression | None = Field(
         default=None, description="id of the message; null: a whole text; 'digest': computed from the text"
@@ -65,15 +66,7 @@ class FieldExpressions(SettingsTable):
     @property
     def moments(self) -> MomentFormat:
         """The form of the CRM's times."""
-        return MomentFormat(ZoneInfo(self.timezone) if self.timezone else None, self.date_order)
-
-    @field_validator("timezone")
-    @classmethod
-    def _check_zone(cls, name: str | None) -> str | None:
-        try:
-            return name and ZoneInfo(name).key
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError("is not a zone: expected a name like America/Sao_Paulo") from None
+        return MomentFormat(time_zone(self.timezone) if self.timezone else None, self.date_order)
 
     @model_validator(mode="after")
     def _check_text(self) -> Self:

@@ -45,7 +45,7 @@ def test_null_is_unclear_and_leaves_the_models_label(reviewer: TestClient, datab
     [
         ({"label": "Suporte"}, 422, "label: is not one of"),
         ({"external_id": "4712"}, 404, "there is no such ticket"),
-        ({"verdict": "suporte"}, 422, "verdict: Extra inputs"),
+        ({"verdict": "suporte"}, 422, "verdict: is not a known field"),
         ({"external_id": ""}, 422, "external_id"),
     ],
 )

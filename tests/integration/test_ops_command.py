@@ -23,6 +23,11 @@ def test_an_invalid_time_is_named(bare: Triagem, monkeypatch: pytest.MonkeyPatch
     assert_one_line(bare("beat"), setting)
 
 
+def test_a_gateway_with_an_unknown_time_zone_does_not_start(bare: Triagem, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIAGEM_TIMEZONE", "Mars")
+    assert_one_line(bare("gateway"), "TRIAGEM_TIMEZONE")
+
+
 def test_invalid_settings_of_a_scheduled_task_are_reported_at_start(
     bare: Triagem, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -152,4 +152,8 @@ class TestReaders:
         shown = triagem("show", "zendesk", "1")
 
         assert shown.status == 0
-        assert shown.out.splitlines()[:3] == ["A", "", "no result: unlabelled"]
+        assert shown.out.splitlines()[:3] == [
+            "A",
+            "",
+            "no result: there was no model; it gets one after a model is promoted",
+        ]

@@ -73,12 +73,12 @@ def test_each_table_is_a_source_and_a_secret_may_be_in_a_file(tmp_path: Path) ->
         ("[zendesk]", "[zendesk] secret: give either secret"),
         (f'[zendesk]\nsecret = "{SECRET}"\ntoken = "{TOKEN}"', "[zendesk] secret: give either secret"),
         (f'[freshdesk]\nsecret = "{SECRET}"', "[freshdesk] secret: this CRM does not sign"),
-        ('[freshdesk]\ntoken = "short"', "[freshdesk] token: Value should have at least 16"),
-        ('[zendesk]\nsecret = ""', "[zendesk] secret: Value should have at least 8"),
+        ('[freshdesk]\ntoken = "short"', "[freshdesk] token: must have at least 16 characters"),
+        ('[zendesk]\nsecret = ""', "[zendesk] secret: must have at least 8 characters"),
         ('[zendesk]\nsecret_file = "absent"', "[zendesk] secret_file: cannot be read (No such file"),
         (f'[zendesk]\nsecret = "{SECRET}"\nsecret_file = "x"', "[zendesk] secret_file: give secret or secret_file"),
         (f'[chatwoot]\nsecret = "{SECRET}"', "[chatwoot] account_id: Field required"),
-        (f'[zendesk]\nsecret = "{SECRET}"\ncolour = "red"', "[zendesk] colour: Extra inputs"),
+        (f'[zendesk]\nsecret = "{SECRET}"\ncolour = "red"', "[zendesk] colour: is not a known field"),
         (f'[zendesk]\nname = "other"\nsecret = "{SECRET}"', "[zendesk] name: remove it"),
         (
             f'[shop]\ntoken = "{TOKEN}"',
@@ -116,6 +116,10 @@ def test_each_table_is_a_source_and_a_secret_may_be_in_a_file(tmp_path: Path) ->
 )
 def test_a_mistake_is_named_by_table_and_field(tmp_path: Path, content: str, expected: str) -> None:
     assert error_message(tmp_path, content).startswith(expected)
+
+
+def test_the_error_for_an_unknown_crm_names_the_generic_adapter(tmp_path: Path) -> None:
+    assert error_message(tmp_path, f'[atendo]\nsecret = "{SECRET}"').endswith('set adapter = "generic"')
 
 
 def test_a_missing_file_is_reported(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_local_times_are_read_in_the_zone_of_the_source(at: object, utc: str) ->
 
 
 def test_an_unknown_zone_is_refused_when_the_file_is_read() -> None:
-    with pytest.raises(ValidationError, match="is not a zone"):
+    with pytest.raises(ValidationError, match="is not a time zone"):
         source_with_fields(timezone="Brasilia")
 
 

@@ -45,13 +45,13 @@ def _sources() -> Iterator[tuple[str, str]]:
     for folder, _, files in os.walk(root, followlinks=True):  # in a clone, four packages are symbolic links
         for file in (Path(folder, name) for name in files if name.endswith(".py")):
             source = file.read_text(encoding="utf-8")
-            if "(Settings, used_by=" in source:
+            if "Settings, used_by=" in source:
                 yield ".".join(("triagem", *file.relative_to(root).with_suffix("").parts)), source
 
 
 def _classes(module: str, tree: ast.Module) -> Iterator[SettingsClass]:
     for node in tree.body:
-        if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "Settings" for base in node.bases):
+        if isinstance(node, ast.ClassDef) and any(ast.unparse(base).endswith("Settings") for base in node.bases):
             fields = {
                 item.target.id: ast.unparse(item.annotation)
                 for item in node.body

@@ -151,9 +151,14 @@ def _styled(name: str, value: Any) -> Text:
     if name == "confidence":
         return Text(f"{value:.3f}")
     if isinstance(value, datetime):
-        return Text(value.astimezone().isoformat(" ", "seconds"))
+        return Text(local_time(value))
     text = str(value)
     return cell(text, BAND_STYLES.get(text, "") if name == "band" else "")
+
+
+def local_time(moment: datetime) -> str:
+    """A time in this machine's zone, with its offset."""
+    return moment.astimezone().isoformat(" ", "seconds")
 
 
 def cell(text: str, style: str = "") -> Text:

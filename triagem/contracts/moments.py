@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from enum import StrEnum
 from functools import cache
 from typing import Final
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 # No CRM has older messages. A smaller number is a date without separators, a spreadsheet's day number, or 0.
 EARLIEST_MOMENT: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -98,6 +98,19 @@ def read_moment(value: object, format: MomentFormat = MomentFormat()) -> datetim
     if moment < EARLIEST_MOMENT:
         raise ValueError("is before the year 2000, or not a time")
     return moment
+
+
+def time_zone(name: str) -> ZoneInfo:
+    """The time zone with this name. Raises ValueError."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("is not a time zone: expected a name like America/Sao_Paulo") from None
+
+
+def has_numeric_date(value: object) -> bool:
+    """Whether a time begins like 29/11/2026, where only some days show which number is the month."""
+    return isinstance(value, str) and _YEAR_LAST.search(value) is not None
 
 
 class DateOrderEvidence:

@@ -240,8 +240,13 @@ def identify(source: str, external_id: str) -> Identity:
 
 def first_error(error: ValidationError) -> tuple[str, str]:
     """The first invalid field and the reason; never its value, and no field name that looks like text."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    first = error.errors(include_url=False, include_input=False)[0]
     reason = first["msg"].removeprefix("Value error, ")
+    match first["type"]:
+        case "extra_forbidden":
+            reason = "is not a known field"
+        case "too_short" if first["ctx"]["field_type"] == "Value":  # a secret
+            reason = f"must have at least {first['ctx']['min_length']} characters"
     if first["loc"]:
         return ".".join(map(_shown, first["loc"])), reason
     field, _, reason = reason.rpartition(": ")

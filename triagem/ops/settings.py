@@ -4,13 +4,12 @@ import re
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal
-from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field
 
 from triagem.contracts.errors import InvalidInput
-from triagem.process import MetricsSettings
-from triagem.settings import Settings
+from triagem.contracts.moments import time_zone
+from triagem.process import MetricsSettings, TimezoneSettings
 
 # Above the time limit of tasks: Celery ends a task that hangs, which counts as completed.
 OPS_ALIVE_S: Final = 240.0
@@ -28,10 +27,9 @@ def _schedule(text: str) -> str:
 Schedule = Annotated[str, AfterValidator(_schedule)]
 
 
-class OpsSettings(Settings, used_by="ops, beat"):
+class OpsSettings(TimezoneSettings, used_by="ops, beat"):
     """Settings of the ops tasks. A schedule is `02:00`, `90s`, five cron fields, or `off`."""
 
-    timezone: str = Field(default="UTC", description="time zone of the schedules")
     drift_at: Schedule = Field(default="03:00", description="drift check")
     training_due_at: Schedule = Field(
         default="03:30",
@@ -69,15 +67,6 @@ class OpsSettings(Settings, used_by="ops, beat"):
     )
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
 
-    @field_validator("timezone")
-    @classmethod
-    def _is_known(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (OSError, ValueError, KeyError):  # ZoneInfoNotFoundError is a KeyError
-            raise ValueError(f"{name!r} is not a known time zone; use a name such as America/Sao_Paulo") from None
-        return name
-
 
 def next_occurrence(hour: str | None, zone: str, now: datetime) -> datetime | None:
     """The next time that it is `hour` (HH:MM) in this time zone. Raises InvalidInput if it is not a time of day."""
@@ -86,7 +75,7 @@ def next_occurrence(hour: str | None, zone: str, now: datetime) -> datetime | No
     if not re.fullmatch(HOUR, hour):
         raise InvalidInput(f"--until {hour!r}: expected a time of day like 06:00")
     hours, minutes = map(int, hour.split(":"))
-    local = now.astimezone(ZoneInfo(zone))
+    local = now.astimezone(time_zone(zone))
     at = local.replace(hour=hours, minute=minutes, second=0, microsecond=0)
     # By the local calendar: when clocks change, a day has 23 or 25 hours.
     return at if at > local else (at + timedelta(days=1)).replace(fold=0)

@@ -11,6 +11,7 @@ import typer
 from triagem.cli.options import AsJson
 from triagem.cli.output import print_answer
 from triagem.contracts.errors import InvalidInput
+from triagem.contracts.text import clean
 from triagem.producer.crm import CrmConfig, CrmSettings, Source, Webhook, load_crm_file
 from triagem.producer.crm.check import PayloadCheck, check_payload, describe_source
 
@@ -113,6 +114,8 @@ def _describe_payload(checked: PayloadCheck) -> Iterator[str]:
         for name, value in ticket.items():
             for key, inner in value.items() if isinstance(value, dict) else ((None, value),):
                 yield f"  {f'{name}.{key}' if key else name:<18} {_short(inner)}"
+            if name == "text":
+                yield f"  {'as the model reads':<18} {_short(clean(value))}"
     if checked.fields:
         yield "\nFields of the first record:"
     for field in checked.fields:

@@ -3,12 +3,10 @@
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from datetime import UTC, tzinfo
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 from rich.text import Text
@@ -17,7 +15,7 @@ from triagem import servers
 from triagem.cli.options import AsJson
 from triagem.cli.output import console, print_json, print_lines, progress_reporter
 from triagem.contracts.errors import InvalidInput
-from triagem.contracts.moments import DateOrder, MomentFormat
+from triagem.contracts.moments import DateOrder, MomentFormat, time_zone
 from triagem.contracts.ticket import Lane
 from triagem.producer.columns import FieldMap, field_map, is_header, require_columns
 from triagem.producer.load import LoadSummary, ReadingRules, load_records
@@ -129,9 +127,9 @@ def enqueue(
 
 def _moment_format(timezone: str, date_format: str | None) -> MomentFormat:
     try:
-        zone: tzinfo = UTC if timezone == "UTC" else ZoneInfo(timezone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise InvalidInput(f"--timezone {timezone!r}: no such zone, expected a name like America/Sao_Paulo") from None
+        zone = time_zone(timezone)
+    except ValueError as error:
+        raise InvalidInput(f"--timezone {timezone!r} {error}") from None
     if date_format is None:
         return MomentFormat(zone)
     if date_format in {*DateOrder}:

@@ -7,7 +7,16 @@ import typer
 
 from triagem import servers
 from triagem.cli.options import AsJson, ExternalId, FormatOption, JsonFlag, Source, parse_time, since_option
-from triagem.cli.output import Format, as_mapping, console, errors, print_json, print_lines, print_rows
+from triagem.cli.output import (
+    Format,
+    as_mapping,
+    console,
+    errors,
+    local_time,
+    print_json,
+    print_lines,
+    print_rows,
+)
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import clean, plain
 from triagem.db.tickets.changes import list_changes
@@ -24,6 +33,12 @@ _COLUMNS = (
     "model_version",
     "received_at",
 )
+
+_NO_RESULT = {
+    "unlabelled": "there was no model; it gets one after a model is promoted",
+    "waiting": "not classified yet; `triagem backlog` shows what waits",
+    "failed": "it could not be classified; `triagem dead list` shows why",
+}
 
 
 def results(
@@ -68,7 +83,9 @@ def results(
     if page.after:
         print_lines(f"next page: --after {page.after}", screen=errors)
     elif not page.rows:
-        print_lines("no results", screen=errors)
+        print_lines(
+            "no results; `triagem status` shows tickets that wait, and whether there is a model", screen=errors
+        )
 
 
 def _changes(after: str | None, limit: int, form: Format) -> None:
@@ -119,12 +136,12 @@ def show(
         )  # fmt: skip
         print_rows([ticket], columns)
     else:
-        print_lines(f"no result: {ticket['state']}")
+        print_lines(f"no result: {_NO_RESULT[ticket['state']]}")
     if ticket["abstain_reason"]:
         print_lines(f"no decision: {ticket['abstain_reason']}")
     print_lines(
-        f"\nreceived {ticket['received_at']:%Y-%m-%d %H:%M:%S%z}, revision {ticket['revision']}"
-        f" written {ticket['revised_at']:%Y-%m-%d %H:%M:%S%z}"
+        f"\nreceived {local_time(ticket['received_at'])}, revision {ticket['revision']}"
+        f" written {local_time(ticket['revised_at'])}"
     )
     if record.history:
         console.print("\n[bold]history[/bold]")
@@ -141,7 +158,7 @@ def print_thread(messages: Sequence[Mapping[str, Any]]) -> None:
     for message in messages:
         mark = "*" if message["classified"] else " "
         state = " (deleted)" if message["deleted_at"] else " (edited)" if message["edited_at"] else ""
-        head = f"{mark} {message['written_at']:%Y-%m-%d %H:%M} {message['author']}{state}: "
+        head = f"{mark} {local_time(message['written_at'])} {message['author']}{state}: "
         text = "" if message["deleted_at"] else plain(message["text"]) if message["text"] else "(text purged)"
         print_lines(head + text)
     console.print("* the label is about these messages", style="dim", highlight=False)

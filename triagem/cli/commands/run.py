@@ -11,7 +11,7 @@ import typer
 from triagem import servers
 from triagem.cli.processes import end_with_parent, exit_on_sigterm
 from triagem.inbox import InboxSettings
-from triagem.process import MetricsSettings
+from triagem.process import MetricsSettings, TimezoneSettings
 from triagem.registry import RegistrySettings
 from triagem.worker import health
 
@@ -156,6 +156,7 @@ def gateway(
     from triagem.gateway.serve import serve
     from triagem.producer.crm import CrmFile
 
+    TimezoneSettings()  # the review page reads it
     crm_file = CrmFile.from_environment()
     with servers.database() as database:
         serve(Services(servers.inbox(), database, servers.registry(), settings, crm_file), MetricsSettings())

@@ -6,13 +6,12 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from markdown_it import MarkdownIt
 from markupsafe import Markup
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import plain
@@ -38,6 +37,7 @@ from triagem.gateway.console.shortcuts import KeyboardShortcuts, ReviewAction
 from triagem.gateway.console.tickets import crm_link, label_context
 from triagem.gateway.results import FilterText
 from triagem.gateway.services import Services, ServicesDep
+from triagem.process import TimezoneSettings
 from triagem.settings import Settings
 
 _MARKDOWN: Final = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
@@ -53,9 +53,6 @@ class ReviewSettings(Settings, used_by="gateway"):
     """Settings of the review page."""
 
     guidelines_file: Path | None = Field(default=None, description="Markdown that reviewers see next to a text")
-    timezone: Annotated[str, AfterValidator(lambda name: ZoneInfo(name).key)] = Field(
-        default="UTC", description="the reviewers' time zone, whose day is today"
-    )
 
 
 # Skipped tickets are stored in the URL only: a new session shows them again.
@@ -84,8 +81,8 @@ def review(
         return redirect(address("start"))
     task = assigned_task(services.database, visitor.name, filters=queue, exclude=excluded)
     task = task or _next(services, visitor.name, version, queue, excluded)
-    since, settings = services.now() - _MAX_AGE, ReviewSettings()
-    today, waiting = queue_length(services.database, visitor.name, queue, since=since, zone=settings.timezone)
+    since, zone = services.now() - _MAX_AGE, TimezoneSettings().timezone
+    today, waiting = queue_length(services.database, visitor.name, queue, since=since, zone=zone)
     context = label_context(services)
     labels = context["labels"]
     return render_page(
@@ -102,7 +99,7 @@ def review(
         today=today,
         waiting=waiting,
         max_counted=MAX_COUNTED,
-        guidelines=_read_guidelines(settings.guidelines_file) if task else None,
+        guidelines=_read_guidelines(ReviewSettings().guidelines_file) if task else None,
         crm_link=crm_link(services, Identity(task.source, task.external_id)) if task else None,
         max_comment=MAX_COMMENT_CHARS,
         **context,
