@@ -133,4 +133,6 @@ def _source(name: str, table: object, path: Path) -> Source:
         return make_source(name, fields)
     except ValidationError as error:
         field, reason = first_error(error)
+        if field.endswith("allowed_hosts"):  # in TOML, a line below the header of a table belongs to the table
+            reason = "move this line above the first table of the file"
         raise InvalidInput(f"{where} {field}: {reason}") from None

@@ -81,6 +81,10 @@ def test_a_ticket_arrives_is_reviewed_by_keyboard_and_found_and_a_model_is_promo
 
     console.get_by_role("link", name="Review", exact=True).click()
     console.get_by_text("Minha fatura veio em dobro").wait_for()
+    console.locator("summary", has_text="Propose a new one").click()
+    console.keyboard.type("estorno")
+    assert console.get_by_label("New label").input_value() == "estorno"
+    console.get_by_text("Minha fatura veio em dobro").click()
     console.keyboard.press("?")
     console.locator("details[open] dd", has_text="Can't tell").wait_for()
     console.keyboard.press("v")

@@ -336,7 +336,17 @@ class TestReview:
         page = ana.send("review", page, label="suporte")
         assert f"text {second}" in page
         assert effective_label(database, first) == "suporte"
-        assert "No more texts" in ana.send("review", page, action="unclear")
+        page = ana.send("review", page, action="unclear")
+        assert "No more texts" in page
+        assert "Saved: can&#39;t tell" in page or "Saved: can't tell" in page
+        assert "Show the skipped ones" not in page
+
+    def test_skipped_texts_are_offered_again_when_no_other_is_left(self, ana: Person, database: Database) -> None:
+        write_window(database, [unsure("1", 0.5)])
+
+        page = ana.send("review", ana.see("review"), action="skip")
+
+        assert '<a href="/console/review">Show the skipped ones again</a>' in page
 
     def test_the_queue_is_chosen_by_source_language_and_label_and_counted(
         self, ana: Person, database: Database

@@ -22,7 +22,7 @@ from triagem.gateway.console.overview import ThroughputMeter
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox
 from triagem.inbox.desired import pause
-from triagem.inbox.lease import Lease
+from triagem.inbox.lease import AT_WORK, Lease
 from triagem.registry import Registry
 
 EVIL = "<script>alert(1)</script>"
@@ -66,6 +66,20 @@ class TestOverview:
         assert "<li>working</li>" in page
         assert "paused" in page
         assert "v1.0.0" in page
+
+    def test_in_portuguese_the_states_of_workers_and_alerts_are_in_portuguese(
+        self, reader: Person, database: Database, inbox: Inbox
+    ) -> None:
+        lease = Lease(inbox.redis, 60)
+        lease.acquire()
+        lease.report_state(f"{AT_WORK}: no disk")
+        raise_alert(database, DRIFT, "1", {"version": "v1.0.0", "summary": "texts differ"})
+
+        page = reader.see("overview", lang="pt")
+
+        assert "<li>em atividade: no disk</li>" in page
+        assert "as mensagens recentes diferem dos dados da versão v1.0.0" in page
+        assert "texts differ" not in page
 
     @pytest.mark.parametrize(("low", "over"), [(1, False), (2, True)])
     def test_more_than_a_fifth_below_the_threshold_is_above_the_alert_limit(

@@ -35,8 +35,8 @@ def test_jobs_are_listed_newest_first(triagem: Triagem, database: Database) -> N
     for kind in (JobKind.HEAD, JobKind.FULL):
         training_jobs.request(database, kind, requested_by="ana")
 
-    listed = json.loads(triagem("jobs", "--json").out)
-    table = triagem("jobs").out
+    listed = json.loads(triagem("jobs", "list", "--json").out)
+    table = triagem("jobs", "list").out
 
     assert [(job["id"], job["kind"], job["state"]) for job in listed] == [
         (2, "full", "queued"),
@@ -54,7 +54,7 @@ def test_a_job_is_cancelled_once(triagem: Triagem) -> None:
 
 
 def test_an_unknown_job_is_an_error(triagem: Triagem) -> None:
-    assert_one_line(triagem("jobs", "show", "7"), "there is no job 7", "`triagem jobs` lists all")
+    assert_one_line(triagem("jobs", "show", "7"), "there is no job 7", "`triagem jobs list` shows all")
 
 
 def test_watching_ends_with_the_job_and_a_failure_sets_the_exit_status(triagem: Triagem, database: Database) -> None:

@@ -47,6 +47,17 @@ def test_a_worse_version_is_rejected_with_reasons_and_status_1(registry: Registr
     assert registry.current().version == "v1.0.0"
 
 
+def test_the_list_shows_the_accuracy_with_three_digits(registry: Registry, bare: Triagem) -> None:
+    register_tested(registry, wrong=range(1), metrics={"accuracy": 299 / 300})
+
+    assert bare("models", "list").out.splitlines()[-1].split()[-4] == "0.997"
+
+
+def test_a_version_is_not_compared_with_itself(registry: Registry, bare: Triagem) -> None:
+    assert_one_line(bare("models", "compare", "v1.0.0"), "v1.0.0 is the current version: name another one")
+    assert_one_line(bare("models", "compare", "v1.2.0", "v1.2.0"), "v1.2.0 is the same version")
+
+
 def test_force_needs_a_reason_and_leaves_it_in_the_log(registry: Registry, bare: Triagem) -> None:
     assert bare("models", "promote", "v1.2.0", "--force").status == 2
     assert bare("models", "promote", "v1.2.0", "--reason", "because").status == 2

@@ -139,7 +139,7 @@ class TestSetUp:
         ]
         token = re.search(r'name="token" value="(\w+)"', page)
         assert token
-        rows = "id;texto\n" + "".join(f"{number};Olá, minha fatura nº {number}\n" for number in range(3))
+        rows = "Relatório\nid;texto\n" + "".join(f"{number};Olá, minha fatura nº {number}\n" for number in range(3))
 
         uploaded = owner.http.post(
             "/console/start/upload",
@@ -147,7 +147,7 @@ class TestSetUp:
             files={"file": ("exportação.csv", rows.encode("cp1252"), "text/csv")},
         )
 
-        assert "3 messages accepted, 0 rows rejected" in uploaded.text
+        assert "3 messages accepted, 0 rows rejected. Skipped title lines: 1." in uploaded.text
         with running(endpoints, tmp_path / "no-models"):
             until(lambda: "fatura nº" in owner.see("start"))
 

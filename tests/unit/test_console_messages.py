@@ -5,8 +5,11 @@ from string import Formatter
 
 import pytest
 
+from triagem.db.outbox.alerts import ALERT_KINDS
 from triagem.gateway.console.messages import MESSAGES, Lang, preferred_language
 from triagem.gateway.console.render import HERE, format_number
+from triagem.inbox.lease import AT_WORK, COLLECTING, WARMING_UP
+from triagem.notify.alert_messages import headline
 
 
 def placeholders(message: str) -> set[str | None]:
@@ -27,6 +30,11 @@ def test_pages_use_only_messages_of_the_catalogue() -> None:
             assert key in MESSAGES, f"{file.name}: {key}"
         shown = re.sub(r"{%.*?%}|{{.*?}}|{#.*?#}|<[^>]*>", " ", source, flags=re.DOTALL)
         assert not set(re.findall(r"[^\W\d_]{2,}", shown)) - {"Triagem"}, file.name
+
+
+def test_each_kind_of_alert_and_each_state_of_a_worker_has_a_name() -> None:
+    assert {kind for kind in ALERT_KINDS if headline("pt-BR", kind, {}) == kind} == set()
+    assert {f"worker_{state}" for state in (AT_WORK, WARMING_UP, COLLECTING, "waiting")} <= MESSAGES.keys()
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,10 @@ def test_each_table_is_a_source_and_a_secret_may_be_in_a_file(tmp_path: Path) ->
         ('[zendesk]\nsecret_file = "absent"', "[zendesk] secret_file: cannot be read (No such file"),
         (f'[zendesk]\nsecret = "{SECRET}"\nsecret_file = "x"', "[zendesk] secret_file: give secret or secret_file"),
         (f'[chatwoot]\nsecret = "{SECRET}"', "[chatwoot] account_id: Field required"),
+        (
+            f'[zendesk]\nsecret = "{SECRET}"\nallowed_hosts = ["acme.zendesk.com"]',
+            "[zendesk] allowed_hosts: move this line above the first table",
+        ),
         (f'[zendesk]\nsecret = "{SECRET}"\ncolour = "red"', "[zendesk] colour: is not a known field"),
         (f'[zendesk]\nname = "other"\nsecret = "{SECRET}"', "[zendesk] name: remove it"),
         (

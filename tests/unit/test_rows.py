@@ -251,11 +251,24 @@ def test_titles_above_the_header_are_skipped_and_reported() -> None:
 
     rows = read_rows(lines, format=None, name="export", is_header=lambda columns: "id" in columns)
 
-    assert rows.notes == (
-        "3 lines above the header, from line 1, are skipped: Relatório de chamados, Exportado em 01/02/2026",
-    )
+    assert rows.notes == ("skipped above the header, lines 1 to 3: Relatório de chamados, Exportado em 01/02/2026",)
     assert rows.header == "".join(lines[:4])
     assert list(rows.records) == [Record(5, {"id": "1", "text": "a", "tag": "b"})]
+
+
+@pytest.mark.parametrize("titles", ["Relatório\n", "Relatório;;\nde novembro;;\n"])
+def test_titles_are_skipped_above_columns_that_nobody_expected(titles: str) -> None:
+    lines = [*titles.splitlines(keepends=True), "Nº;Relato;Fila\n", "1;oi, tudo;N1\n", "2;b, c;N2\n"]
+
+    rows = read_rows(lines, format=None, name="export", is_header=lambda columns: "id" in columns)
+
+    assert rows.columns == ["Nº", "Relato", "Fila"]
+    assert rows.above == len(lines) - 3
+
+
+@pytest.mark.parametrize("rows", [["a, b\n"], ["a, b\n", "c\n"], ["a, b\n", "c, d, e\n"]])
+def test_a_column_of_texts_with_commas_has_no_titles(rows: list[str]) -> None:
+    assert read_rows(["texto\n", *rows], format=None, name="export", is_header=lambda _: False).columns == ["texto"]
 
 
 @pytest.mark.parametrize(

@@ -300,7 +300,7 @@ def test_titles_above_the_header_are_skipped_and_named(tmp_path: Path) -> None:
     loaded = load(path)
 
     assert [row.label for row in loaded.train] == [label for _, label in SMALL_ROWS]
-    assert "2 lines above the header, from line 1, are skipped: Relatório de chamados" in loaded.notes[0]
+    assert "skipped above the header, lines 1 to 2: Relatório de chamados" in loaded.notes[0]
 
 
 def test_a_label_column_with_another_name_is_asked_for_and_given(tmp_path: Path) -> None:

@@ -118,6 +118,8 @@ def print_gate_decision(decision: Decision, screen: Console) -> None:
     evidence = decision.evidence
     if evidence.candidate_metrics:
         metrics, comparison = evidence.candidate_metrics, evidence.comparison
+        versions = "neither version was" if evidence.current else "it was not"
+        print_lines(f"{metrics.rows:,} test rows that {versions} trained on", screen=screen)
         screen.print(_metrics_table(evidence.candidate, evidence.current, metrics, comparison))
         lines = _lines(evidence.rule, evidence.excluded_rows, metrics, comparison)
         print_lines(*(f"  {line}" for line in lines), screen=screen)
@@ -134,9 +136,7 @@ def print_gate_decision(decision: Decision, screen: Console) -> None:
 def _metrics_table(
     candidate: str, current: str | None, metrics: CandidateMetrics, comparison: Comparison | None
 ) -> Table:
-    versions = "neither version" if current else "it"
-    verb = "was" if current else "was not"
-    table = Table(title=f"{metrics.rows:,} test rows that {versions} {verb} trained on", title_justify="left")
+    table = Table()
     table.add_column()
     table.add_column(candidate, justify="right")
     if current:

@@ -148,7 +148,7 @@ def _is_new_file() -> bool:
 def _styled(name: str, value: Any) -> Text:
     if value is None:
         return Text()
-    if name == "confidence":
+    if isinstance(value, float):
         return Text(f"{value:.3f}")
     if isinstance(value, datetime):
         return Text(local_time(value))

@@ -39,6 +39,7 @@ _PHRASES: Final[_Texts] = {
     ),
     "review": ("needs review", "para revisão"),
     "abstain": ("no decision", "sem decisão"),
+    "low-confidence": ("low confidence", "baixa confiança"),
     "drift": ("data drift", "mudança nos dados (drift)"),
     "retraining-due": ("retraining is due", "hora de retreinar o modelo"),
     "run-ended": ("reclassification ended", "reclassificação encerrada"),
@@ -106,7 +107,7 @@ _EFFECTS: Final[_Texts] = {
         "{summary}",
         "a versão {version} precisa de um novo treinamento ({trigger}); veja `triagem due`",
     ),
-    "run-ended": ("{summary}", "versão {version}: {flips} tickets mudaram de categoria"),
+    "run-ended": ("{summary}", "execução {run}, versão {version}: {flips} tickets mudaram de categoria"),
 }
 # Sections of docs/how-to/runbook.md.
 RUNBOOK_SECTIONS: Final[Mapping[str, str]] = {

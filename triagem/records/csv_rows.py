@@ -1,6 +1,7 @@
 """Parses CSV; a damaged row affects no other row. The separator is the one that fits the first rows best.
 
-Titles above the header are skipped if only one of the first rows can be the header.
+Titles above the header are skipped if only one of the first rows can be the header. If none can, lines with one cell
+are titles if all rows below have the same number of cells.
 
 A record may span lines inside quotes. If its quotes never close, or close where no cell ends, its first line is the
 damaged row and reading continues with the next line.
@@ -80,7 +81,7 @@ def read_csv(
 
 
 def _lines_above(sample: list[str], separator: str | None, is_header: Callable[[Sequence[str]], bool]) -> int:
-    """The number of lines above the header: 0 if the first row is a header, or not exactly one of the next ones."""
+    """The number of lines above the header: 0 if the first row is a header, or more than one of the next ones."""
 
     def fits(above: int) -> bool:
         lines = sample[above:]
@@ -89,7 +90,18 @@ def _lines_above(sample: list[str], separator: str | None, is_header: Callable[[
     if fits(0):
         return 0
     headers = [above for above in range(1, min(len(sample), _MAX_LINES_ABOVE + 1)) if fits(above)]
-    return headers[0] if len(headers) == 1 else 0
+    return headers[0] if len(headers) == 1 else 0 if headers else _titles(sample, separator)
+
+
+def _titles(sample: list[str], separator: str | None) -> int:
+    """The number of lines with one cell, if all rows below have the same number of cells; else 0."""
+    for above in range(min(len(sample), _MAX_LINES_ABOVE + 1)):
+        lines = sample[above:]
+        chosen = separator or best_separator(lines)
+        rows = [row for row in _rows(_Lines(iter(lines), 1), chosen, None) if not row.problem]
+        if rows and sum(map(bool, _columns(rows[0]))) > 1:
+            return above if len(rows) > 1 and len({len(row.cells) for row in rows}) == 1 else 0
+    return 0
 
 
 def _columns(header: CsvRow) -> list[str]:

@@ -45,7 +45,7 @@ class Rows:
     """The rows of a file, read lazily.
 
     `columns` are those of the header, or of the first JSON record. `separator` is None for JSONL. `header` holds the
-    lines before the first record as they are. `notes` are for a person.
+    lines before the first record as they are; `above` of them are titles above the header. `notes` are for a person.
     """
 
     columns: list[str]
@@ -53,6 +53,7 @@ class Rows:
     separator: str | None
     header: str = ""
     notes: tuple[str, ...] = ()
+    above: int = 0
 
 
 def read_rows(
@@ -94,9 +95,10 @@ def read_rows(
         raise InvalidInput(f"{name}: the header is {bad}")
     records = (_csv_record(row, table.columns) for row in table.rows)
     titles = [short_name(title) for line in table.above if (title := line.strip('\r\n\t ,;|"'))]
-    above = f"{len(table.above)} lines above the header, from line {start}, are skipped: {', '.join(titles)}"
-    lines_before = before + "".join(table.above) + table.header
-    return Rows(table.columns, records, table.separator, lines_before, (above,) if table.above else ())
+    above = len(table.above)
+    where = f"line {start}" if above == 1 else f"lines {start} to {start + above - 1}"
+    notes = (f"skipped above the header, {where}: {', '.join(titles)}",) if above else ()
+    return Rows(table.columns, records, table.separator, before + "".join(table.above) + table.header, notes, above)
 
 
 def _with_columns(records: Iterator[Record | BadLine]) -> Rows:

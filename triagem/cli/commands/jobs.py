@@ -18,26 +18,23 @@ from triagem.trainer.monitor.due import check_due, distances, read_facts
 from triagem.trainer.settings import DueSettings
 
 jobs = typer.Typer(
-    invoke_without_command=True, help="Training jobs, which `triagem trainer` runs: list, show, watch, cancel."
+    no_args_is_help=True, help="Training jobs, which `triagem trainer` runs: list, show, watch, cancel."
 )
 
 _Id = Annotated[int, typer.Argument(metavar="ID", min=1, help="Number of the job.")]
 _COLUMNS = ("id", "kind", "state", "stage", "done", "version", "requested_by", "requested_at")
 
 
-@jobs.callback()
+@jobs.command("list")
 def list_(
-    context: typer.Context,
     *,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of jobs.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """List training jobs, newest first.
 
-    Example: `triagem jobs`
+    Example: `triagem jobs list`
     """
-    if context.invoked_subcommand:
-        return
     with servers.database() as database:
         newest = training_jobs.newest_jobs(database, limit=limit)
     if as_json:
@@ -113,7 +110,7 @@ def _describe(job: TrainingJob) -> Iterator[str]:
 def _find(database: Database, job_id: int) -> TrainingJob:
     job = training_jobs.find(database, job_id)
     if job is None:
-        raise InvalidInput(f"there is no job {job_id}: `triagem jobs` lists all")
+        raise InvalidInput(f"there is no job {job_id}: `triagem jobs list` shows all")
     return job
 
 

@@ -8,7 +8,7 @@ from triagem import servers
 from triagem.cli.model_reports import load_report, print_gate_decision, print_version
 from triagem.cli.options import AsJson, FormatOption, JsonFlag
 from triagem.cli.output import Format, as_mapping, console, print_answer, print_json, print_lines, print_rows
-from triagem.contracts.errors import NoModel
+from triagem.contracts.errors import InvalidInput, NoModel
 from triagem.registry import Registry
 from triagem.registry.decision import Reject, Rule
 from triagem.registry.promote import evaluate_version, promote_through_gate
@@ -29,7 +29,7 @@ def list_(*, form: FormatOption = Format.TABLE, _json: JsonFlag = False) -> None
         manifest = registry.manifest(version)
         accuracy: float | str | None = manifest.metrics.get("accuracy")
         if manifest.data.leaked and form is Format.TABLE and accuracy is not None:
-            accuracy = f"{accuracy} (leaked)"
+            accuracy = f"{accuracy:.3f} (leaked)"
         rows.append(
             {
                 "version": version,
@@ -89,7 +89,10 @@ def compare(
 
     Example: `triagem models compare v1.1.0 v1.0.0`
     """
-    decision = evaluate_version(servers.registry(), version, other, rule, accept_cost=accept_cost)
+    registry = servers.registry()
+    if version == (other or _current_version(registry)):
+        raise InvalidInput(f"{version} is {'the same' if other else 'the current'} version: name another one")
+    decision = evaluate_version(registry, version, other, rule, accept_cost=accept_cost)
     if as_json:
         print_json(decision)
     else:
@@ -135,13 +138,15 @@ def promote(
 
 
 @models.command()
-def rollback(*, reason: Annotated[str, typer.Option(help="Recorded in the promotion log.")] = "") -> None:
+def rollback(
+    *, reason: Annotated[str, typer.Option(help="Recorded in the promotion log.")] = "", as_json: AsJson = False
+) -> None:
     """Make the previous current version current again. Each repetition goes one version further back.
 
     Example: `triagem models rollback --reason "misses refunds"`
     """
     current = servers.registry().rollback(reason)
-    print_lines(f"{current.version} is current (epoch {current.epoch})")
+    print_answer(current, [f"{current.version} is current (epoch {current.epoch})"], as_json=as_json)
 
 
 def _current_version(registry: Registry) -> str | None:

@@ -57,7 +57,8 @@ def _install_error_handlers(console: FastAPI) -> None:
 
     @console.exception_handler(HTTPException)
     async def _refused(request: Request, error: HTTPException) -> Response:
-        return _error_page(request, HTTPStatus(error.status_code), error.detail)
+        status = HTTPStatus(error.status_code)
+        return _error_page(request, status, "" if error.detail == status.phrase else error.detail)
 
     @console.exception_handler(RequestValidationError)
     async def _invalid(request: Request, _: RequestValidationError) -> Response:

@@ -15,8 +15,10 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from triagem.gateway.console.messages import Lang, preferred_language, translate
+from triagem.gateway.console.messages import MESSAGES, Lang, preferred_language, translate
 from triagem.gateway.console.session import Visitor, row_id, set_cookie
+from triagem.notify.alert_messages import describe, headline
+from triagem.notify.alert_rules import Language
 
 HERE: Final = Path(__file__).parent
 STATIC: Final = HERE / "static"
@@ -32,14 +34,18 @@ HEADERS: Final = {  # RequestMiddleware adds the headers that all answers have
 }
 # Messages that a page's URL may name, each with the names of its placeholders.
 _FLASHES: Final[dict[str, tuple[str, ...]]] = {
-    **dict.fromkeys(("undone", "nothing_to_undo", "rejected_changed", "rejected_gone", "proposed"), ()),
+    **dict.fromkeys(
+        ("undone", "nothing_to_undo", "rejected_changed", "rejected_gone", "proposed", "saved_unclear"), ()
+    ),
     **dict.fromkeys(("label_added", "label_rejected", "not_promoted"), ()),
     **dict.fromkeys(("training_requested", "training_active", "training_cancelled", "training_ended"), ("id",)),
     **dict.fromkeys(("replayed", "dropped", "not_replayed"), ("count",)),
     "saved": ("label",),
     "promoted": ("version",),
     "uploaded": ("accepted", "rejected"),
+    "uploaded_below_titles": ("accepted", "rejected", "above"),
 }
+_NOTIFY_LANGUAGE: Final[dict[Lang, Language]] = {Lang.EN: "en", Lang.PT: "pt-BR"}
 _TEMPLATES: Final = Environment(
     loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined,
     trim_blocks=True, lstrip_blocks=True,
@@ -74,6 +80,9 @@ def render_page(
         "token": visitor.token if visitor else "",
         "flash": _flash(request, lang, known) if visitor else None,
         "when": partial(format_time, lang),
+        "alert_name": lambda kind: headline(_NOTIFY_LANGUAGE[lang], kind, {}),
+        "alert_text": partial(describe, _NOTIFY_LANGUAGE[lang]),
+        "worker_state": partial(_worker_state, lang),
         "number": partial(format_number, lang),
         "percent": lambda share, digits=1: format_number(lang, share * 100, digits) + "%",
         "address": address,
@@ -95,6 +104,13 @@ def _flash(request: Request, lang: Lang, known: Collection[str]) -> str | None:
     if not all(value in known or row_id(value) is not None for value in values):
         return None
     return translate(lang, key, **dict(zip(names, values, strict=True)))
+
+
+def _worker_state(lang: Lang, state: str) -> str:
+    """A worker's state in words. The reason that may follow it is in English."""
+    name, colon, reason = state.partition(":")
+    key = f"worker_{name}"  # a worker of another release may report a state that has no message
+    return (translate(lang, key) if key in MESSAGES else name) + colon + reason
 
 
 def redirect(path: str) -> RedirectResponse:

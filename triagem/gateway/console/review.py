@@ -145,7 +145,8 @@ def store_answer(
     )  # fmt: skip
     if isinstance(outcome, ReviewRejected):
         return redirect(here(skipped=skipped, message=f"rejected_{outcome.name.lower()}"))
-    return redirect(here(skipped=skipped, message="saved" if label else "proposed" if proposal else "", about=label))
+    message = "saved" if label else "proposed" if proposal else "saved_unclear"
+    return redirect(here(skipped=skipped, message=message, about=label))
 
 
 def shortcut_context(labels: Sequence[str]) -> dict[str, Any]:

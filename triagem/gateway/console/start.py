@@ -100,7 +100,8 @@ def upload_file(request: Request, services: ServicesDep, body: LargeBody) -> Res
     """Put the rows of a file into the inbox."""
     upload = parse_upload(request.headers.get("content-type", ""), body)
     try:
-        summary = enqueue_upload(upload, services.publisher, _SOURCE)
+        summary, above = enqueue_upload(upload, services.publisher, _SOURCE)
     except InboxFull as error:
         raise InvalidInput(f"{error}; a part of the file was accepted, and uploading it again is harmless") from None
-    return redirect(address("start", message="uploaded", about=(summary.accepted, len(summary.rejected))))
+    counts = (summary.accepted, len(summary.rejected), *((above,) if above else ()))
+    return redirect(address("start", message="uploaded_below_titles" if above else "uploaded", about=counts))

@@ -33,6 +33,10 @@ START_MESSAGES: Final = {
         "{accepted} messages accepted, {rejected} rows rejected.",
         "{accepted} mensagens aceitas, {rejected} linhas rejeitadas.",
     ),
+    "uploaded_below_titles": (
+        "{accepted} messages accepted, {rejected} rows rejected. Skipped title lines: {above}.",
+        "{accepted} mensagens aceitas, {rejected} linhas rejeitadas. Linhas de título ignoradas: {above}.",
+    ),
     "connect_crm": (
         "Or connect a CRM: docs/how-to/crm.md. Its messages are stored until there is a model.",
         "Ou conecte um CRM: docs/how-to/crm.md. As mensagens ficam guardadas até haver um modelo.",

@@ -54,8 +54,11 @@ def parse_upload(content_type: str, body: bytes) -> Upload:
     return Upload(fields, content, name)
 
 
-def enqueue_upload(upload: Upload, publisher: Publisher, source: str) -> LoadSummary:
-    """Put the rows of a CSV or JSONL file into the bulk lane. Raises InboxFull, or InvalidInput for a bad file."""
+def enqueue_upload(upload: Upload, publisher: Publisher, source: str) -> tuple[LoadSummary, int]:
+    """Put the rows of a CSV or JSONL file into the bulk lane; also the number of lines skipped above its header.
+
+    Raises InboxFull, or InvalidInput for a bad file.
+    """
     text = TextFile(io.BytesIO(upload.content))
 
     def rows() -> Rows:
@@ -67,7 +70,7 @@ def enqueue_upload(upload: Upload, publisher: Publisher, source: str) -> LoadSum
     if first.separator:
         require_columns(fields, first.columns)
     surveyed = survey(first.records, ReadingRules(fields, source))
-    return load_records(rows().records, surveyed.rules, publisher, lane=Lane.BULK, sleep=_refuse)
+    return load_records(rows().records, surveyed.rules, publisher, lane=Lane.BULK, sleep=_refuse), first.above
 
 
 def _refuse(_: float) -> None:

@@ -21,6 +21,16 @@ document.addEventListener("keydown", (event) => {
   key.closest("button, summary").click();
 });
 
+// What is typed after a part with a text field was opened belongs into the field: letters are shortcuts elsewhere.
+document.addEventListener("click", (event) => {
+  const part = event.target.closest("summary")?.parentElement;
+  const field = part && !part.open && part.querySelector("input:not([type=hidden])");
+  if (!field) return;
+  event.preventDefault();
+  part.open = true;
+  field.focus();
+});
+
 // Submit a form once, even if the key is pressed again quickly.
 document.addEventListener("submit", (event) => {
   if (event.target.method !== "post") return;
