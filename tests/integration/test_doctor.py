@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.support.windows import result
 from triagem import Publisher
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
+from triagem.db.model_versions import record_promotion, record_version
 from triagem.db.outbox.monitoring import MonitorState, save_monitor_state
 from triagem.db.tickets.dead_letters import insert_dead_letter
 from triagem.db.tickets.window import write_window
@@ -75,6 +77,34 @@ def test_doctor_names_a_redis_that_would_drop_tickets(triagem: Triagem, inbox: I
         assert "noeviction" in problems(triagem)["Redis"]
     finally:
         inbox.redis.config_set("maxmemory-policy", "noeviction")
+
+
+def test_doctor_names_a_registry_that_lost_the_promoted_version(
+    triagem: Triagem, monkeypatch: pytest.MonkeyPatch, database: Database
+) -> None:
+    record_version(database, "v1.0.0", manifest_digest=b"", created_at=NOW, labels=["suporte"])
+    record_promotion(database, 1, "v1.0.0", NOW)
+    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", "nothing here")
+
+    assert problems(triagem)["model"].startswith(
+        "no current model in nothing here, but there was one: check TRIAGEM_REGISTRY_URL, or restore the folder"
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "scheme"), [("TRIAGEM_REDIS_URL", "redis"), ("TRIAGEM_DATABASE_URL", "postgresql")]
+)
+def test_status_names_a_server_that_accepts_connections_and_hangs(
+    triagem: Triagem, monkeypatch: pytest.MonkeyPatch, variable: str, scheme: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:  # the kernel accepts; nobody reads
+        port = server.getsockname()[1]
+        monkeypatch.setenv(variable, f"{scheme}://user:hush@127.0.0.1:{port}/0")
+        rows = json.loads(triagem("status", "--json").out)
+
+    (problem,) = [row["problem"] for row in rows if row["problem"] and "accepts connections" in row["problem"]]
+    assert problem.startswith(f"127.0.0.1:{port} accepts connections, but does not answer: the server hangs")
+    assert "hush" not in problem
 
 
 @pytest.mark.parametrize(

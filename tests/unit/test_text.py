@@ -244,4 +244,5 @@ def test_the_digest_is_the_sha256_of_the_utf8() -> None:
 
 def test_a_person_reads_html_as_lines_and_everything_that_was_written() -> None:
     assert plain("Oi\n<p>Olá &amp; bom dia</p><p>Ana</p><script>x()</script>") == "Oi\n\nOlá & bom dia\n\nAna"
+    assert plain("<div><p>Oi</p><br><br><br><p>Ana</p></div>") == "Oi\n\nAna"
     assert plain("a < b\n\n> cited\n-- \nAna") == "a < b\n\n> cited\n-- \nAna"

@@ -1,7 +1,8 @@
 """Rows of `triagem doctor` and `triagem status`: the subject of a check, the problem, and the next step."""
 
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -10,7 +11,7 @@ from rich.table import Table
 
 from triagem import servers
 from triagem.cli.output import cell, console, missing_package, print_json
-from triagem.contracts.errors import NoModel, NotRetryable, TriagemError
+from triagem.contracts.errors import DatabaseUnavailable, InboxUnavailable, NoModel, NotRetryable, TriagemError
 from triagem.contracts.model import CurrentModel
 from triagem.inbox.lease import AT_WORK, worker_states
 from triagem.registry import Registry, RegistrySettings
@@ -69,12 +70,23 @@ def _print(result: CheckResult) -> None:
     console.print(table)
 
 
-def require_answer(url: str, default_port: int, setting: str) -> None:
-    """Fail within a short time if no server answers at an address: the client libraries would wait longer."""
+@contextmanager
+def answering(url: str, default_port: int, setting: str) -> Iterator[None]:
+    """Fail within a short time if no server answers at an address, and if one that accepts connections then hangs."""
     parts = urlsplit(url)
-    if parts.hostname is None:
-        return  # a Unix socket
-    address = (parts.hostname, parts.port or default_port)
+    address = (parts.hostname or "", parts.port or default_port)
+    if parts.hostname is not None:  # else a Unix socket
+        _require_connection(address, setting)
+    try:
+        yield
+    except (InboxUnavailable, DatabaseUnavailable) as error:
+        raise CheckFailed(
+            f"{address[0]}:{address[1]} accepts connections, but does not answer: the server hangs or is overloaded. "
+            f"See its log, and restart it if it does not recover; no ticket is lost ({error})"
+        ) from None
+
+
+def _require_connection(address: tuple[str, int], setting: str) -> None:
     try:
         socket.create_connection(address, timeout=_CONNECT_S).close()
     except OSError as error:
@@ -93,16 +105,33 @@ def _is_a_worker_at_work() -> bool:
         return False
 
 
+def _had_a_model() -> bool:
+    """Whether Postgres, if it answers, knows of a promotion."""
+    try:
+        from triagem.db.model_versions import recorded
+
+        with answering(servers.database_url(), 5432, "TRIAGEM_DATABASE_URL"), servers.database() as database:
+            return recorded(database)[1] > 0
+    except (TriagemError, ModuleNotFoundError):
+        return False
+
+
 def current_model() -> tuple[Registry, CurrentModel]:
     """The registry and its current version. Raises CheckFailed, or CheckWarned before the first model."""
     registry = servers.registry()
     try:
         return registry, registry.current()
     except NoModel as error:
+        url, fix = RegistrySettings().registry_url, "check TRIAGEM_REGISTRY_URL"
         if _is_a_worker_at_work():
-            fix = "check TRIAGEM_REGISTRY_URL; the workers keep the model that they run"
-            url = RegistrySettings().registry_url
-            raise CheckFailed(f"no current model in {url}, but workers have one: {fix}") from None
+            raise CheckFailed(
+                f"no current model in {url}, but workers have one: {fix}; the workers keep the model that they run"
+            ) from None
+        if _had_a_model():
+            raise CheckFailed(
+                f"no current model in {url}, but there was one: {fix}, or restore the folder; meanwhile tickets are "
+                "stored without a result"
+            ) from None
         raise CheckWarned(
             f"{error}, or label messages in the console (`triagem start`); meanwhile tickets are stored"
         ) from None

@@ -27,6 +27,7 @@ from triagem.contracts.cleaning.readable import BLOCK_QUOTE, MARKS, MARKUP_QUOTE
 
 __all__ = ["CLEANING_VERSION", "Part", "Segment", "clean", "digest", "is_automatic", "plain", "segments"]
 
+_BLANK_LINES: Final = re.compile(r"\n(?:[^\S\n]*+\n){2,}")
 CLEANING_VERSION: Final = 2
 _PASSES: Final = 8  # passes; removing tags and lines may uncover an encoding, which may hide another one
 
@@ -66,8 +67,11 @@ def segments(text: str) -> list[Segment]:
 
 
 def plain(text: str) -> str:
-    """Convert `text` for display: HTML to lines of plain text, quotes marked with `> `. Nothing else is removed."""
-    return "\n".join(map(_for_display, readable(text).splitlines())).strip("\n")
+    """Convert `text` for display: HTML to lines of plain text, quotes marked with `> `.
+
+    Only blank lines are removed: nested elements of HTML leave several where a person sees one.
+    """
+    return _BLANK_LINES.sub("\n\n", "\n".join(map(_for_display, readable(text).splitlines()))).strip("\n")
 
 
 def digest(clean_text: str) -> bytes:

@@ -18,9 +18,9 @@ from triagem.cli.checks import (
     CheckFailed,
     CheckResult,
     CheckWarned,
+    answering,
     current_model,
     print_results,
-    require_answer,
     run_check,
 )
 from triagem.cli.commands.backlog import describe, read_state
@@ -97,9 +97,8 @@ def describe_resources(available: dict[str, int]) -> str:
 
 
 def _redis() -> str:
-    require_answer(servers.redis_url(), 6379, "TRIAGEM_REDIS_URL")
-    inbox = servers.inbox()
-    with redis_errors():
+    with answering(servers.redis_url(), 6379, "TRIAGEM_REDIS_URL"), redis_errors():
+        inbox = servers.inbox()
         facts = inbox.redis.info()
         try:
             fsync = cast("dict[str, str]", inbox.redis.config_get("appendfsync")).get("appendfsync")
@@ -124,13 +123,12 @@ def _inbox() -> str:
 
 
 def _postgres() -> str:
-    require_answer(servers.database_url(), 5432, "TRIAGEM_DATABASE_URL")
-    database = servers.database()
+    url = servers.database_url()
     from sqlalchemy import text
 
     from triagem.db.upgrade import require_current
 
-    with database:
+    with answering(url, 5432, "TRIAGEM_DATABASE_URL"), servers.database() as database:
         require_current(database)
         with database.autocommit() as connection:
             version = connection.execute(text("SHOW server_version")).scalar_one()
@@ -166,8 +164,8 @@ def run_status() -> Iterator[CheckResult]:
 
 
 def _queue() -> str:
-    require_answer(servers.redis_url(), 6379, "TRIAGEM_REDIS_URL")
-    state = read_state(servers.inbox())
+    with answering(servers.redis_url(), 6379, "TRIAGEM_REDIS_URL"):
+        state = read_state(servers.inbox())
     *lines, diagnosis = describe(state)
     text = "\n".join((diagnosis, *lines))
     if not state["states"]:
@@ -178,7 +176,7 @@ def _queue() -> str:
 
 
 def _stored() -> Iterator[CheckResult]:
-    require_answer(servers.database_url(), 5432, "TRIAGEM_DATABASE_URL")
+    url = servers.database_url()
     from triagem.db import Database, DatabaseSettings
     from triagem.db.outbox.monitoring import live_stats, monitor_states, table_stats
     from triagem.notify.alert_messages import duration, phrase
@@ -187,7 +185,7 @@ def _stored() -> Iterator[CheckResult]:
     settings = MonitorSettings()
     since = datetime.now(UTC) - timedelta(seconds=settings.window_s)
     limits = DatabaseSettings(statement_timeout_s=5, lock_timeout_s=1)
-    with Database(servers.database_url(), limits) as database:
+    with answering(url, 5432, "TRIAGEM_DATABASE_URL"), Database(url, limits) as database:
         live = live_stats(
             database, since=since, last_tickets=1, not_before=since, worker_since=since,
             unsure_below=settings.unsure_under,

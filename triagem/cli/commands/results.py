@@ -18,6 +18,7 @@ from triagem.cli.output import (
     print_rows,
 )
 from triagem.contracts.errors import InvalidInput
+from triagem.contracts.prediction import Band
 from triagem.contracts.text import clean, plain
 from triagem.db.tickets.changes import list_changes
 from triagem.db.tickets.queries import Filters, find_ticket_with_history, list_results
@@ -44,7 +45,7 @@ _NO_RESULT = {
 def results(
     *,
     label: Annotated[str | None, typer.Option(help="The effective label: `suporte` or `venda`.")] = None,
-    band: Annotated[str | None, typer.Option(help="`automate`, `review` or `abstain`.")] = None,
+    band: Annotated[Band | None, typer.Option(help="`automate`, `review` or `abstain`.")] = None,
     source: Annotated[str | None, typer.Option(help="Name of the CRM.")] = None,
     since: Annotated[str | None, since_option("Received")] = None,
     until: Annotated[str | None, typer.Option(help="Received before this time.")] = None,
