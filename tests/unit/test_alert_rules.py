@@ -86,7 +86,8 @@ def test_a_rule_and_its_channels_with_secrets_in_files(tmp_path: Path) -> None:
         (HOSTS + SLACK.replace("https", "http") + RULE, "[channels.team] url: expected https"),
         (HOSTS + SLACK + 'url_file = "x"', "[channels.team] url_file: give url or url_file, not both"),
         ('[channels.a]\ntype = "slack"\nurl_file = "x"', "[channels.a] url_file: cannot be read (No such file"),
-        ('[channels.a]\ntype = "pager"', "channels.a: Input tag 'pager' found"),
+        ('[channels.a]\ntype = "pager"', "channels.a: type must be one of slack, webhook, email, apprise"),
+        ('[channels.a]\nkind = "slack"', "channels.a: type is missing"),
         (
             '[channels.a]\ntype = "webhook"\nurl = "https://x.com"\nsecret = "short"',
             "is not a base64 key of at least 24 bytes",

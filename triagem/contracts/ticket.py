@@ -247,6 +247,11 @@ def first_error(error: ValidationError) -> tuple[str, str]:
             reason = "is not a known field"
         case "too_short" if first["ctx"]["field_type"] == "Value":  # a secret
             reason = f"must have at least {first['ctx']['min_length']} characters"
+        case "union_tag_not_found":
+            reason = f"{first['ctx']['discriminator']} is missing".replace("'", "")
+        case "union_tag_invalid":
+            tags = first["ctx"]["expected_tags"].replace("'", "")
+            reason = f"{first['ctx']['discriminator']} must be one of {tags}".replace("'", "")
     if first["loc"]:
         return ".".join(map(_shown, first["loc"])), reason
     field, _, reason = reason.rpartition(": ")
