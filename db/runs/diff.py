@@ -88,7 +88,7 @@ _GROUPS: Final = text("""
 SELECT t.source, to_char(t.received_at AT TIME ZONE 'UTC', 'YYYY-MM') AS month, c.before_label, c.after_label,
   count(*), round(avg(c.before_confidence)::numeric, 4)::float8, round(avg(c.after_confidence)::numeric, 4)::float8
 FROM run_changes c JOIN tickets t ON t.id = c.ticket_id
-WHERE c.run_id = :run AND c.after_label IS NOT NULL AND t.forgotten_at IS NULL
+WHERE c.run_id = :run AND c.before_label IS NOT NULL AND c.after_label IS NOT NULL AND t.forgotten_at IS NULL
 GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
 """)
 _FLIPS: Final = text("""
@@ -101,7 +101,7 @@ ORDER BY c.after_confidence DESC, t.id LIMIT :limit
 
 
 def diff_run(database: Database, run_id: int, *, limit: int) -> RunDiff:
-    """Compare a run with the results before it; lists at most `limit` label changes.
+    """Compare a run with the results before it; lists at most `limit` label changes. First results do not count.
 
     Reads all rows of the run without a time limit, so it is only called when a person asks for it.
     """

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from sqlalchemy import text
 
 from tests.support.command import Triagem, assert_one_line
 from tests.support.pipeline import running
@@ -52,6 +53,19 @@ def test_from_start_to_diff(
 
     assert "run 2: apply v1.1.0: running" in triagem("reclassify", "apply", "--model", "v1.1.0", "--no-wait").out
     assert finish_run(database, inbox, instant_models).done == 30
+
+
+def test_first_results_of_tickets_are_not_compared(triagem: Triagem, database: Database) -> None:
+    store_tickets(database, 2)
+    triagem("reclassify", "start", "--model", "v1.1.0", "--shadow")
+    with database.autocommit() as connection:
+        connection.execute(text(
+            "INSERT INTO run_changes (run_id, ticket_id, outcome, after_label, after_confidence) "
+            "SELECT 1, id, 'classified', 'venda', 0.9 FROM tickets"
+        ))  # fmt: skip
+
+    assert "no ticket of run 1 had a result before" in triagem("reclassify", "diff", "1").out
+    assert json.loads(triagem("reclassify", "diff", "1", "--format", "json").out)["tickets"] == 0
 
 
 def test_apply_waits_with_progress_and_warns_about_a_version_that_is_not_current(

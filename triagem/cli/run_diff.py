@@ -29,6 +29,9 @@ def print_run_diff(run: ReclassifyRun, diff: RunDiff, form: Format) -> None:
 
 
 def _print_tables(run: ReclassifyRun, diff: RunDiff) -> None:
+    if not diff.tickets:
+        print_lines(f"{run.version}: no ticket of run {run.id} had a result before, so there is nothing to compare")
+        return
     print_lines(
         f"{run.version} on {diff.tickets:,} tickets: {diff.flips:,} labels change ({diff.share:.1%}),"
         f" confidence {diff.confidence_shift:+.3f} on average"
