@@ -1,4 +1,4 @@
-"""System alerts (drift, retraining due), and lists of alerts.
+"""System alerts (drift, retraining due, calibration), and lists of alerts.
 
 The statement in `triagem.db.tickets.window` writes the alerts of single tickets.
 """
@@ -15,13 +15,16 @@ from triagem.db.connect import Database
 
 DRIFT: Final = "drift"
 RETRAINING_DUE: Final = "retraining-due"
+CALIBRATION: Final = "calibration"
 LOW_CONFIDENCE: Final = "low-confidence"
 RUN_ENDED: Final = "run-ended"
 # Checked every minute by a task that beat schedules.
 MONITOR_KINDS: Final = ("unsure-share", "error-rate", "latency", "memory", "oldest-ticket", "no-worker", "registry")
 # Sent by the process that detects the problem, without a row in `alerts`.
 OUTAGE_KINDS: Final = ("redis", "postgres", "no-task")
-ALERT_KINDS: Final = frozenset({LOW_CONFIDENCE, DRIFT, RETRAINING_DUE, RUN_ENDED, *MONITOR_KINDS, *OUTAGE_KINDS})
+ALERT_KINDS: Final = frozenset(
+    {LOW_CONFIDENCE, DRIFT, RETRAINING_DUE, CALIBRATION, RUN_ENDED, *MONITOR_KINDS, *OUTAGE_KINDS}
+)
 
 _RAISE: Final = text("""
 INSERT INTO alerts (kind, key, detail) VALUES (:kind, :key, CAST(:detail AS jsonb)) ON CONFLICT (kind, key) DO NOTHING

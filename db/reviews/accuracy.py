@@ -24,6 +24,7 @@ size (1965) and the finite population correction, combined by the squares of the
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from math import ceil, inf, sqrt
 from statistics import NormalDist
 from typing import Any, Final
@@ -78,8 +79,9 @@ class StratumAccuracy:
 class AccuracyEstimate:
     """A version's accuracy on all its texts with a 95% interval.
 
-    `uncounted`: reviews of texts that are neither randomly sampled nor in the stratum `asked`, and verdicts that no
-    review asked for (`triagem.db.reviews.records`). They say nothing about other texts.
+    `sampled`: the reviews that count, of randomly sampled texts. `uncounted`: reviews of texts that are neither
+    randomly sampled nor in the stratum `asked`, and verdicts that no review asked for (`triagem.db.reviews.records`).
+    They say nothing about other texts. `mean_confidence`: the version's, in the same texts.
     """
 
     value: float
@@ -87,9 +89,11 @@ class AccuracyEstimate:
     high: float
     texts: int
     reviews: int
+    sampled: int
     unclear: int
     uncounted: int
     strata: tuple[StratumAccuracy, ...]
+    mean_confidence: float | None = None
 
     @property
     def reviews_missing(self) -> int:
@@ -115,6 +119,7 @@ def estimate_accuracy(
     rounds: Sequence[SamplingRound],
     *,
     unasked: int = 0,
+    mean_confidence: float | None = None,
 ) -> AccuracyEstimate | None:
     """The accuracy over all `texts` (their number by stratum); None without a review that counts.
 
@@ -130,15 +135,18 @@ def estimate_accuracy(
     below = sqrt(sum((share * (stratum.accuracy - stratum.low)) ** 2 for share, stratum in shares))
     above = sqrt(sum((share * (stratum.high - stratum.accuracy)) ** 2 for share, stratum in shares))
     unclear = sum(stratum.unclear for stratum in strata)
+    clear = (review for review in chain.from_iterable(reviewed.values()) if review.right is not None)
     return AccuracyEstimate(
         value=value,
         low=max(0.0, value - below),
         high=min(1.0, value + above),
         texts=total,
         reviews=reviews,
+        sampled=sum(review.inclusion is not None for review in clear),
         unclear=unclear,
         uncounted=sum(map(len, reviewed.values())) - reviews - unclear + unasked,
         strata=tuple(strata),
+        mean_confidence=mean_confidence,
     )
 
 
@@ -191,7 +199,7 @@ WITH texts AS (
     ORDER BY r.id DESC LIMIT 1
   ) AS v ON true
   WHERE p.model_version = :version AND t.forgotten_at IS NULL AND t.source <> :predict
-    AND t.received_at >= :since AND p.classified_at <= :until
+    AND t.received_at >= :since AND p.classified_at <= :until AND (NOT :decided OR p.band <> 'abstain')
 ), least_confident_unasked AS (
   SELECT coalesce(min(confidence), 'Infinity') AS confidence FROM texts
   WHERE band <> 'automate' AND reviewed IS NULL AND NOT EXISTS (
@@ -210,7 +218,8 @@ WITH texts AS (
   WHERE s.reviewed GROUP BY s.stratum
 )
 SELECT * FROM (
-  SELECT stratum, count(*) AS texts, count(*) FILTER (WHERE reviewed IS NULL AND EXISTS (
+  SELECT stratum, count(*) AS texts, sum(confidence) AS confidence,
+  count(*) FILTER (WHERE reviewed IS NULL AND EXISTS (
     SELECT FROM reviews r WHERE (r.ticket_id, r.digest) = (strata.ticket_id, strata.digest)
   )) AS unasked FROM strata GROUP BY stratum
 ) AS counted
@@ -218,10 +227,12 @@ LEFT JOIN reviewed_texts USING (stratum) ORDER BY stratum
 """)
 
 
-def model_accuracy(database: Database, model_version: str, since: datetime | None = None) -> AccuracyEstimate | None:
+def model_accuracy(
+    database: Database, model_version: str, since: datetime | None = None, *, decided: bool = False
+) -> AccuracyEstimate | None:
     """The accuracy on all texts received from `since` on that the version classified before the last sampling round.
 
-    None if no randomly sampled text has a review.
+    None if no randomly sampled text has a review. `decided`: without texts in the band `abstain`.
     """
     rounds = sampling_rounds(database, model_version)
     if not rounds:
@@ -229,13 +240,14 @@ def model_accuracy(database: Database, model_version: str, since: datetime | Non
     first = max(min(sampling.since for sampling in rounds), since or datetime.min.replace(tzinfo=UTC))
     rows = database.rows(
         _REVIEWED_TEXTS, version=model_version, since=first,
-        until=max(sampling.drawn_at for sampling in rounds), predict=PREDICT_SOURCE,
+        until=max(sampling.drawn_at for sampling in rounds), predict=PREDICT_SOURCE, decided=decided,
     )  # fmt: skip
     return estimate_accuracy(
         {row.stratum: row.texts for row in rows},
         {row.stratum: _reviewed_texts(row) for row in rows},
         rounds,
         unasked=sum(row.unasked for row in rows),
+        mean_confidence=sum(row.confidence for row in rows) / sum(row.texts for row in rows) if rows else None,
     )
 
 

@@ -120,6 +120,28 @@ COMMENT ON COLUMN analytics.verdicts.model_label IS 'the label that this version
 COMMENT ON COLUMN analytics.verdicts.of_current_text IS 'whether it is for the ticket''s current text';
 COMMENT ON COLUMN analytics.verdicts.is_latest IS 'whether it is the latest verdict for its text, which decides the effective label';
 
+CREATE VIEW analytics.expected_accuracy AS
+SELECT t.model_version, t.source, (t.received_at AT TIME ZONE 'UTC')::date AS day, count(*) AS tickets,
+       avg(t.confidence) AS expected_accuracy, a.reviewed AS reviewed_accuracy, a.low AS reviewed_low,
+       a.high AS reviewed_high, a.sampled AS sampled_reviews, a.diverged
+FROM tickets t
+LEFT JOIN accuracy_reports a ON a.model_version = t.model_version
+  AND a.day = (t.received_at AT TIME ZONE 'UTC')::date
+WHERE t.state = 'classified' AND t.band <> 'abstain' AND t.source <> 'predict'
+GROUP BY 1, 2, 3, a.model_version, a.day;
+
+COMMENT ON VIEW analytics.expected_accuracy IS 'The accuracy that each version expects of its current results, by CRM and day of receipt in UTC, with the reviews'' estimate of that day. Results in the band `abstain` do not count';
+COMMENT ON COLUMN analytics.expected_accuracy.model_version IS 'the model version';
+COMMENT ON COLUMN analytics.expected_accuracy.source IS 'the CRM';
+COMMENT ON COLUMN analytics.expected_accuracy.day IS 'the day of receipt, in UTC';
+COMMENT ON COLUMN analytics.expected_accuracy.tickets IS 'number of tickets';
+COMMENT ON COLUMN analytics.expected_accuracy.expected_accuracy IS 'the mean confidence: the share of right labels, if the confidences are calibrated';
+COMMENT ON COLUMN analytics.expected_accuracy.reviewed_accuracy IS 'the accuracy by the reviews, as estimated on that day for all CRMs and the 30 days before; null if there was no estimate';
+COMMENT ON COLUMN analytics.expected_accuracy.reviewed_low IS 'the lower bound of its 95 % interval';
+COMMENT ON COLUMN analytics.expected_accuracy.reviewed_high IS 'the upper bound of its 95 % interval';
+COMMENT ON COLUMN analytics.expected_accuracy.sampled_reviews IS 'the number of reviews of randomly sampled texts in it; corrections in the CRM and imported labels do not count';
+COMMENT ON COLUMN analytics.expected_accuracy.diverged IS 'whether the estimate contradicted the confidences on that day';
+
 CREATE VIEW analytics.messages AS
 SELECT m.ticket_id, t.source, t.external_id, m.message_id, m.author, m.written_at, m.edited_at, m.deleted_at
 FROM messages m

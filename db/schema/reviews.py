@@ -1,7 +1,7 @@
 """Tables of people's labels: the labels, reviews, and the questions of a start without labels."""
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, LargeBinary, Table, text
-from sqlalchemy.types import Double, Text
+from sqlalchemy import Boolean, CheckConstraint, Column, ForeignKey, Index, Integer, LargeBinary, Table, text
+from sqlalchemy.types import Date, Double, Text
 
 from triagem.db.schema.tickets import TIME, key, metadata, now, parent_id, required, row_id
 
@@ -86,4 +86,20 @@ Table(
     required("high", Double),
     required("answers_missing", Integer),
     Column("proof_missing", Integer),
+)
+
+# The accuracy that a version expects of itself, and the reviews' estimate if any: `triagem.db.reviews.expected`.
+Table(
+    "accuracy_reports",
+    metadata,
+    key("model_version", Text),
+    key("day", Date),
+    now("made_at"),
+    required("texts", Integer),
+    required("expected", Double),
+    Column("reviewed", Double),
+    Column("low", Double),
+    Column("high", Double),
+    required("sampled", Integer),
+    required("diverged", Boolean),
 )

@@ -1,6 +1,7 @@
 """The trainings on the console's page of models."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from tests.support.gateway import services
 from tests.support.manifests import ROOT
 from triagem.db import Database, training_jobs
 from triagem.db.auth import Scope
+from triagem.db.reviews import AccuracyEstimate
+from triagem.db.reviews.expected import ExpectedAccuracy, store_accuracy_report
 from triagem.db.training_jobs import JobKind
 from triagem.gateway.console.messages import MESSAGES
 from triagem.gateway.services import Services
@@ -70,6 +73,22 @@ def test_a_finished_training_shows_its_outcome(admin: Person, database: Database
     assert "became current" in page
     assert 'href="/console/model?version=v1.1.0"' in page
     assert "no rows" in page
+
+
+def test_the_chart_shows_the_expected_accuracy_with_the_reviews_interval(admin: Person, database: Database) -> None:
+    assert "No figures yet" in admin.see("models")
+    reviewed = AccuracyEstimate(0.75, 0.7, 0.8, 900, 120, 120, 0, 0, (), 0.95)
+    for days_ago, estimate in ((1, None), (0, reviewed)):
+        day = datetime.now(UTC) - timedelta(days=days_ago)
+        store_accuracy_report(database, "v1.0.0", ExpectedAccuracy(9, 0.95, estimate), day)
+
+    page = admin.see("models")
+
+    assert '<circle cx="120.0" cy="25.0"' in page  # 95 % of 70 to 100 %, the first of two days
+    assert '<line class="arm" x1="360.0" x2="360.0" y1="150.0" y2="100.0">' in page
+    assert page.count('class="arm"') == 2
+    assert "by reviews 75.0% (70.0% to 80.0%, 120 randomly sampled texts)" in page
+    assert "The reviews contradict the confidences" in page
 
 
 def test_a_read_key_sees_trainings_and_requests_none(opened: Services, database: Database) -> None:

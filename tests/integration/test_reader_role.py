@@ -17,7 +17,7 @@ from triagem.db.tickets.dead_letters import insert_dead_letter
 from triagem.db.tickets.window import write_window
 from triagem.stack import Endpoints
 
-VIEWS: Final = ("daily", "history", "messages", "results", "verdicts")
+VIEWS: Final = ("daily", "expected_accuracy", "history", "messages", "results", "verdicts")
 TABLES: Final = ("alembic_version", "label_paths", "results", *sorted(metadata.tables))
 SECRET_TEXT: Final = "my card number is"
 

@@ -1,6 +1,6 @@
 """Metrics of Redis, Postgres and the registry that `triagem ops` serves, without those of unavailable stores."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,8 @@ from triagem.contracts.ticket import Lane
 from triagem.db import Database, training_jobs
 from triagem.db.outbox.alerts import DRIFT, raise_alert
 from triagem.db.outbox.deliveries import sync_result_targets
+from triagem.db.reviews import AccuracyEstimate
+from triagem.db.reviews.expected import ExpectedAccuracy, store_accuracy_report
 from triagem.db.runs import RunPlan, cancel, pause, start
 from triagem.db.tickets.window import write_window
 from triagem.db.training_jobs import JobKind
@@ -99,6 +101,27 @@ def test_drift_is_reported_after_the_first_check(collector: StoreCollector, data
     assert metrics.value("triagem_drift_checked_timestamp_seconds") == pytest.approx(
         datetime.now(UTC).timestamp(), abs=60
     )
+
+
+def test_the_expected_accuracy_is_reported_with_the_reviews_estimate_if_any(
+    collector: StoreCollector, database: Database
+) -> None:
+    assert scrape(collector).value("triagem_accuracy_diverged", version="v1.0.0") is None
+    now = datetime.now(UTC)
+    store_accuracy_report(database, "v1.0.0", ExpectedAccuracy(9, 0.9, None), now - timedelta(days=1))
+    metrics = scrape(collector)
+    assert metrics.value("triagem_accuracy_ratio", version="v1.0.0", estimate="expected") == 0.9
+    assert metrics.value("triagem_accuracy_ratio", version="v1.0.0", estimate="reviews") is None
+    assert metrics.value("triagem_accuracy_diverged", version="v1.0.0") == 0
+
+    reviewed = AccuracyEstimate(0.7, 0.6, 0.8, 900, 100, 100, 0, 0, (), 0.95)
+    store_accuracy_report(database, "v1.1.0", ExpectedAccuracy(9, 0.95, reviewed), now)
+    metrics = scrape(collector)
+    estimates = ("expected", "reviews", "reviews_low", "reviews_high")
+    values = [metrics.value("triagem_accuracy_ratio", version="v1.1.0", estimate=name) for name in estimates]
+    assert values == [0.95, 0.7, 0.6, 0.8]
+    assert metrics.value("triagem_accuracy_diverged", version="v1.1.0") == 1
+    assert metrics.value("triagem_accuracy_diverged", version="v1.0.0") is None
 
 
 def test_while_redis_is_unavailable_its_metrics_are_absent_and_the_others_stay(

@@ -2,6 +2,8 @@
 
 import random
 from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from math import inf
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from tests.support.builders import NOW
 from triagem.db.reviews.accuracy import (
@@ -21,6 +24,7 @@ from triagem.db.reviews.accuracy import (
     estimate_accuracy,
     wilson_interval,
 )
+from triagem.db.reviews.expected import MIN_SAMPLED, diverges
 
 EARLY, LATE = NOW - timedelta(days=20), NOW - timedelta(days=1)
 START = NOW - timedelta(days=30)
@@ -210,34 +214,48 @@ def test_the_interval_holds_the_truth_where_the_plain_mean_of_the_verdicts_does_
     assert abs(fmean(estimate.value - truth for truth, estimate, _ in simulations)) < 0.01
 
 
+class History:
+    """A simulated population of texts in random order, and reviewers who answer texts that were sampled in rounds of
+    ten, and the 40 least confident ones."""
+
+    def __init__(self, seed: int, *, size: int = 1500, overconfidence: float) -> None:
+        self.rng, self.size = np.random.default_rng(seed), size
+        self.confidence = 0.5 + 0.5 * self.rng.beta(3, 1, size)
+        self.right = self.rng.random(size) < self.confidence - overconfidence
+        self.ranks = np.sort(self.rng.random(size))  # a text's number is its place in the random order
+
+    def estimate(self, sampled: int, answered: int, corrected: NDArray[np.bool_] | None = None) -> AccuracyEstimate:
+        """The estimate after `answered` of `sampled` texts; `corrected` texts count as reviewed."""
+        rounds = [SamplingRound(NOW, START, self.ranks[end]) for end in range(10, sampled + 1, 10)]
+        unsure = np.flatnonzero(self.confidence < 0.7)
+        reviewed = np.arange(self.size) < answered
+        reviewed[unsure[np.argsort(self.confidence[unsure])][:40]] = True
+        reviewed |= corrected if corrected is not None else False
+        limit = self.confidence[unsure][~reviewed[unsure]].min(initial=1)
+        strata = np.where(self.confidence >= 0.7, "sure", np.where(self.confidence < limit, "asked", "unsure"))
+        reviews = defaultdict[str, list[ReviewedText]](list)
+        for number in np.flatnonzero(reviewed):
+            inclusion = self.ranks[number // 10 * 10 + 10] if number < sampled else None
+            reviews[strata[number]].append(ReviewedText(bool(self.right[number]), EARLY, EARLY, inclusion))
+        estimate = estimate_accuracy(
+            Counter(strata.tolist()), reviews, rounds, mean_confidence=float(self.confidence.mean())
+        )
+        assert estimate is not None
+        return estimate
+
+
 def simulate_corrections(seed: int, *, counted: bool) -> bool:
     """Whether the interval covers the true value if agents change half of the wrong labels and 1 % of the right ones.
 
-    Reviewers answer 100 of 150 texts that were sampled in rounds of ten, and the 40 least confident ones.
+    Reviewers answer 100 of 150 sampled texts.
 
     Args:
         counted: count corrections as reviews, which Triagem must not do.
     """
-    rng = np.random.default_rng(seed)
-    confidence = 0.5 + 0.5 * rng.beta(3, 1, 1500)
-    right = rng.random(1500) < confidence - 0.05
-    ranks = np.sort(rng.random(1500))  # a text's number is its place in the random order
-    rounds = [SamplingRound(NOW, START, ranks[end]) for end in range(10, 151, 10)]
-    unsure = np.flatnonzero(confidence < 0.7)
-    answered = np.arange(1500) < 100
-    answered[unsure[np.argsort(confidence[unsure])][:40]] = True
-    corrected = rng.random(1500) < np.where(right, 0.01, 0.5)
-    reviewed = answered | (corrected if counted else False)
-    limit = confidence[unsure][~reviewed[unsure]].min(initial=1)
-    strata = np.where(confidence >= 0.7, "sure", np.where(confidence < limit, "asked", "unsure"))
-    reviews = defaultdict[str, list[ReviewedText]](list)
-    for number in np.flatnonzero(reviewed):
-        inclusion = ranks[number // 10 * 10 + 10] if number < 150 else None
-        reviews[strata[number]].append(ReviewedText(bool(right[number]), EARLY, EARLY, inclusion))
-    used = rounds if counted else rounds[:10]
-    estimate = estimate_accuracy(Counter(strata.tolist()), reviews, used, unasked=int(corrected.sum()))
-    assert estimate is not None
-    return bool(estimate.low <= right.mean() <= estimate.high)
+    history = History(seed, overconfidence=0.05)
+    corrected = history.rng.random(1500) < np.where(history.right, 0.01, 0.5)
+    estimate = history.estimate(150 if counted else 100, 100, corrected if counted else None)
+    return bool(estimate.low <= history.right.mean() <= estimate.high)
 
 
 def test_corrections_in_the_crm_leave_the_interval_honest() -> None:
@@ -246,3 +264,40 @@ def test_corrections_in_the_crm_leave_the_interval_honest() -> None:
 
     assert apart >= 0.93 * 500, apart
     assert counted < 0.9 * 500, counted
+
+
+def alarms(histories: Iterable[History]) -> int:
+    """The number of histories with an alarm, which is looked for after each tenth sampled text, from 60 to 300."""
+    return sum(any(diverges(history.estimate(count, count)) for count in range(60, 301, 10)) for history in histories)
+
+
+class TestDivergence:
+    """Reviews contradict the confidences: see `diverges`."""
+
+    def test_calibrated_confidences_seldom_raise_an_alarm(self) -> None:
+        alarmed = alarms(History(seed, size=3000, overconfidence=0) for seed in range(1000, 1200))
+
+        assert alarmed <= 0.05 * 200, alarmed
+
+    def test_confidences_ten_points_too_high_nearly_always_do(self) -> None:
+        alarmed = alarms(History(seed, size=3000, overconfidence=0.1) for seed in range(1000, 1050))
+
+        assert alarmed >= 0.9 * 50, alarmed
+
+    @pytest.mark.parametrize(("expected", "alarm"), [(0.75, True), (0.79, False), (0.9, False), (0.94, True)])
+    def test_the_mean_confidence_may_be_outside_the_interval_by_the_margin(
+        self, expected: float, *, alarm: bool
+    ) -> None:
+        estimate = AccuracyEstimate(0.85, 0.8, 0.9, 1000, MIN_SAMPLED, MIN_SAMPLED, 0, 0, (), expected)
+
+        assert diverges(estimate) is alarm
+        assert not diverges(replace(estimate, sampled=MIN_SAMPLED - 1))
+        assert not diverges(replace(estimate, mean_confidence=None))
+
+    def test_only_reviews_of_sampled_texts_with_a_label_count(self) -> None:
+        reviews = {"asked": [doubtful(), sampled()], "sure": [sampled(False), sampled(None)]}
+
+        estimate = estimate_accuracy({"asked": 2, "sure": 900}, reviews, [])
+
+        assert estimate is not None
+        assert (estimate.sampled, estimate.reviews) == (2, 3)

@@ -107,6 +107,18 @@ def test_portuguese_numbers_have_a_comma() -> None:
     assert "zendesk venda: 1.234" in message.lines
 
 
+def test_a_contradiction_of_reviews_and_confidences_names_both_figures() -> None:
+    detail = {"version": "v1.0.0", "expected": "95.1%", "low": "80.2%", "high": "88.0%", "sampled": 120}
+
+    (line, link) = build_message(alert_digest(events=(SystemEvent("calibration", NOW, detail),)), "pt-BR").lines
+
+    assert line == (
+        "a confiança não corresponde às revisões: a versão v1.0.0 espera 95,1% de acertos; 120 revisões sorteadas"
+        " indicam de 80,2% a 88,0%"
+    )
+    assert link.endswith("runbook.md#triagemcalibration")
+
+
 def test_of_several_problems_the_subject_names_the_newest_open_one() -> None:
     events = (system_event("latency", "resolved"), system_event("no-worker", "open"), system_event("memory", "open"))
     assert (

@@ -23,6 +23,7 @@ def test_drift_and_then_due_retraining_are_checked_daily() -> None:
     assert {name: str(entry["schedule"]) for name, entry in entries.items()} == {
         "triagem.drift": "<crontab: 00 03 * * * (m/h/dM/MY/d)>",
         "triagem.due": "<crontab: 30 03 * * * (m/h/dM/MY/d)>",
+        "triagem.accuracy": "<freq: 15.00 minutes>",
         "triagem.retain": "<crontab: 30 04 * * * (m/h/dM/MY/d)>",
         "triagem.sweep": "<freq: 5.00 minutes>",
         "triagem.search": "<freq: 5.00 seconds>",
@@ -41,6 +42,7 @@ def test_a_task_that_no_worker_started_expires_before_the_next_is_sent() -> None
     assert {name: entry["options"]["expires"] for name, entry in entries.items()} == {
         "triagem.drift": 15,
         "triagem.due": 600,
+        "triagem.accuracy": 900,
         "triagem.retain": timedelta(hours=12).total_seconds(),
         "triagem.sweep": 300,
         "triagem.search": 5,

@@ -17,7 +17,7 @@ RULES = DueSettings()
 
 def measured(value: float, low: float, high: float, reviews: int) -> AccuracyEstimate:
     """An accuracy on reviewed tickets."""
-    return AccuracyEstimate(value, low, high, texts=1000, reviews=reviews, unclear=0, uncounted=0, strata=())
+    return AccuracyEstimate(value, low, high, 1000, reviews, sampled=reviews, unclear=0, uncounted=0, strata=())
 
 
 QUIET = RetrainingFacts(

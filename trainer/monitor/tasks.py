@@ -1,4 +1,4 @@
-"""The trainer's daily Celery tasks: names and retries. `triagem ops` runs them without torch.
+"""The trainer's periodic Celery tasks: names and retries. `triagem ops` runs them without torch.
 
 `database` and `registry` are attributes of the application; an ops worker opens them in each process that runs tasks.
 """
@@ -11,7 +11,8 @@ from celery import shared_task
 
 from triagem.contracts.errors import NoModel, Retryable
 from triagem.db import Database
-from triagem.db.outbox.alerts import DRIFT, RETRAINING_DUE, raise_alert
+from triagem.db.outbox.alerts import CALIBRATION, DRIFT, RETRAINING_DUE, raise_alert
+from triagem.db.reviews.expected import RECENT, expected_accuracy, store_accuracy_report
 from triagem.registry import Registry
 from triagem.trainer.monitor.due import Trigger, check_due, read_facts
 from triagem.trainer.settings import DueSettings
@@ -55,6 +56,31 @@ def alert_if_drifted(database: Database, registry: Registry, now: datetime) -> b
     return raise_alert(database, DRIFT, _monthly_key(report.model_version, "", now), detail)
 
 
+def alert_if_diverged(database: Database, registry: Registry, now: datetime) -> bool:
+    """Store the accuracy that the version expects and the reviews' estimate; alert if they contradict each other.
+
+    True if the alert is new.
+    """
+    try:
+        version = registry.current().version
+    except NoModel:
+        return False
+    expected = expected_accuracy(database, version, now - RECENT)
+    store_accuracy_report(database, version, expected, now)
+    reviewed = expected.reviewed
+    if not expected.diverged or reviewed is None:
+        return False
+    detail = {
+        "version": version, "expected": f"{reviewed.mean_confidence:.1%}", "low": f"{reviewed.low:.1%}",
+        "high": f"{reviewed.high:.1%}", "sampled": reviewed.sampled,
+    }  # fmt: skip
+    summary = (
+        "{version} expects {expected} right labels, but reviews say {low} to {high} ({sampled} reviews of randomly"
+        " sampled texts)"
+    ).format(**detail)
+    return raise_alert(database, CALIBRATION, _monthly_key(version, "", now), {**detail, "summary": summary})
+
+
 def _monthly_key(version: str, topic: str, now: datetime) -> str:
     """An alert's deduplication key: the same reason is raised again next month, and for the next version at once."""
     return " ".join(filter(None, (version, topic, f"{now:%Y-%m}")))
@@ -78,3 +104,9 @@ def drift(task: Any) -> None:
 def due(task: Any) -> None:
     """Check whether training is due and raise an alert for each reason."""
     alert_if_due(task.app.database, task.app.registry, DueSettings(), datetime.now(UTC))
+
+
+@shared_task(name="triagem.accuracy", bind=True, throws=(Retryable,))  # type: ignore[untyped-decorator]
+def accuracy(task: Any) -> None:
+    """Compare the version's confidences with the reviews, and raise an alert if they contradict each other."""
+    alert_if_diverged(task.app.database, task.app.registry, datetime.now(UTC))

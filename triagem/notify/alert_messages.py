@@ -42,6 +42,7 @@ _PHRASES: Final[_Texts] = {
     "low-confidence": ("low confidence", "baixa confiança"),
     "drift": ("data drift", "mudança nos dados (drift)"),
     "retraining-due": ("retraining is due", "hora de retreinar o modelo"),
+    "calibration": ("confidences do not match reviews", "a confiança não corresponde às revisões"),
     "run-ended": ("reclassification ended", "reclassificação encerrada"),
     "unsure-share": ("many low-confidence tickets", "muitos tickets com baixa confiança"),
     "error-rate": ("many dead letters", "muitas mensagens não processadas"),
@@ -107,6 +108,10 @@ _EFFECTS: Final[_Texts] = {
         "{summary}",
         "a versão {version} precisa de um novo treinamento ({trigger}); veja `triagem due`",
     ),
+    "calibration": (
+        "{summary}",
+        "a versão {version} espera {expected} de acertos; {sampled} revisões sorteadas indicam de {low} a {high}",
+    ),
     "run-ended": ("{summary}", "execução {run}, versão {version}: {flips} tickets mudaram de categoria"),
 }
 # Sections of docs/how-to/runbook.md.
@@ -119,6 +124,7 @@ RUNBOOK_SECTIONS: Final[Mapping[str, str]] = {
     "no-worker": "triagemnoworker",
     "no-task": "triagemnotaskcompleted",
     "drift": "triagemdrift",
+    "calibration": "triagemcalibration",
     **dict.fromkeys(("redis", "postgres", "registry"), "triagemstoreunavailable"),
 }
 
@@ -199,7 +205,8 @@ def system_alert_detail(
 
 def _filled(texts: _Texts, language: Language, kind: str, detail: Mapping[str, Any]) -> str | None:
     """The kind's text with the detail's values; None if the kind has no text or an older alert lacks a value."""
-    numbers = {name: local_number(language, str(detail[name])) for name in ("value", "limit") if name in detail}
+    names = {"value", "limit", "expected", "low", "high"} & detail.keys()
+    numbers = {name: local_number(language, str(detail[name])) for name in names}
     try:
         return texts[kind][language == "pt-BR"].format(**{**detail, **numbers})
     except KeyError:

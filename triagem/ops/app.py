@@ -61,6 +61,7 @@ def schedule_entries(settings: OpsSettings) -> dict[str, dict[str, Any]]:
     settings_of_tasks = {
         "triagem.drift": settings.drift_at,
         "triagem.due": settings.training_due_at,
+        "triagem.accuracy": "900s",
         "triagem.retrain": settings.retrain_at,
         "triagem.retain": settings.retain_at,
         "triagem.sweep": "300s",

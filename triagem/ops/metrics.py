@@ -21,6 +21,7 @@ from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.db.outbox.deliveries import DeliveryState
 from triagem.db.outbox.monitoring import table_stats
+from triagem.db.reviews.expected import newest_accuracy_reports
 from triagem.db.runs import find
 from triagem.db.training_jobs import count_jobs
 from triagem.inbox import Inbox
@@ -68,6 +69,15 @@ RUN_PAUSED: Final = ScrapedGauge("triagem_run_paused", "1 if the active reclassi
 TRAINING_JOBS: Final = ScrapedGauge("triagem_training_jobs", "Training jobs by state", ("kind", "state"))
 DRIFT_DETECTED: Final = ScrapedGauge("triagem_drift_detected", "1 if the newest drift check found drift")
 DRIFT_CHECKED_AT: Final = ScrapedGauge("triagem_drift_checked_timestamp_seconds", "Time of the newest drift check")
+ACCURACY: Final = ScrapedGauge(
+    "triagem_accuracy_ratio",
+    "Accuracy of the current version's results of the last 30 days, by estimate: `expected` is the mean confidence,"
+    " `reviews` what reviews measured, `reviews_low` and `reviews_high` its 95 % interval",
+    ("version", "estimate"),
+)
+ACCURACY_DIVERGED: Final = ScrapedGauge(
+    "triagem_accuracy_diverged", "1 if reviews contradict the version's confidences", ("version",)
+)
 
 CURRENT_EPOCH: Final = ScrapedGauge("triagem_current_epoch", "Epoch of the newest promotion")
 CURRENT_TRAINED_AT: Final = ScrapedGauge(
@@ -77,6 +87,7 @@ CURRENT_TRAINED_AT: Final = ScrapedGauge(
 INBOX: Final = (ENTRIES, OLDEST, HIGH_WATER, QUARANTINED, MEMORY, PAUSED, WORKERS)
 TABLES: Final = (
     ALERTS, DELIVERIES, DEAD_LETTERS, RUN, RUN_EXPECTED, RUN_PAUSED, TRAINING_JOBS, DRIFT_DETECTED, DRIFT_CHECKED_AT,
+    ACCURACY, ACCURACY_DIVERGED,
 )  # fmt: skip
 REGISTRY: Final = (CURRENT_EPOCH, CURRENT_TRAINED_AT)
 GAUGES: Final = (UP, *INBOX, *TABLES, *REGISTRY)
@@ -131,6 +142,7 @@ class StoreCollector(Collector):
     def _read_tables(self, families: Families) -> None:
         with self._database() as database:
             stats, run, jobs = table_stats(database), find(database), count_jobs(database)
+            reports = newest_accuracy_reports(database, limit=1)
         for kind, number in stats.alerts.items():
             families[ALERTS].add_metric([kind], number)
         for kind in {"result", *(kind for kind, _ in stats.deliveries)}:
@@ -149,6 +161,15 @@ class StoreCollector(Collector):
             made_at, drifted = stats.drift
             families[DRIFT_CHECKED_AT].add_metric([], made_at.timestamp())
             families[DRIFT_DETECTED].add_metric([], drifted)
+        for report in reports:
+            values = {
+                "expected": report.expected, "reviews": report.reviewed, "reviews_low": report.low,
+                "reviews_high": report.high,
+            }  # fmt: skip
+            for estimate, value in values.items():
+                if value is not None:
+                    families[ACCURACY].add_metric([report.model_version, estimate], value)
+            families[ACCURACY_DIVERGED].add_metric([report.model_version], report.diverged)
 
     def _read_registry(self, families: Families) -> None:
         current = self._registry.current()

@@ -33,6 +33,7 @@ from triagem.contracts.ticket import identify
 from triagem.db.labels import review_choices
 from triagem.db.reviews import AccuracyEstimate, ReviewRef, model_accuracy
 from triagem.db.reviews.agreed_labels import Exclusion, LabelledExample, labelled_examples
+from triagem.db.reviews.expected import MIN_SAMPLED, ExpectedAccuracy, expected_accuracy
 from triagem.db.reviews.records import Unasked, record_correction
 from triagem.producer.columns import field_map
 from triagem.records.columns import mapped_label, parse_label_map
@@ -57,9 +58,9 @@ def accuracy(
     since: Annotated[str | None, since_option("Texts received")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Estimate the model's accuracy on all texts from the reviewed texts.
+    """Estimate the model's accuracy on all texts from the reviewed texts, and compare it with the confidences.
 
-    docs/how-to/training.md describes the method.
+    The expected accuracy is the mean confidence. docs/how-to/training.md describes the method.
 
     Example: `triagem review accuracy --since 2026-11-01`
     """
@@ -67,12 +68,16 @@ def accuracy(
     start = parse_time(since, "--since")
     with servers.database() as database:
         estimate = model_accuracy(database, version, start)
+        expected = expected_accuracy(database, version, start)
     if as_json:
-        print_json({"model_version": version, "since": start, "accuracy": estimate})
-    elif estimate is None:
+        answer = {"model_version": version, "since": start, "accuracy": estimate}
+        print_json({**answer, "expected": {**as_mapping(expected), "diverged": expected.diverged}})
+        return
+    if estimate is None:
         print_lines(f"{version}: accuracy unknown, no randomly sampled text has been reviewed: run `triagem review`")
     else:
         _print(version, estimate)
+    print_lines(*_expected_lines(expected))
 
 
 def export(
@@ -213,6 +218,22 @@ def _test_rows() -> tuple[set[bytes], list[str]]:
         except (OSError, ValueError) as error:
             raise ModelCorrupt(f"{path} cannot be read ({type(error).__name__}): restore it") from error
     return test, unknown
+
+
+def _expected_lines(expected: ExpectedAccuracy) -> Iterator[str]:
+    if expected.value is None:
+        return
+    yield f"\nexpected: {expected.value:.1%}, the mean confidence in {expected.texts:,} decided texts"
+    if (reviewed := expected.reviewed) is None or reviewed.mean_confidence is None:
+        return
+    figures = f"{reviewed.low:.1%} to {reviewed.high:.1%} by reviews, {reviewed.mean_confidence:.1%} expected"
+    if expected.diverged:
+        yield f"the confidences do not match the reviews: on the same texts, {figures}; see docs/how-to/runbook.md"
+    elif reviewed.sampled < MIN_SAMPLED:
+        missing = MIN_SAMPLED - reviewed.sampled
+        yield f"about {missing:,} more reviews of randomly sampled texts show whether the confidences match"
+    else:
+        yield f"the confidences match the reviews: on the same texts, {figures}"
 
 
 def _print(version: str, estimate: AccuracyEstimate) -> None:

@@ -55,6 +55,23 @@ MODEL_MESSAGES: Final = {
     "decision_reject": ("did not pass the gate", "não atendeu aos critérios"),
     "decision_ungated": ("without the gate", "sem verificar os critérios"),
     "decision_rollback": ("rollback", "volta à versão anterior"),
+    "expected_accuracy": ("Expected accuracy", "Acurácia esperada"),
+    "by_reviews": (
+        "by reviews {value} ({low} to {high}, {reviews} randomly sampled texts)",
+        "pelas revisões {value} (de {low} a {high}, {reviews} textos sorteados)",
+    ),
+    "diverged": (
+        "The reviews contradict the confidences. The runbook, TriagemCalibration, says what to do.",
+        "As revisões contradizem a confiança do modelo. O runbook, TriagemCalibration, diz o que fazer.",
+    ),
+    "expected_hint": (
+        "Points: mean confidence in the results of the last 30 days. Bars: accuracy by reviews, 95% interval.",
+        "Pontos: confiança média nos resultados dos últimos 30 dias. Barras: acurácia pelas revisões (95%).",
+    ),
+    "no_expected": (
+        "No figures yet: `triagem ops` computes them every 15 minutes.",
+        "Ainda não há números: o `triagem ops` os calcula a cada 15 minutos.",
+    ),
     "trainings": ("Trainings", "Treinamentos"),
     "training": ("Training", "Treinamento"),
     "no_trainings": ("No trainings yet.", "Nenhum treinamento ainda."),

@@ -1,9 +1,12 @@
 """`/console/models`: model versions, their metrics, the promotion gate, promotion and rollback."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
+from math import floor
+from typing import Final
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -12,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from triagem.contracts.errors import ModelCorrupt
 from triagem.contracts.model import HTML_REPORT_FILE, REPORT_FILE, Manifest
 from triagem.db.audit import Action, record
+from triagem.db.reviews.expected import AccuracyReport, newest_accuracy_reports
 from triagem.db.training_jobs import JobKind, newest_jobs
 from triagem.db.training_jobs import cancel as cancel_job
 from triagem.db.training_jobs import request as request_job
@@ -21,6 +25,10 @@ from triagem.gateway.problems import ProblemError
 from triagem.gateway.services import Services, ServicesDep
 from triagem.registry.decision import Rule
 from triagem.registry.promote import evaluate_version, promote_through_gate
+
+_CHART_DAYS: Final = 30
+_CHART_WIDTH: Final = 480
+_CHART_HEIGHT: Final = 150
 
 router = APIRouter()
 
@@ -50,6 +58,33 @@ class ReportView(BaseModel):
     bins: tuple[_Bin, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Day:
+    """A day of the chart, in units of its view box: the expected accuracy, and the reviews' estimate if any."""
+
+    x: float
+    expected: float
+    interval: tuple[float, float, float] | None
+    report: AccuracyReport
+
+
+def _accuracy_days(reports: Sequence[AccuracyReport]) -> tuple[list[_Day], float]:
+    """The days of a chart, oldest first, and the share at its lower edge; the upper edge is 100 %."""
+    shares = [value for report in reports for value in (report.expected, report.low) if value is not None]
+    lowest = min(0.9, floor(min(shares, default=1) * 10) / 10)
+
+    def height(share: float) -> float:
+        return round(_CHART_HEIGHT * (1 - (share - lowest) / (1 - lowest)), 1)
+
+    days = list[_Day]()
+    for number, report in enumerate(reversed(reports)):
+        reviewed = (report.low, report.reviewed, report.high)
+        interval = tuple(height(value) for value in reviewed if value is not None)
+        x = round(_CHART_WIDTH * (number + 0.5) / len(reports), 1)
+        days.append(_Day(x, height(report.expected), interval if len(interval) == 3 else None, report))
+    return days, lowest
+
+
 @router.get("/models")
 def models(request: Request, services: ServicesDep, visitor: Reader) -> Response:
     """All versions, newest first, the newest training jobs, and the promotion log."""
@@ -57,9 +92,11 @@ def models(request: Request, services: ServicesDep, visitor: Reader) -> Response
     for version in reversed(versions):
         with suppress(ModelCorrupt):
             manifests.append(services.registry.manifest(version))
+    days, lowest = _accuracy_days(newest_accuracy_reports(services.database, limit=_CHART_DAYS))
     return render_page(
         request, "models.html", visitor, known=versions, versions=manifests, current=services.current_version(),
         promotions=services.registry.promotions()[:-11:-1], jobs=newest_jobs(services.database, limit=10),
+        days=days, lowest=lowest, width=_CHART_WIDTH, height=_CHART_HEIGHT,
     )  # fmt: skip
 
 
