@@ -20,9 +20,9 @@ _PAGE: Final = 500
 class LabelledExample:
     """A raw text with its label. `inclusion`: the probability that it was randomly sampled; None if it was not.
 
-    Without it, `stratum` is `unsure`, `crm`, `import`, or None if nobody requested the review. `reviewer` gave the
-    label, to a ticket of `source`; exports lack both. `messages` compose the text of a conversation, without agents'
-    messages and small talk.
+    Without it, `stratum` is `unsure`, `crm`, `import`, or None if nobody requested the review. `messages` compose the
+    text of a conversation, without agents' messages and small talk. `reviewer` gave the label at `reviewed_at`, to
+    the text `digest` of a ticket of `source`; exports lack these four.
     """
 
     prompt: str
@@ -33,6 +33,8 @@ class LabelledExample:
     messages: Sequence[ConversationMessage] = ()
     reviewer: str = ""
     source: str = ""
+    reviewed_at: datetime | None = None
+    digest: bytes = b""
 
 
 class Exclusion(StrEnum):
@@ -62,7 +64,7 @@ GROUP BY digest HAVING max(reviewed_at) >= coalesce(:since, '-infinity'::timesta
 _TEXTS: Final = text("""
 SELECT DISTINCT ON (r.digest) r.digest, t.text, t.metadata->>'lang' AS lang, t.received_at,
   coalesce(sampled.stratum, r.stratum) AS stratum, sampled.model_version, sampled.classified_at, sampled.inclusion,
-  r.reviewer, t.source, t.on_reply, CASE WHEN t.on_reply IS NOT NULL THEN (
+  r.reviewer, r.reviewed_at, t.source, t.on_reply, CASE WHEN t.on_reply IS NOT NULL THEN (
     SELECT json_agg(json_build_array(m.message_id, m.author, m.text)
       ORDER BY m.written_at, length(m.message_id), m.message_id)
     FROM messages m WHERE m.ticket_id = t.id AND m.text IS NOT NULL
@@ -98,8 +100,9 @@ def labelled_examples(
             else:
                 inclusion = _inclusion_probability(database, row, rounds)
                 yield LabelledExample(
-                    row.text, label, row.lang, row.stratum, inclusion, _messages(row), row.reviewer, row.source
-                )
+                    row.text, label, row.lang, row.stratum, inclusion, _messages(row), row.reviewer, row.source,
+                    row.reviewed_at, digest,
+                )  # fmt: skip
 
 
 def _messages(row: Any) -> list[ConversationMessage]:

@@ -1,7 +1,9 @@
-"""Retraining on unsolicited verdicts: how many are used, on which rows they are tested, and the gate's decision."""
+"""Retraining on verdicts of few people: how many are used, on which rows they are tested, and the gate's decision."""
 
 import json
 from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +11,14 @@ import pytest
 from scipy.special import softmax
 from sqlalchemy import text
 
+from tests.support.builders import NOW
 from tests.support.reviewing import draw, submit_review, sure
 from tests.support.scored_versions import register_tested
+from tests.support.version_history import promoted, reviewed, seen
 from triagem.contracts.model import ScoredRow
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
-from triagem.db.reviews.agreed_labels import LabelledExample
+from triagem.db.reviews.agreed_labels import LabelledExample, labelled_examples
 from triagem.db.reviews.records import Unasked, record_correction
 from triagem.db.tickets.window import write_window
 from triagem.registry import Registry
@@ -23,31 +27,98 @@ from triagem.registry.promote import evaluate_version
 from triagem.trainer.active.linear import fit_head
 from triagem.trainer.data.rows import Corpus, Row
 from triagem.trainer.data.split import split
-from triagem.trainer.jobs.full import MAX_REVIEWER_SHARE, MAX_SOURCE_SHARE, limit_unasked, write_training_data
+from triagem.trainer.jobs.full import (
+    MAX_REVIEWER_SHARE,
+    MAX_SOURCE_SHARE,
+    LearnedReviews,
+    learned_reviews,
+    limit_reviewers,
+    write_training_data,
+)
 
 LABELS = ("suporte", "venda")
+EARLY, LATE = NOW - timedelta(days=9), NOW
 
 
-def correction(number: int, reviewer: str, *, stratum: str = "crm", source: str = "zendesk") -> LabelledExample:
-    return LabelledExample(f"text {number}", "venda", None, stratum, None, (), reviewer, source)
+def labelled(
+    number: int, reviewer: str, *, stratum: str | None = "crm", reviewed_at: datetime = LATE
+) -> LabelledExample:
+    digest = number.to_bytes(2)
+    return LabelledExample(
+        f"text {number}", "venda", None, stratum, None, (), reviewer, "zendesk", reviewed_at, digest
+    )
+
+
+def by_reviewer(examples: Sequence[LabelledExample]) -> Counter[str]:
+    return Counter(example.reviewer for example in examples)
 
 
 def test_corrections_of_one_reviewer_or_crm_are_few_of_the_training_rows() -> None:
-    requested = [correction(number, "ana", stratum="random") for number in range(100)]
-    repeated = [correction(number, "zendesk:1") for number in range(100, 400)]
-    crowd = [correction(number, f"zendesk:{number}") for number in range(400, 800)]
+    requested = [labelled(number, "ana", stratum="random") for number in range(100)]
+    repeated = [labelled(number, "zendesk:1") for number in range(100, 400)]
+    crowd = [labelled(number, f"zendesk:{number}") for number in range(400, 800)]
 
-    kept = Counter(example.reviewer for example in limit_unasked([*requested, *crowd, *repeated], others=200))
+    kept = by_reviewer(limit_reviewers([*requested, *crowd, *repeated], others=200))
 
+    rows = kept.total() + 200
     assert kept["ana"] == 100
-    assert kept["zendesk:1"] == MAX_REVIEWER_SHARE * 1000
-    assert kept.total() - kept["ana"] == MAX_SOURCE_SHARE * 1000
+    assert 0 <= kept["zendesk:1"] - MAX_REVIEWER_SHARE * rows < 1
+    assert 0 <= kept.total() - kept["ana"] - MAX_SOURCE_SHARE * rows < 1
 
 
 def test_the_newest_corrections_stay() -> None:
-    examples = [correction(number, "zendesk:1") for number in range(10)]
+    examples = [labelled(number, "zendesk:1") for number in range(10)]
 
-    assert limit_unasked(examples, others=0) == examples[-2:]
+    assert limit_reviewers(examples, others=8) == examples[-3:]
+
+
+class TestRequestedReviews:
+    """Reviews in the console; the current version has learned those of the first 300 texts."""
+
+    LEARNED = LearnedReviews({number.to_bytes(2).hex() for number in range(300)}, EARLY)
+
+    def test_a_persons_new_reviews_are_at_most_an_equal_share_of_the_training_rows(self) -> None:
+        before = [labelled(number, "ana", stratum="unsure", reviewed_at=EARLY) for number in range(300)]
+        new = [labelled(number, "bob", stratum=None) for number in range(300, 350)]
+        flood = [labelled(number, "eve", stratum="random") for number in range(350, 9000)]
+
+        kept = by_reviewer(limit_reviewers([*before, *new, *flood], others=50, learned=self.LEARNED))
+
+        assert (kept["ana"], kept["bob"]) == (300, 50)
+        assert kept["eve"] == pytest.approx((kept.total() + 50) / 4, abs=1)  # three people, and the file
+
+    def test_a_text_that_was_learned_and_reviewed_again_is_new(self) -> None:
+        again = [labelled(number, "eve", stratum="unsure") for number in range(300)]
+
+        assert len(limit_reviewers(again, others=50, learned=self.LEARNED)) == pytest.approx(50, abs=1)
+
+    @pytest.mark.parametrize("learned", [LEARNED, None])
+    def test_the_only_person_has_no_limit(self, learned: LearnedReviews | None) -> None:
+        reviews = [labelled(number, "ana", stratum="unsure") for number in range(500)]
+
+        assert limit_reviewers(reviews, others=0, learned=learned) == reviews
+
+    def test_before_the_first_version_nobody_has_a_limit(self) -> None:
+        reviews = [labelled(number, "ana" if number else "bob", stratum="chosen") for number in range(500)]
+
+        assert limit_reviewers(reviews, others=10) == reviews
+
+    def test_the_current_version_has_learned_its_rows_with_the_reviews_until_then(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        for name in ("a", "b"):
+            reviewed(database, name, "venda")
+        made_later = promoted(tmp_path / "later", days_ago=-1, seen=seen(train=["a"]))
+        made_before = promoted(tmp_path / "before", days_ago=1, seen=seen(train=["a"]))
+
+        later, before = learned_reviews(made_later), learned_reviews(made_before)
+
+        assert later is not None
+        assert before is not None
+        examples = [item for item in labelled_examples(database) if isinstance(item, LabelledExample)]
+        assert {item.prompt for item in examples if item in later} == {"a"}
+        assert not any(item in before for item in examples)
+        assert learned_reviews(Registry(tmp_path / "empty")) is None
 
 
 def test_the_written_rows_say_how_they_were_chosen(database: Database, tmp_path: Path) -> None:

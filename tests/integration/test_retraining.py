@@ -13,11 +13,15 @@ from tests.support.reviewing import draw, submit_review, sure
 from tests.support.scored_versions import current_and_better
 from tests.support.training import tiny_base
 from tests.support.version_history import promoted
+from tests.support.windows import result as live_result
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.model import REPORT_FILE
+from triagem.contracts.text import digest
 from triagem.contracts.ticket import Identity
 from triagem.db import Database, runs, training_jobs
 from triagem.db.audit import list_audit
+from triagem.db.outbox.deliveries import DeliveryState, lease_result, mark_delivery, sync_result_targets
+from triagem.db.reviews.records import Unasked, record_correction
 from triagem.db.tickets.window import write_window
 from triagem.db.training_jobs import JobKind, TrainingJob
 from triagem.inbox import Inbox
@@ -25,6 +29,7 @@ from triagem.ops.forget import forget
 from triagem.ops.retraining import request_due_retraining
 from triagem.ops.settings import OpsSettings
 from triagem.registry import Registry
+from triagem.registry.records import read_rows
 from triagem.trainer.jobs import full
 from triagem.trainer.jobs.run import FIRST_HEAD, JobLost, JobRun, promote_job_version, run_job
 from triagem.trainer.jobs.trainer import Trainer
@@ -188,3 +193,61 @@ def test_a_retraining_that_resumes_begins_again_without_the_tickets_forgotten_me
         full.train_full(run)
 
     assert files_with_the_name(tmp_path) == []
+
+
+def test_a_retraining_takes_few_new_reviews_of_one_person(
+    database: Database, retraining: TrainingJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The forty reviews of one person are new to the current version, and the file has four rows."""
+    data = tmp_path / "rows.csv"
+    data.write_text("prompt,completion\n" + "".join(f"linha {n} {n**5:x},venda\n" for n in range(4)))
+    job = training_jobs.claim(database, "trainer", lease_s=60)
+    assert job
+    registry = promoted(tmp_path / "models", days_ago=1)
+    run = JobRun(job, "trainer", database, registry, TrainerSettings(data=data))
+    run.folder.mkdir(parents=True)
+    written = list[str]()
+
+    def interrupted(folder: Path, *_: object, **__: object) -> None:
+        written.extend((folder / "train.jsonl").read_text(encoding="utf-8").splitlines())
+        raise JobLost
+
+    monkeypatch.setattr(full, "train", interrupted)
+    with pytest.raises(JobLost):
+        full.train_full(run)
+
+    assert sum(NAME in row for row in written) == pytest.approx(4, abs=1)
+
+
+def test_labels_of_closed_tickets_train_a_version_without_those_that_only_triagem_set(
+    triagem: Triagem, database: Database, base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The CRM's export has the groups of 44 closed tickets. Triagem wrote four of them, and agents changed one of
+    these; one group is neither support nor sales."""
+    sync_result_targets(database, {"freshdesk.field": "freshdesk"})
+    for number in range(4):
+        write_window(database, [live_result(source="freshdesk", external_id=str(number), label="venda")])
+        leased = lease_result(database, "freshdesk.field")
+        assert leased
+        mark_delivery(database, leased, DeliveryState.DELIVERED)
+    record_correction(database, Identity("freshdesk", "3"), "suporte", "agente", Unasked.CRM)
+    groups = ["Comercial"] * 3 + ["N1", "Fiscal"] + ["Comercial", "N1"] * 20
+    texts = [f"{'preço' if group == 'Comercial' else 'erro'} {n} {n**5 + 7:x}" for n, group in enumerate(groups)]
+    lines = [f"{number},{text},{group}" for number, (text, group) in enumerate(zip(texts, groups, strict=True))]
+    export = tmp_path / "fechados.csv"
+    export.write_text("\n".join(["Protocolo,Assunto,Grupo", *lines]), encoding="utf-8")
+    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(tmp_path / "models"))
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(f"TRIAGEM_TRAIN_{name.upper()}", str(value))
+
+    options = ("--label-column", "Grupo", "--label-map", "Comercial=venda,N1=suporte", "--crm", "freshdesk")
+    outcome = triagem("train", str(export), *options, "--base", base, "--json")
+
+    assert outcome.status == 0, outcome
+    registry = Registry(tmp_path / "models")
+    version = json.loads(outcome.out)["manifest"]["version"]
+    rows = read_rows(registry, version)
+    assert rows
+    used = {*rows.train, *rows.dev, *rows.calibration, *rows.test}
+    assert used == {digest(text).hex() for text in [texts[3], *texts[5:]]}
+    assert registry.manifest(version).labels == ("suporte", "venda")

@@ -3,7 +3,10 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +20,8 @@ from triagem.contracts.model import Version
 from triagem.db import Database
 from triagem.db.reviews.agreed_labels import LabelledExample, labelled_examples
 from triagem.db.reviews.records import Unasked, labels_only_ours
+from triagem.registry import Registry
+from triagem.registry.records import read_rows
 from triagem.trainer import TrainSettings, train
 from triagem.trainer.data.columns import USUAL, ReadingRules, reading_rules
 from triagem.trainer.data.rows import Row, read_parts
@@ -25,7 +30,7 @@ from triagem.trainer.jobs.run import JobRun, StepReporter
 log = structlog.get_logger(__name__)
 
 _FORGOTTEN: Final = text("SELECT count(*) FROM tickets WHERE forgotten_at IS NOT NULL")
-# Maximum shares of unrequested labels among the training rows.
+# Maximum shares of the training rows.
 MAX_REVIEWER_SHARE: Final = 0.2
 MAX_SOURCE_SHARE: Final = 0.4
 
@@ -56,7 +61,8 @@ def train_full(run: JobRun) -> str:
         run.folder.mkdir(mode=0o700)
         database = run.database if parameters.reviews else None
         own = labels_only_ours(run.database, parameters.crm) if parameters.crm else {}
-        write_training_data(data, parameters.data or run.settings.data, database, reading_rules(settings, own))
+        rules, learned = reading_rules(settings, own), learned_reviews(run.registry)
+        write_training_data(data, parameters.data or run.settings.data, database, rules, learned)
     report = train(
         data,
         run.registry,
@@ -71,22 +77,59 @@ def train_full(run: JobRun) -> str:
     return report.manifest.version
 
 
-def limit_unasked(examples: Sequence[LabelledExample], others: int) -> list[LabelledExample]:
-    """Limit the examples with unrequested labels from any single reviewer or CRM; the newest are kept.
+@dataclass(frozen=True, slots=True)
+class LearnedReviews:
+    """The reviews that the current version was made with: of texts in `digests` (hexadecimal), given by `until`."""
 
-    A single person, or a single stolen webhook secret, must not determine what the next version learns.
+    digests: Collection[str]
+    until: datetime
+
+    def __contains__(self, example: LabelledExample) -> bool:
+        given_at = example.reviewed_at
+        return given_at is not None and given_at <= self.until and example.digest.hex() in self.digests
+
+
+def learned_reviews(registry: Registry) -> LearnedReviews | None:
+    """Those of the current version; None without a version."""
+    current = registry.find_current()
+    if current is None:
+        return None
+    rows = read_rows(registry, current.version)
+    digests = chain(rows.train, rows.dev, rows.calibration, rows.test) if rows else ()
+    return LearnedReviews(frozenset(digests), registry.manifest(current.version).created_at)
+
+
+def limit_reviewers(
+    examples: Sequence[LabelledExample], others: int, learned: LearnedReviews | None = None
+) -> list[LabelledExample]:
+    """Limit the share of the training rows that any single reviewer or CRM gives; the newest are kept.
+
+    A single person, a stolen key, or a stolen webhook secret must not determine what the next version learns. Labels
+    that nobody requested are limited always. Requested reviews are limited if they are new to the current version: to
+    an equal share of each person if there are few. The file of labelled rows counts as a person, so a sole reviewer
+    without a file has no limit.
 
     Args:
         others: the number of other training rows.
+        learned: what the current version has learned; None without a version, which nothing could harm.
     """
-    rows, kept, counts = others + len(examples), list[LabelledExample](), Counter[tuple[str, str]]()
-    for example in reversed(examples):
+    people = {example.reviewer for example in examples if example.stratum not in {*Unasked}}
+    equal_share = max(MAX_REVIEWER_SHARE, 1 / max(1, len(people) + (others > 0)))
+
+    def limits(example: LabelledExample) -> dict[tuple[str, str], float]:
+        reviewer = ("reviewer", example.reviewer)
         if example.stratum in {*Unasked}:
-            reviewer, source = ("reviewer", example.reviewer), ("source", example.source)
-            if counts[reviewer] >= MAX_REVIEWER_SHARE * rows or counts[source] >= MAX_SOURCE_SHARE * rows:
-                continue
-            counts.update((reviewer, source))
-        kept.append(example)
+            return {reviewer: MAX_REVIEWER_SHARE, ("source", example.source): MAX_SOURCE_SHARE}
+        return {} if learned is None or example in learned else {reviewer: equal_share}
+
+    kept, rows = list(examples), others + len(examples) + 1
+    while others + len(kept) < rows:  # the shares are of the rows that are left
+        rows, kept, counts = others + len(kept), [], Counter[tuple[str, str]]()
+        for example in reversed(examples):
+            shares = limits(example)
+            if all(counts[name] < share * rows for name, share in shares.items()):
+                counts.update(shares.keys())
+                kept.append(example)
     if left_out := len(examples) - len(kept):
         log.warning("reviews_left_out", texts=left_out, kept=len(kept))
     return kept[::-1]
@@ -97,6 +140,7 @@ def write_training_data(
     source: Path | None,
     database: Database | None,
     rules: ReadingRules = USUAL,
+    learned: LearnedReviews | None = None,
 ) -> None:
     """Write a data folder atomically: the parts of `source`, and the agreed labels of reviews as training rows.
 
@@ -117,7 +161,7 @@ def write_training_data(
                 messages=item.messages,
                 stratum=item.stratum or "chosen",
             )
-            for item in limit_unasked(reviewed, len(train))
+            for item in limit_reviewers(reviewed, len(train), learned)
         )
     if not parts.get("train"):
         raise InvalidInput(

@@ -41,8 +41,9 @@ from triagem.records.rows import BadLine, read_rows
 from triagem.records.text_file import open_text
 
 _MAX_REJECTED: Final = 20
-# Columns of the training data. Reviewer and source are not exported.
-_COLUMNS: Final = [field.name for field in fields(LabelledExample) if field.name not in {"reviewer", "source"}]
+# Columns of the training data; without who labelled which text.
+_NOT_EXPORTED: Final = {"reviewer", "source", "reviewed_at", "digest"}
+_COLUMNS: Final = [field.name for field in fields(LabelledExample) if field.name not in _NOT_EXPORTED]
 
 
 class FileFormat(StrEnum):
