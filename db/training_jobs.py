@@ -19,11 +19,13 @@ from triagem.db.connect import Database
 
 
 class JobKind(StrEnum):
-    """The work of a job: embed the stored texts, train a head on frozen embeddings, or fine-tune the whole model."""
+    """The work of a job: embed the stored texts, train a head on frozen embeddings, fine-tune the whole model, or
+    rate an uploaded export."""
 
     EMBED = "embed"
     HEAD = "head"
     FULL = "full"
+    PREFLIGHT = "preflight"
 
 
 @dataclass(frozen=True, slots=True)

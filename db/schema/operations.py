@@ -59,10 +59,21 @@ Table(
     required("fraction", Double, server_default="0"),
     Column("version", Text),
     Column("error", Text),
-    CheckConstraint("kind IN ('embed', 'head', 'full')", name="kind"),
+    CheckConstraint("kind IN ('embed', 'head', 'full', 'preflight')", name="kind"),
     CheckConstraint("state IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="state"),
     Index("ix_training_jobs_active", "kind", unique=True, postgresql_where=text("state IN ('queued', 'running')")),
     Index("ix_training_jobs_running", text("(true)"), unique=True, postgresql_where=text("state = 'running'")),
+)
+
+# A file that a person uploaded for a training job, and the job's result: `triagem.db.uploads`.
+Table(
+    "uploads",
+    metadata,
+    row_id(),
+    now("uploaded_at"),
+    required("name", Text),
+    Column("content", LargeBinary),
+    Column("result", JSONB),
 )
 
 # A reclassification run: its settings, progress and counts; `triagem.db.runs.ReclassifyRun` describes the columns.

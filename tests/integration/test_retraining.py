@@ -235,7 +235,7 @@ def test_labels_of_closed_tickets_train_a_version_without_those_that_only_triage
     texts = [f"{'preço' if group == 'Comercial' else 'erro'} {n} {n**5 + 7:x}" for n, group in enumerate(groups)]
     lines = [f"{number},{text},{group}" for number, (text, group) in enumerate(zip(texts, groups, strict=True))]
     export = tmp_path / "fechados.csv"
-    export.write_text("\n".join(["Protocolo,Assunto,Grupo", *lines]), encoding="utf-8")
+    export.write_text("\n".join(["Protocolo,Mensagem,Grupo", *lines]), encoding="utf-8")
     monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(tmp_path / "models"))
     for name, value in SETTINGS.items():
         monkeypatch.setenv(f"TRIAGEM_TRAIN_{name.upper()}", str(value))

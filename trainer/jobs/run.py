@@ -141,6 +141,10 @@ def _work(kind: JobKind) -> Callable[[JobRun], str | None]:
         from triagem.trainer.jobs.full import train_full  # noqa: PLC0415 - loads torch
 
         return train_full
+    if kind is JobKind.PREFLIGHT:
+        from triagem.trainer.jobs.preflight import rate_upload  # noqa: PLC0415 - loads scipy
+
+        return rate_upload
     from triagem.trainer.jobs.labelling import choose_questions, train_head  # noqa: PLC0415 - loads scipy
 
     return train_head if kind is JobKind.HEAD else choose_questions

@@ -22,6 +22,7 @@ from triagem.contracts.ticket import PREDICT_SOURCE, Lane, accept
 from triagem.db.outbox.deliveries import sync_result_targets
 from triagem.db.tickets.retention import delete_source_tickets
 from triagem.db.tickets.search import index_queued_tickets
+from triagem.db.uploads import sweep_uploads
 from triagem.notify.alert_rules import AlertSettings
 from triagem.notify.alert_rules import from_environment as rules_from_environment
 from triagem.notify.alerts import channel_sender, send_due_alerts
@@ -82,7 +83,8 @@ def enqueue(
 
 @shared_task(name="triagem.sweep", **_FEW_RETRIES)  # type: ignore[untyped-decorator]
 def sweep(task: Any) -> None:
-    """Delete the texts of POST /predict after their retention period."""
+    """Delete the texts of POST /predict after their retention period, and uploads whose job has ended."""
+    sweep_uploads(task.app.database)
     before = datetime.now(UTC) - timedelta(seconds=OpsSettings().predict_retention_s)
     for _ in delete_source_tickets(task.app.database, PREDICT_SOURCE, before=before):
         pass

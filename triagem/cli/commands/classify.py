@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import random
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,17 +13,11 @@ from triagem.cli.options import AsJson, FormatOption, JsonFlag, ModelVersion
 from triagem.cli.output import Format, errors, print_answer, print_rows
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import clean
-from triagem.records.columns import folded_name, parse_label_map, quoted_column
-from triagem.trainer.data.columns import ReadingRules
-from triagem.trainer.data.rows import Row, load, read_parts
 from triagem.worker.bands import decide_band
 from triagem.worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
     from triagem.trainer.active.preflight import Expectation, Preflight
-
-_MAX_TEXTS: Final = 5000  # more texts hardly change the estimate, and each takes milliseconds
-_SOURCE: Final = ("source", "origem", "channel", "canal")
 
 
 def classify(
@@ -88,48 +81,13 @@ def preflight(
 
     Example: `triagem preflight closed.csv --label-column Grupo --label-map "Comercial=venda,N1=suporte"`
     """
-    from triagem.trainer.data.near_duplicates import distinct_rows
+    from triagem.trainer.active.export import rate_export
 
-    columns = mapping + quoted_column("completion", label_column)
-    groups = (folded_name(by),) if by else _SOURCE
-    rules = ReadingRules(columns, parse_label_map(label_map), by=groups, unlabelled=True)
-    rows = read_parts(export, rules)[0]["train"]
-    if by and not any(row.group for row in rows):
-        raise InvalidInput(f"--by {by!r}: the file has no such column, or it is empty")
     with errors.status("predict each text"):
-        if rows[0].label:
-            corpus = load(export, rules=rules)
-            distinct = [corpus.train[row] for row in distinct_rows(corpus.train)]
-            sample = random.Random(42).sample(distinct, min(len(distinct), _MAX_TEXTS))
-            figures: Preflight | Expectation = _preflight(sample, corpus.labels)
-        else:
-            figures = _expect(rows[:_MAX_TEXTS])
+        figures = rate_export(
+            export, servers.registry(), mapping=mapping, label_column=label_column, label_map=label_map, by=by
+        )
     print_answer(figures, _describe(figures), as_json=as_json)
-
-
-def _preflight(rows: list[Row], labels: tuple[str, ...]) -> Preflight:
-    from triagem.trainer.active.embeddings import MAX_TOKENS, frozen_base
-    from triagem.trainer.active.preflight import preflight
-    from triagem.trainer.bases.catalogue import installed_bases
-
-    embeddings = None
-    if installed_bases():
-        from triagem.trainer.fit.base_choice import embed
-
-        embeddings = embed(frozen_base(), [row.text for row in rows], MAX_TOKENS)
-    return preflight(rows, labels, embeddings)
-
-
-def _expect(rows: tuple[Row, ...]) -> Expectation:
-    from triagem.engine import classify as engine
-    from triagem.trainer.active.preflight import expect
-    from triagem.trainer.monitor.reference import describe_rows, read_reference
-
-    registry = servers.registry()
-    version = registry.current().version
-    model = engine.load(registry.folder(version))
-    threshold = model.thresholds.review if model.thresholds.automate else 1.0
-    return expect(describe_rows(model, rows), read_reference(registry, version), threshold)
 
 
 def _describe(figures: Preflight | Expectation) -> list[str]:

@@ -12,7 +12,17 @@ from starlette.staticfiles import StaticFiles
 
 from triagem.contracts.errors import TriagemError
 from triagem.gateway.authentication import Authenticator
-from triagem.gateway.console import login, models, operations, overview, review, start, ticket, tickets
+from triagem.gateway.console import (
+    login,
+    models,
+    operations,
+    overview,
+    preflight,
+    review,
+    start,
+    ticket,
+    tickets,
+)
 from triagem.gateway.console.messages import MESSAGES
 from triagem.gateway.console.overview import ThroughputMeter
 from triagem.gateway.console.render import STATIC, redirect, render_page
@@ -38,7 +48,7 @@ def create_console(services: Services, authenticator: Authenticator) -> FastAPI:
     console.state.services = services
     console.state.authenticator = authenticator
     console.state.throughput_meter = ThroughputMeter(services.inbox)
-    for page in (login, overview, tickets, ticket, review, start, models, operations):
+    for page in (login, overview, tickets, ticket, review, start, preflight, models, operations):
         console.include_router(page.router)
     console.mount("/static", _CachedStaticFiles(directory=STATIC))
     _install_error_handlers(console)

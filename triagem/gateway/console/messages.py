@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import Final
 
 from triagem.gateway.console.model_messages import MODEL_MESSAGES
+from triagem.gateway.console.preflight_messages import PREFLIGHT_MESSAGES
 from triagem.gateway.console.start_messages import START_MESSAGES
 from triagem.notify.alert_messages import ABSTAIN_REASONS
 
@@ -281,6 +282,7 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     ),
     "key_space": ("space", "espaço"),
     **MODEL_MESSAGES,
+    **PREFLIGHT_MESSAGES,
     **START_MESSAGES,
 }
 

@@ -88,6 +88,7 @@ MODEL_MESSAGES: Final = {
     "cancel": ("Cancel", "Cancelar"),
     "training_embed": ("choice of questions", "escolha das perguntas"),
     "training_head": ("from a few answers", "com poucas respostas"),
+    "training_preflight": ("pre-flight of a file", "simulação com um arquivo"),
     "training_full": ("complete", "completo"),
     "job_state_queued": ("queued", "na fila"),
     "job_state_running": ("running", "em andamento"),

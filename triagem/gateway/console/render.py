@@ -37,7 +37,7 @@ _FLASHES: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(
         ("undone", "nothing_to_undo", "rejected_changed", "rejected_gone", "proposed", "saved_unclear"), ()
     ),
-    **dict.fromkeys(("label_added", "label_rejected", "not_promoted"), ()),
+    **dict.fromkeys(("label_added", "label_rejected", "not_promoted", "preflight_active", "preflight_deleted"), ()),
     **dict.fromkeys(("training_requested", "training_active", "training_cancelled", "training_ended"), ("id",)),
     **dict.fromkeys(("replayed", "dropped", "not_replayed"), ("count",)),
     "saved": ("label",),
