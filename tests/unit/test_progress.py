@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from triagem.trainer.active.linear import EmbeddingSpace, description_prior, fit_head
@@ -112,6 +114,32 @@ def test_a_head_gives_the_same_logits_inside_and_outside_of_its_space() -> None:
     head = fit_head(space(embeddings), np.arange(40) % 3, 3)
 
     assert np.allclose(head.logits(space(embeddings)), head.outside(space).logits(embeddings))
+
+
+@given(texts=st.integers(2, 60), width=st.integers(1, 8), scale=st.floats(1e-3, 1e3), seed=st.integers(0, 9))
+def test_in_their_space_any_texts_have_the_mean_zero_and_the_mean_squared_length_one(
+    texts: int, width: int, scale: float, seed: int
+) -> None:
+    embeddings = np.random.default_rng(seed).normal(loc=5 * scale, scale=scale, size=(texts, width))
+
+    points = EmbeddingSpace.of(embeddings)(embeddings)
+
+    assert np.allclose(points.mean(axis=0), 0)
+    assert (points**2).sum(axis=1).mean() == pytest.approx(1)
+
+
+def test_equal_texts_have_a_space() -> None:
+    embeddings = np.full((5, 3), 0.1)
+
+    assert np.allclose(EmbeddingSpace.of(embeddings)(embeddings), 0, atol=1e-3)
+
+
+def test_where_two_directions_explain_the_answers_the_one_in_which_texts_differ_more_decides() -> None:
+    embeddings = np.array([[2.0, 0.0], [-2.0, 0.0], [0.0, 1.0], [0.0, -1.0]] * 10)
+    space = EmbeddingSpace.of(embeddings)
+    head = fit_head(space(np.array([[1.0, 1.0], [-1.0, -1.0]])), np.array([0, 1]), 2)
+
+    assert head.logits(space(np.array([[1.0, -1.5]]))).argmax() == 0
 
 
 def test_descriptions_decide_where_the_answers_say_little() -> None:

@@ -48,7 +48,7 @@ def next_questions(pool: Pool, count: int = BATCH, *, seed: int = 0) -> list[Que
         return [Question(int(text), random=False) for text in _centres(pool.points, candidates, count, rng)]
     fewest = min(ENOUGH_ANSWERS, RARE_SHARE * len(pool.labelled) / len(pool.labels))
     rare = [number for number, answers in enumerate(pool.counts().values()) if answers < fewest]
-    likely, at_random = (round(0.4 * count), round(0.3 * count)) if rare else (0, count // 2)
+    likely, at_random = (round(0.6 * count), round(0.3 * count)) if rare else (0, count // 2)
     chosen = list(map(int, rng.choice(left, at_random, replace=False)))
     questions = [Question(text, random=True) for text in chosen]
     logits = pool.fit().logits(pool.points)
@@ -82,8 +82,9 @@ def _likely(pool: Pool, logits: Floats, rare: list[int], candidates: Positions) 
     columns = []
     for number in rare:
         score = probabilities[:, number]
-        if pool.prior is not None and not counts[pool.labels[number]]:
-            score = pool.points[candidates] @ pool.prior[number]
+        if pool.descriptions is not None and not counts[pool.labels[number]]:
+            # not in the pool's space: its stretched directions are those of the frequent topics
+            score = pool.embeddings[candidates] @ (pool.descriptions[number] - pool.descriptions.mean(axis=0))
         columns.append(candidates[np.argsort(-score, kind="stable")])
     return list(dict.fromkeys(int(text) for turn in zip(*columns, strict=True) for text in turn))
 
