@@ -10,8 +10,8 @@ from tests.support.assessments import report as assessment
 from tests.support.assessments import rows, sure
 from tests.support.builders import manifest
 from tests.support.command import Triagem
-from triagem.cli.commands.train import ProgressReporter, print_report
-from triagem.cli.output import print_json, progress
+from triagem.cli.commands.train import ProgressReporter, describe_report
+from triagem.cli.output import print_json, print_lines, progress
 from triagem.contracts.prediction import Thresholds
 from triagem.registry.decision import GateEvidence, Promote
 from triagem.trainer.evaluate.report import CalibrationResult, CurvePoint, ReviewThreshold, TrainingReport
@@ -35,7 +35,7 @@ def printed(of: TrainingReport) -> str:
     """The report as printed."""
     console = Console(width=200)
     with console.capture() as capture:
-        print_report(of, console)
+        print_lines(*describe_report(of), screen=console)
     return capture.get()
 
 

@@ -1,16 +1,16 @@
-"""Prints a model version with its metrics and confusion matrix, and the promotion gate's decision."""
+"""Describes a model version with its metrics and confusion matrix, and the promotion gate's decision."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError
-from rich.console import Console
+from rich.console import RenderableType
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
-from triagem.cli.output import plain_table, print_lines
+from triagem.cli.output import plain_table
 from triagem.contracts.errors import ModelCorrupt
 from triagem.contracts.model import HTML_REPORT_FILE, REPORT_FILE, Manifest
 from triagem.registry.decision import CandidateMetrics, Comparison, Decision, Reject, Rule
@@ -34,8 +34,8 @@ def load_report(folder: Path) -> Assessment | None:
         ) from error
 
 
-def print_version(manifest: Manifest, report: Assessment | None, folder: Path, screen: Console) -> None:
-    """Print the manifest and, if there is one, the evaluation report."""
+def describe_version(manifest: Manifest, report: Assessment | None, folder: Path) -> Iterator[RenderableType]:
+    """Lines and tables of the manifest and, if there is one, of the evaluation report."""
     thresholds = manifest.thresholds
     rows = {
         "base": manifest.base,
@@ -51,27 +51,27 @@ def print_version(manifest: Manifest, report: Assessment | None, folder: Path, s
     }
     if cost := manifest.metrics.get("mflops_per_token"):
         rows["cost"] = f"{cost:.1f} million multiply-adds per token"
-    _print_pairs(manifest.version, rows.items(), screen)
+    yield from (_pairs_table(manifest.version, rows.items()), "")
     if report is None:
-        _print_pairs("metrics", ((name, f"{value:.3f}") for name, value in manifest.metrics.items()), screen)
-        print_lines(f"no {REPORT_FILE}: trained by a release that wrote no reports", screen=screen)
+        metrics = ((name, f"{value:.3f}") for name, value in manifest.metrics.items())
+        yield from (_pairs_table("metrics", metrics), "")
+        yield f"no {REPORT_FILE}: trained by a release that wrote no reports"
         return
     if report.warning:
-        screen.print(report.warning, style="red", highlight=False, soft_wrap=True)
-    _print_metrics(report, screen)
-    _print_slices("label", report.by_label, ("precision", "recall", "f1"), screen)
+        yield Text(report.warning, "red")
+    yield from (_metrics_table(report), "")
+    yield from (_slices_table("label", report.by_label, ("precision", "recall", "f1")), "")
     if report.by_lang:
-        _print_slices("language", report.by_lang, ("accuracy", "macro_f1", "ece"), screen)
-    _print_confusion(report.labels, report.confusion, screen)
+        yield from (_slices_table("language", report.by_lang, ("accuracy", "macro_f1", "ece")), "")
+    yield from (_confusion_table(report.labels, report.confusion), "")
     ece = format_estimate(report.ece_if_exact)
-    print_lines(f"ECE of a perfectly calibrated model on the same number of rows: {ece}", screen=screen)
+    yield f"ECE of a perfectly calibrated model on the same number of rows: {ece}"
     if report.baseline:
-        style = "" if report.baseline.beaten else "yellow"
-        screen.print(report.baseline.sentence, style=style, highlight=False, markup=False)
-    print_lines(f"HTML report with plots and errors: {folder / HTML_REPORT_FILE}", screen=screen)
+        yield Text(report.baseline.sentence, "" if report.baseline.beaten else "yellow")
+    yield f"HTML report with plots and errors: {folder / HTML_REPORT_FILE}"
 
 
-def _print_metrics(report: Assessment, screen: Console) -> None:
+def _metrics_table(report: Assessment) -> Table:
     optional = {"uncalibrated": report.before_calibration, "TF-IDF": report.baseline and report.baseline.overall}
     others = {name: scores for name, scores in optional.items() if scores}
     verdicts = {verdict.metric: verdict for verdict in report.verdicts}
@@ -85,17 +85,17 @@ def _print_metrics(report: Assessment, screen: Console) -> None:
         values = (scores.metrics[metric].value for scores in others.values())
         other_cells = ("-" if value is None else f"{value:.3f}" for value in values)
         table.add_row(title, format_estimate(report.overall.metrics[metric]), *other_cells, cell)
-    screen.print(table, "")
+    return table
 
 
-def _print_slices(kind: str, slices: dict[str, Slice], names: Sequence[str], screen: Console) -> None:
+def _slices_table(kind: str, slices: dict[str, Slice], names: Sequence[str]) -> Table:
     table = plain_table(kind, "rows", *(METRIC_NAMES[name].removesuffix(", weighted") for name in names))
     for label, part in slices.items():
         table.add_row(Text(label), str(part.rows), *(format_estimate(part.metrics[name]) for name in names))
-    screen.print(table, "")
+    return table
 
 
-def _print_confusion(labels: Sequence[str], confusion: Sequence[Sequence[int]], screen: Console) -> None:
+def _confusion_table(labels: Sequence[str], confusion: Sequence[Sequence[int]]) -> Table:
     table = plain_table("true ↓ predicted →", *labels)
     for label, counts in zip(labels, confusion, strict=True):
         cells = (
@@ -103,44 +103,39 @@ def _print_confusion(labels: Sequence[str], confusion: Sequence[Sequence[int]], 
             for predicted, count in zip(labels, counts, strict=True)
         )
         table.add_row(Text(label), *cells)
-    screen.print(table, "")
+    return table
 
 
-def _print_pairs(title: str, pairs: Iterable[tuple[str, str]], screen: Console) -> None:
+def _pairs_table(title: str, pairs: Iterable[tuple[str, str]]) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False, title=title, title_justify="left", title_style="bold")
     for name, value in pairs:
         table.add_row(Text(name, "dim"), Text(value))
-    screen.print(table, "")
+    return table
 
 
-def print_gate_decision(decision: Decision, screen: Console) -> None:
-    """Print the decision with its evidence."""
+def describe_decision(decision: Decision) -> Iterator[RenderableType]:
+    """Lines and tables of the gate's decision with its evidence."""
     evidence = decision.evidence
     if evidence.candidate_metrics:
         metrics, comparison = evidence.candidate_metrics, evidence.comparison
         versions = "neither version was" if evidence.current else "it was not"
-        print_lines(f"{metrics.rows:,} test rows that {versions} trained on", screen=screen)
-        screen.print(_metrics_table(evidence.candidate, evidence.current, metrics, comparison))
+        yield f"{metrics.rows:,} test rows that {versions} trained on"
+        yield _comparison_table(evidence.candidate, evidence.current, metrics, comparison)
         lines = _lines(evidence.rule, evidence.excluded_rows, metrics, comparison)
-        print_lines(*(f"  {line}" for line in lines), screen=screen)
-    print_lines(*(f"  {note}" for note in evidence.notes), screen=screen)
-    against = f"against {evidence.current}" if evidence.current else "as the first version"
+        yield from (f"  {line}" for line in lines)
+    yield from (f"  {note}" for note in evidence.notes)
+    opponent = f"against {evidence.current}" if evidence.current else "as the first version"
     if isinstance(decision, Reject):
-        screen.print(f"[red]rejected[/red]: {evidence.candidate} {against}", highlight=False)
-        for reason in decision.reasons:
-            screen.print(f"  [red]·[/red] {escape(reason)}", highlight=False, soft_wrap=True)
+        yield Text.assemble(("rejected", "red"), f": {evidence.candidate} {opponent}")
+        yield from (Text.assemble("  ", ("·", "red"), f" {reason}") for reason in decision.reasons)
     else:
-        screen.print(f"[green]passed[/green]: {evidence.candidate} {against}", highlight=False)
+        yield Text.assemble(("passed", "green"), f": {evidence.candidate} {opponent}")
 
 
-def _metrics_table(
+def _comparison_table(
     candidate: str, current: str | None, metrics: CandidateMetrics, comparison: Comparison | None
 ) -> Table:
-    table = Table()
-    table.add_column()
-    table.add_column(candidate, justify="right")
-    if current:
-        table.add_column(current, justify="right")
+    table = Table("", *(Column(name, justify="right") for name in (candidate, current) if name))
 
     def add_row(name: str, candidate_value: str, current_value: str) -> None:
         table.add_row(name, candidate_value, *([current_value] if current else []))

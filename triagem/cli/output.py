@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.segment import Segment
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from triagem.contracts.errors import InvalidInput
@@ -48,14 +48,22 @@ def print_json(value: Any) -> None:
     sys.stdout.write("".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in document) + "\n")
 
 
-def print_lines(*lines: str, screen: Console | None = None) -> None:
-    """Print each line as it is: without markup, with control characters escaped. Only a terminal wraps it."""
+def print_lines(*lines: RenderableType, screen: Console | None = None) -> None:
+    """Print tables, and lines as they are: without markup, with control characters escaped.
+
+    Only a terminal wraps lines and cells: a program or a file gets each in one line.
+    """
+    screen = screen or console
     for line in lines:
-        (screen or console).print(printable(line), markup=False, highlight=False, soft_wrap=True)
+        if isinstance(line, Table):
+            (screen if screen.is_terminal else SafeConsole(file=screen.file, width=_WIDE)).print(line)
+        else:
+            text = printable(line) if isinstance(line, str) else line
+            screen.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def print_answer(value: Any, lines: Iterable[str], *, as_json: bool) -> None:
-    """Print what a command did: one JSON document, or lines for people."""
+def print_answer(value: Any, lines: Iterable[RenderableType], *, as_json: bool) -> None:
+    """Print what a command did: one JSON document, or lines and tables for people."""
     if as_json:
         print_json(value)
     else:
@@ -80,15 +88,19 @@ def print_rows(rows: Iterable[Any], columns: Sequence[str], form: Format = Forma
     elif form is Format.CSV:
         write_csv(sys.stdout, rows, columns, mark=_is_new_file())
     else:
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        for name in columns:
-            table.add_column(name.replace("_", " "), justify="right" if name in _NUMBERS else "left")
-        for row in rows:
-            table.add_row(*(_styled(name, row[name]) for name in columns))
-        # Wrap cells on a terminal only: a program or a file gets each cell in one line.
-        (console if console.is_terminal else SafeConsole(width=_WIDE)).print(table)
+        print_lines(rows_table(rows, columns))
         if empty and not rows:
             print_lines(empty, screen=errors)
+
+
+def rows_table(rows: Iterable[Any], columns: Sequence[str]) -> Table:
+    """A table of rows (mappings or dataclasses)."""
+    headers = (Column(name.replace("_", " "), justify="right" if name in _NUMBERS else "left") for name in columns)
+    table = Table(*headers, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        values = row if isinstance(row, Mapping) else as_mapping(row)
+        table.add_row(*(_styled(name, values[name]) for name in columns))
+    return table
 
 
 def write_csv(file: TextIO, rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, mark: bool = True) -> None:
@@ -192,11 +204,9 @@ errors = SafeConsole(stderr=True)
 
 def plain_table(first: str, *others: str) -> Table:
     """A table without lines; all columns but the first are aligned right."""
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(cell(first), no_wrap=True)
-    for name in others:
-        table.add_column(cell(name), justify="right", no_wrap=True)
-    return table
+    columns = [Column(cell(first), no_wrap=True)]
+    columns += [Column(cell(name), justify="right", no_wrap=True) for name in others]
+    return Table(*columns, box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
 
 
 def progress(screen: Console) -> Progress:

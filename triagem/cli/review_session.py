@@ -10,10 +10,12 @@ from typing import Final
 
 from rich.console import Console
 
+from triagem import servers
 from triagem.cli.output import printable
 from triagem.contracts.errors import InvalidInput, Retryable
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
+from triagem.db.labels import review_choices
 from triagem.db.reviews import ReviewRef, ReviewRejected, ReviewTask, record_review, release_tasks, undo_review
 from triagem.gateway.console.messages import Lang, translate
 from triagem.gateway.console.shortcuts import KeyboardShortcuts, ReviewAction
@@ -205,6 +207,13 @@ def label_name(name: str) -> str:
     if label == UNCLEAR:
         raise InvalidInput(f"{UNCLEAR!r} is not a label: it means that the label cannot be determined")
     return label
+
+
+def known_labels(database: Database) -> list[str]:
+    """The current model's labels, then labels that reviewers added; without retired ones."""
+    registry = servers.registry()
+    current = registry.find_current()
+    return review_choices(database, registry.manifest(current.version).labels if current else ())
 
 
 def require_known_label(label: str, known: Sequence[str]) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from triagem.cli.output import (
     as_mapping,
-    console,
     errors,
     plain_table,
+    print_answer,
     print_json,
     print_lines,
     private_file,
@@ -78,26 +78,22 @@ def print_training_check(
     parts = {part: getattr(prepared.parts, part) for part in ("train", "dev", "calibration", "test")}
     sizes = {part: dict(Counter(row.label for row in rows)) for part, rows in parts.items()}
     texts = {part: len(distinct_rows(rows)) for part, rows in parts.items()}
-    if as_json:
-        print_json(
-            {
-                "labels": prepared.parts.labels,
-                "rejected": str(rejection) if rejection else None,
-                "parts": sizes,
-                "texts": texts,
-                "audit": prepared.audit,
-                "notes": prepared.notes,
-                "label_errors": suspected,
-            }
-        )
-    else:
-        table = plain_table("part", *prepared.parts.labels, "rows", "texts")
-        for part, count in sizes.items():
-            counts = (*(count.get(label, 0) for label in prepared.parts.labels), sum(count.values()), texts[part])
-            table.add_row(part, *map(str, counts))
-        print_lines(*(f"  {note}" for note in prepared.parts.notes))
-        console.print(table)
-        print_lines(*(f"  {line}" for line in _describe(suspected, suspects)))
+    table = plain_table("part", *prepared.parts.labels, "rows", "texts")
+    for part, count in sizes.items():
+        counts = (*(count.get(label, 0) for label in prepared.parts.labels), sum(count.values()), texts[part])
+        table.add_row(part, *map(str, counts))
+    answer = {
+        "labels": prepared.parts.labels,
+        "rejected": str(rejection) if rejection else None,
+        "parts": sizes,
+        "texts": texts,
+        "audit": prepared.audit,
+        "notes": prepared.notes,
+        "label_errors": suspected,
+    }
+    notes = (f"  {note}" for note in prepared.parts.notes)
+    errors_found = (f"  {line}" for line in _describe(suspected, suspects))
+    print_answer(answer, (*notes, table, *errors_found), as_json=as_json)
     if rejection:
         raise rejection
 

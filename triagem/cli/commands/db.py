@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError
 from triagem import servers
 from triagem.cli.commands.audit import record_action
 from triagem.cli.options import AsJson, ExternalId, Source, Yes, confirm
-from triagem.cli.output import console, errors, print_answer, print_json, print_lines, print_rows, progress
+from triagem.cli.output import console, errors, print_answer, print_lines, progress, rows_table
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import identify
 from triagem.db import DatabaseSettings
@@ -231,12 +231,10 @@ def retain(
         for kind, rows in delete_old_data(database, limits, now=datetime.now(UTC), dry_run=dry_run):
             deleted[kind] += rows
             bar.advance(task, rows)
-    if as_json:
-        print_json({"days": limits, "deleted": deleted, "dry_run": dry_run})
-        return
     column = "to delete" if dry_run else "deleted"
     rows_of_kind = [{"data": kind, "days": limits[kind], column: f"{rows:,}"} for kind, rows in deleted.items()]
-    print_rows(rows_of_kind, ("data", "days", column))
+    table = rows_table(rows_of_kind, ("data", "days", column))
+    print_answer({"days": limits, "deleted": deleted, "dry_run": dry_run}, [table], as_json=as_json)
 
 
 def _describe(deleted: forgetting.DeletedData) -> Iterator[str]:

@@ -17,7 +17,7 @@ from triagem.cli.options import (
     require_selection,
     since_option,
 )
-from triagem.cli.output import Format, as_mapping, errors, print_answer, print_json, print_lines, print_rows, progress
+from triagem.cli.output import Format, as_mapping, errors, print_answer, print_rows, progress, rows_table
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import Lane
 from triagem.db.tickets.dead_letters import (
@@ -69,14 +69,11 @@ def show(letter_id: _Id, *, as_json: AsJson = False) -> None:
         payload = letter.payload.decode()
     except UnicodeDecodeError:
         payload = None
-    if as_json:
-        fields = as_mapping(letter) | {"payload": payload}
-        print_json(fields if payload is not None else fields | {"payload_hex": letter.payload.hex()})
-        return
-    print_rows([letter], ("id", "lane", "entry_id", "died_at", "attempts", "size"))
-    if payload is None:
-        payload = f"(not UTF-8, shown in hexadecimal) {letter.payload.hex()}"
-    print_lines(f"\n{letter.reason}\n", payload or "(empty)")
+    binary = {"payload_hex": letter.payload.hex()} if payload is None else {}
+    table = rows_table([letter], ("id", "lane", "entry_id", "died_at", "attempts", "size"))
+    shown = f"(not UTF-8, shown in hexadecimal) {letter.payload.hex()}" if payload is None else payload or "(empty)"
+    answer = as_mapping(letter) | {"payload": payload} | binary
+    print_answer(answer, [table, f"\n{letter.reason}\n", shown], as_json=as_json)
 
 
 @dead.command()

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.console import RenderableType
+from rich.table import Column, Table
+from rich.text import Text
 
 from triagem import servers
 from triagem.broker import broker_url
-from triagem.cli.commands.train import print_report, training_progress
+from triagem.cli.commands.train import describe_report, training_progress
 from triagem.cli.commands.up import prepare_database, run_processes
 from triagem.cli.demo import DemoOutcome, OnProgress, classify_attached, classify_export, examples_folder
 from triagem.cli.output import (
@@ -22,12 +24,11 @@ from triagem.cli.output import (
     cell,
     console,
     errors,
-    print_json,
+    print_answer,
     print_lines,
     progress,
 )
 from triagem.cli.processes import exit_on_sigterm
-from triagem.contracts.errors import NoModel
 from triagem.db import Database
 from triagem.servers import STACK_FOLDER
 from triagem.stack import Endpoints, LocalStack
@@ -95,14 +96,12 @@ def _progress(steps: StepTimer) -> Iterator[OnProgress]:
 
 def _ensure_model(steps: StepTimer) -> None:
     registry = servers.registry()
-    try:
-        current = registry.current()
-    except NoModel:
+    if (current := registry.find_current()) is None:
         steps.console.print("fine-tune a small BERT on the sample tickets (only once; later runs reuse the model)")
         with steps.timed("fine-tune a small BERT"), training_progress(steps.console) as reporter:
             settings = TrainSettings(folds=0)  # the folds of cross-validation would triple the time
             report = train(examples_folder(), registry, settings, reporter)
-        print_report(report, steps.console)
+        print_lines(*describe_report(report), screen=steps.console)
     else:
         with steps.step(f"verify the existing model {current.version}"):
             metrics = registry.verify(current.version).metrics
@@ -111,51 +110,46 @@ def _ensure_model(steps: StepTimer) -> None:
 
 
 def _print(outcome: DemoOutcome, steps: StepTimer, *, as_json: bool) -> None:
-    if as_json:
-        print_json(as_mapping(outcome) | {"lost": outcome.lost, "seconds": steps.seconds})
-        return
+    answer = as_mapping(outcome) | {"lost": outcome.lost, "seconds": steps.seconds}
+    print_answer(answer, _describe(outcome), as_json=as_json)
+
+
+def _describe(outcome: DemoOutcome) -> Iterator[RenderableType]:
     bands = [band for band in BAND_STYLES if any(band in row for row in outcome.counts.values())]
-    table = Table(title=f"{outcome.rows} of {outcome.enqueued} tickets classified", title_justify="left")
-    table.add_column("label")
-    for band in bands:
-        table.add_column(band, justify="right", style=BAND_STYLES[band])
-    table.add_column("tickets", justify="right", style="bold")
+    styles = {band: BAND_STYLES[band] for band in bands} | {"tickets": "bold"}
+    columns = (Column(name, justify="right", style=style) for name, style in styles.items())
+    title = f"{outcome.rows} of {outcome.enqueued} tickets classified"
+    table = Table("label", *columns, title=title, title_justify="left")
     for label, row in sorted(outcome.counts.items()):
         table.add_row(cell(label), *(str(row.get(band, 0)) for band in bands), str(sum(row.values())))
-    console.print()
-    console.print(table)
+    yield from ("", table)
 
-    uncertain = Table(title="lowest confidence, for review by a person", title_justify="left")
-    uncertain.add_column("ticket", no_wrap=True)
-    uncertain.add_column("label")
-    uncertain.add_column("confidence", justify="right")
-    uncertain.add_column("text")
+    title = "lowest confidence, for review by a person"
+    confidence = Column("confidence", justify="right")
+    uncertain = Table(Column("ticket", no_wrap=True), "label", confidence, "text", title=title, title_justify="left")
     for ticket in outcome.least_confident:
         text = ticket["text"] if len(ticket["text"]) <= 88 else ticket["text"][:87] + "…"
-        confidence = f"{ticket['confidence']:.2f}"
-        uncertain.add_row(cell(ticket["external_id"]), cell(ticket["label"]), confidence, cell(text))
-    console.print(uncertain)
+        values = (ticket["external_id"], ticket["label"], f"{ticket['confidence']:.2f}", text)
+        uncertain.add_row(*map(cell, values))
+    yield uncertain
 
     automated = sum(row.get("automate", 0) for row in outcome.counts.values()) / max(1, outcome.rows)
     rate = f", {outcome.busy_rate_per_s:.0f} texts/s while the model computes" if outcome.busy_rate_per_s else ""
+    yield f"{automated:.0%} can be automated, {outcome.alerts} go to a person{rate}"
     color = "green" if not outcome.lost else "red"
-    console.print(f"{automated:.0%} can be automated, {outcome.alerts} go to a person{rate}", highlight=False)
     if outcome.killed_at is None:
-        console.print(f"[{color}]{outcome.lost} lost[/{color}]", highlight=False)
-        return
-    console.print(
-        f"[{color}]killed at {outcome.killed_at} of {outcome.enqueued}, {outcome.lost} lost[/{color}]: "
-        f"worker 1 got SIGKILL, worker 2 finished {outcome.recovery_s:.1f} s after it was started",
-        highlight=False,
-    )
+        yield Text(f"{outcome.lost} lost", color)
+    else:
+        yield Text.assemble(
+            (f"killed at {outcome.killed_at} of {outcome.enqueued}, {outcome.lost} lost", color),
+            f": worker 1 got SIGKILL, worker 2 finished {outcome.recovery_s:.1f} s after it was started",
+        )
 
 
 def _print_next(outcome: DemoOutcome, endpoints: Endpoints, *, keep: bool) -> None:
     first = outcome.least_confident[0]["external_id"] if outcome.least_confident else "T-10001"
     lines = next_steps(outcome.source, first, environment=unactivated_environment(), keep=keep)
-    console.print()
-    console.print("next steps", style="bold")
-    print_lines(*lines)
+    print_lines("", Text("next steps", "bold"), *lines)
     if console.is_terminal:  # show the URL on a terminal only: a log must not contain its password
         print_lines(f"  psql '{endpoints.reader_url}'")
 

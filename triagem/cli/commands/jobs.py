@@ -10,7 +10,7 @@ import typer
 from triagem import servers
 from triagem.cli.commands.audit import command_actor, record_action, user_name
 from triagem.cli.options import AsJson, ModelVersion, parse_time, since_option
-from triagem.cli.output import as_mapping, errors, print_answer, print_json, print_lines, print_rows, progress
+from triagem.cli.output import as_mapping, errors, print_answer, print_lines, progress, rows_table
 from triagem.contracts.errors import InvalidInput
 from triagem.db import Database, training_jobs
 from triagem.db.training_jobs import JobKind, TrainingJob
@@ -37,10 +37,8 @@ def list_(
     """
     with servers.database() as database:
         newest = training_jobs.newest_jobs(database, limit=limit)
-    if as_json:
-        print_json(newest)
-    else:
-        print_rows([as_mapping(job) | {"done": f"{job.fraction:.0%}"} for job in newest], _COLUMNS)
+    rows = [as_mapping(job) | {"done": f"{job.fraction:.0%}"} for job in newest]
+    print_answer(newest, [rows_table(rows, _COLUMNS)], as_json=as_json)
 
 
 @jobs.command()

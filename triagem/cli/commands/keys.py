@@ -8,7 +8,7 @@ import typer
 from triagem import servers
 from triagem.cli.commands.audit import record_action
 from triagem.cli.options import AsJson
-from triagem.cli.output import as_mapping, errors, print_answer, print_json, print_lines, print_rows
+from triagem.cli.output import as_mapping, errors, print_answer, print_json, print_lines, rows_table
 from triagem.contracts.errors import InvalidInput
 from triagem.db.auth import Scope, create_key, list_keys, revoke_key
 
@@ -69,11 +69,10 @@ def list_(*, as_json: AsJson = False) -> None:
     """
     with servers.database() as database:
         rows = [as_mapping(key) | {"scopes": sorted(key.scopes)} for key in list_keys(database)]
-    if as_json:
-        print_json(rows)
-        return
-    empty = "no keys: create one with `triagem keys create NAME --scope enqueue`"
-    print_rows([row | {"scopes": ", ".join(row["scopes"])} for row in rows], _COLUMNS, empty=empty)
+    shown = [row | {"scopes": ", ".join(row["scopes"])} for row in rows]
+    print_answer(rows, [rows_table(shown, _COLUMNS)], as_json=as_json)
+    if not (rows or as_json):
+        print_lines("no keys: create one with `triagem keys create NAME --scope enqueue`", screen=errors)
 
 
 @keys.command()

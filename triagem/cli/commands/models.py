@@ -5,11 +5,10 @@ from typing import Annotated
 import typer
 
 from triagem import servers
-from triagem.cli.model_reports import load_report, print_gate_decision, print_version
+from triagem.cli.model_reports import describe_decision, describe_version, load_report
 from triagem.cli.options import AsJson, FormatOption, JsonFlag
-from triagem.cli.output import Format, as_mapping, console, print_answer, print_json, print_lines, print_rows
-from triagem.contracts.errors import InvalidInput, NoModel
-from triagem.registry import Registry
+from triagem.cli.output import Format, as_mapping, print_answer, print_rows
+from triagem.contracts.errors import InvalidInput
 from triagem.registry.decision import Reject, Rule
 from triagem.registry.promote import evaluate_version, promote_through_gate
 
@@ -23,7 +22,7 @@ def list_(*, form: FormatOption = Format.TABLE, _json: JsonFlag = False) -> None
     Example: `triagem models list`
     """
     registry = servers.registry()
-    current = _current_version(registry)
+    current = registry.find_current()
     rows = []
     for version in registry.versions():
         manifest = registry.manifest(version)
@@ -33,7 +32,7 @@ def list_(*, form: FormatOption = Format.TABLE, _json: JsonFlag = False) -> None
         rows.append(
             {
                 "version": version,
-                "current": "*" if version == current else "",
+                "current": "*" if current and version == current.version else "",
                 "trained": manifest.created_at,
                 "rows": manifest.data.rows,
                 "texts": manifest.data.texts,
@@ -60,10 +59,8 @@ def show(
     registry = servers.registry()
     manifest, folder = registry.verify(version), registry.folder(version)
     report = load_report(folder)
-    if as_json:
-        print_json({"manifest": manifest, "report": report})
-    else:
-        print_version(manifest, report, folder, console)
+    lines = describe_version(manifest, report, folder)
+    print_answer({"manifest": manifest, "report": report}, lines, as_json=as_json)
 
 
 _RULE = typer.Option(
@@ -90,13 +87,11 @@ def compare(
     Example: `triagem models compare v1.1.0 v1.0.0`
     """
     registry = servers.registry()
-    if version == (other or _current_version(registry)):
+    current = registry.find_current()
+    if version == (other or (current and current.version)):
         raise InvalidInput(f"{version} is {'the same' if other else 'the current'} version: name another one")
     decision = evaluate_version(registry, version, other, rule, accept_cost=accept_cost)
-    if as_json:
-        print_json(decision)
-    else:
-        print_gate_decision(decision, console)
+    print_answer(decision, describe_decision(decision), as_json=as_json)
 
 
 @models.command()
@@ -121,18 +116,16 @@ def promote(
     if force != bool(reason and reason.strip()):
         raise typer.BadParameter("--force and --reason must be given together: the log records why")
     registry = servers.registry()
-    if not force and version == _current_version(registry):
-        answer = {"decision": None, "current": registry.current(), "forced": False}
+    if not force and (current := registry.find_current()) and current.version == version:
+        answer = {"decision": None, "current": current, "forced": False}
         print_answer(answer, [f"{version} is already current"], as_json=as_json)
         return
     decision, current = promote_through_gate(registry, version, rule, accept_cost=accept_cost, force=reason)
-    if as_json:
-        print_json(as_mapping(decision) | {"current": current, "forced": force})
-    else:
-        print_gate_decision(decision, console)
-        if current:
-            forced = ", by force" if isinstance(decision, Reject) else ""
-            print_lines(f"{current.version} is current (epoch {current.epoch}){forced}")
+    lines = [*describe_decision(decision)]
+    if current:
+        forced = ", by force" if isinstance(decision, Reject) else ""
+        lines.append(f"{current.version} is current (epoch {current.epoch}){forced}")
+    print_answer(as_mapping(decision) | {"current": current, "forced": force}, lines, as_json=as_json)
     if current is None:
         raise typer.Exit(1)
 
@@ -147,10 +140,3 @@ def rollback(
     """
     current = servers.registry().rollback(reason)
     print_answer(current, [f"{current.version} is current (epoch {current.epoch})"], as_json=as_json)
-
-
-def _current_version(registry: Registry) -> str | None:
-    try:
-        return registry.current().version
-    except NoModel:
-        return None

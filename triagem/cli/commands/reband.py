@@ -1,16 +1,17 @@
 """`triagem reband`: recomputes the bands of stored results with the present thresholds, without a model."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from math import isfinite
 from typing import Annotated, Any
 
 import structlog
 import typer
+from rich.console import RenderableType
 
 from triagem import servers
 from triagem.cli.options import AsJson, parse_time, since_option
-from triagem.cli.output import errors, print_json, print_lines, print_rows, progress
+from triagem.cli.output import errors, print_answer, print_lines, progress, rows_table
 from triagem.contracts.prediction import Band
 from triagem.db.runs import reband as rebanding
 from triagem.ops.reband import EffectiveThresholds, effective_thresholds
@@ -51,10 +52,10 @@ def reband(
             screen.advance(task, scanned)
     summary = _summarize(effective, groups)
     log.info("rebanded", tickets=summary["tickets"], changed=summary["changed"], dry_run=dry_run)
-    if as_json:
-        print_json({"dry_run": dry_run, **summary})
-    else:
-        _print(summary, dry_run=dry_run)
+    print_answer({"dry_run": dry_run, **summary}, _describe(summary, dry_run=dry_run), as_json=as_json)
+    for version, tickets in summary["skipped"].items():
+        reason = "the registry has no readable manifest of this version"
+        print_lines(f"skipped {tickets:,} tickets of {version}: {reason}", screen=errors)
 
 
 def _summarize(effective: Iterable[EffectiveThresholds], groups: Counter[rebanding.RebandGroup]) -> dict[str, Any]:
@@ -97,19 +98,16 @@ def _summarize(effective: Iterable[EffectiveThresholds], groups: Counter[rebandi
     }
 
 
-def _print(summary: dict[str, Any], *, dry_run: bool) -> None:
+def _describe(summary: dict[str, Any], *, dry_run: bool) -> Iterator[RenderableType]:
     for version in summary["versions"]:
         line = f"{version['version']}: review under {version['review_under']:.3f}"
         if (cutoff := version["budget_under"]) != 0:
             line += f"; review budget, the least confident {version['budget']:.1%} of recent tickets: "
             line += "all" if cutoff is None else f"under {cutoff:.3f}"
-        print_lines(line)
+        yield line
     if summary["changes"]:
-        print_rows(summary["changes"], ("label", "before", "after", "tickets"))
+        yield rows_table(summary["changes"], ("label", "before", "after", "tickets"))
     shares = [summary[name] for name in ("automated_before", "automated_after")]
     automated = "" if None in shares else "; automated: {:.1%} before, {:.1%} after".format(*shares)
     verb = "would change" if dry_run else "changed"
-    print_lines(f"{summary['changed']:,} of {summary['tickets']:,} tickets {verb}{automated}")
-    for version, tickets in summary["skipped"].items():
-        reason = "the registry has no readable manifest of this version"
-        print_lines(f"skipped {tickets:,} tickets of {version}: {reason}", screen=errors)
+    yield f"{summary['changed']:,} of {summary['tickets']:,} tickets {verb}{automated}"

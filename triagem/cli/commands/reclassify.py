@@ -3,25 +3,39 @@
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from textwrap import shorten
 from typing import Annotated
 
 import typer
+from rich.console import RenderableType
 
 from triagem import servers
 from triagem.cli.commands.audit import command_actor
 from triagem.cli.options import AsJson, FormatOption, JsonFlag, ModelVersion
-from triagem.cli.output import Format, as_mapping, errors, print_answer, print_lines, progress, progress_reporter
-from triagem.cli.run_diff import print_run_diff
+from triagem.cli.output import (
+    Format,
+    as_mapping,
+    cell,
+    errors,
+    plain_table,
+    print_answer,
+    print_lines,
+    print_rows,
+    progress,
+    progress_reporter,
+)
 from triagem.contracts.errors import InvalidInput
 from triagem.db import Database, runs
 from triagem.db.runs import ReclassifyRun
-from triagem.db.runs.diff import diff_run
+from triagem.db.runs.diff import RunDiff, diff_run
 from triagem.db.runs.pages import count_tickets
 from triagem.ops.reclassify import parse_run_filters
 from triagem.ops.settings import OpsSettings, next_occurrence
 
 reclassify = typer.Typer(no_args_is_help=True, help="Classify stored tickets again: start, watch, compare, apply.")
 
+_GROUP_COLUMNS = ("source", "month", "before", "after", "tickets", "confidence_before", "confidence_after")
+_EXCERPT_CHARS = 80
 _POLL_S = 0.5
 _IDLE_S = 10.0
 _Until = Annotated[
@@ -172,7 +186,45 @@ def diff(
     """
     with servers.database() as database:
         run = _find(database, run_id)
-        print_run_diff(run, diff_run(database, run.id, limit=limit), form)
+        difference = diff_run(database, run.id, limit=limit)
+    if form in {Format.CSV, Format.PARQUET}:  # all other figures can be computed from the groups
+        print_rows(difference.groups, _GROUP_COLUMNS, form)
+        return
+    answer = {
+        "run": run.id,
+        "version": run.version,
+        "tickets": difference.tickets,
+        "flips": difference.flips,
+        "share": difference.share,
+        "confidence_shift": difference.confidence_shift,
+        "groups": difference.groups,
+        "most_confident_flips": difference.most_confident,
+    }
+    print_answer(answer, _describe_diff(run, difference), as_json=form is Format.JSON)
+
+
+def _describe_diff(run: ReclassifyRun, difference: RunDiff) -> Iterator[RenderableType]:
+    if not difference.tickets:
+        yield f"{run.version}: no ticket of run {run.id} had a result before, so there is nothing to compare"
+        return
+    yield (
+        f"{run.version} on {difference.tickets:,} tickets: {difference.flips:,} labels change "
+        f"({difference.share:.1%}), confidence {difference.confidence_shift:+.3f} on average"
+    )
+    matrix = difference.matrix
+    labels_before, labels_after = ({pair[index] for pair in matrix} for index in (0, 1))
+    table = plain_table("before / after", *sorted(labels_after))
+    for before in sorted(labels_before):
+        table.add_row(cell(before), *(f"{matrix.get((before, after), 0):,}" for after in sorted(labels_after)))
+    by_source = plain_table("source", "month", "tickets", "flips", "share")
+    for (source, month), (tickets, flips) in difference.by_source_month.items():
+        by_source.add_row(cell(source), month, f"{tickets:,}", f"{flips:,}", f"{flips / tickets:.1%}")
+    yield from (table, by_source)
+    for flip in difference.most_confident:
+        reviewed = f", reviewed as {flip.reviewed}" if flip.reviewed else ""
+        change = f"{flip.before} {flip.confidence_before:.2f} → {flip.after} {flip.confidence_after:.2f}{reviewed}"
+        text = shorten(flip.text or "(purged)", _EXCERPT_CHARS, placeholder=" …")
+        yield f"  {flip.source} {flip.external_id}  {change}  {text}"
 
 
 def _wait_for(database: Database, run: ReclassifyRun) -> ReclassifyRun:

@@ -1,27 +1,30 @@
 """`triagem results` and `triagem show`: lists results page by page, and prints one ticket with its history."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
+from rich.console import RenderableType
+from rich.text import Text
 
 from triagem import servers
 from triagem.cli.options import AsJson, ExternalId, FormatOption, JsonFlag, Source, parse_time, since_option
 from triagem.cli.output import (
     Format,
     as_mapping,
-    console,
     errors,
     local_time,
+    print_answer,
     print_json,
     print_lines,
     print_rows,
+    rows_table,
 )
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.prediction import Band
 from triagem.contracts.text import clean, plain
 from triagem.db.tickets.changes import list_changes
-from triagem.db.tickets.queries import Filters, find_ticket_with_history, list_results
+from triagem.db.tickets.queries import Filters, TicketWithHistory, find_ticket_with_history, list_results
 
 _COLUMNS = (
     "source",
@@ -120,46 +123,47 @@ def show(
         record = find_ticket_with_history(database, source, external_id)
     if record is None:
         raise InvalidInput(f"no ticket {external_id!r} of source {source!r}")
-    if as_json:
-        print_json(record)
-        return
+    print_answer(record, _describe(record, cleaned=cleaned), as_json=as_json)
+
+
+def _describe(record: TicketWithHistory, *, cleaned: bool) -> Iterator[RenderableType]:
     ticket = record.ticket
     text = clean(ticket["text"] or "") if cleaned and not record.messages else ticket["text"]
     if record.messages and not cleaned:
-        print_thread(record.messages)
+        yield from describe_thread(record.messages)
     else:
-        print_lines(text or "(text purged)")
-    print_lines("")
+        yield text or "(text purged)"
+    yield ""
     if ticket["state"] == "classified":
         columns = (
             "label", "confidence", "band", "model_label", "reviewer", "model_version", "language", "tokens",
             "truncated",
         )  # fmt: skip
-        print_rows([ticket], columns)
+        yield rows_table([ticket], columns)
     else:
-        print_lines(f"no result: {_NO_RESULT[ticket['state']]}")
+        yield f"no result: {_NO_RESULT[ticket['state']]}"
     if ticket["abstain_reason"]:
-        print_lines(f"no decision: {ticket['abstain_reason']}")
-    print_lines(
+        yield f"no decision: {ticket['abstain_reason']}"
+    yield (
         f"\nreceived {local_time(ticket['received_at'])}, revision {ticket['revision']}"
         f" written {local_time(ticket['revised_at'])}"
     )
     if record.history:
-        console.print("\n[bold]history[/bold]")
+        yield Text("\nhistory", "bold")
         history_columns = ("classified_at", "model_version", "label", "confidence", "band", "is_current")
-        print_rows(record.history, history_columns)
+        yield rows_table(record.history, history_columns)
     if record.reviews:
-        console.print("\n[bold]reviews[/bold]")
+        yield Text("\nreviews", "bold")
         reviews = [{**review, "label": review["label"] or "(unclear)"} for review in record.reviews]
-        print_rows(reviews, ("reviewed_at", "reviewer", "label"))
+        yield rows_table(reviews, ("reviewed_at", "reviewer", "label"))
 
 
-def print_thread(messages: Sequence[Mapping[str, Any]]) -> None:
-    """Print the messages of a conversation, oldest first. `*` marks the messages that the label is about."""
+def describe_thread(messages: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
+    """The messages of a conversation, oldest first. `*` marks the messages that the label is about."""
     for message in messages:
         mark = "*" if message["classified"] else " "
         state = " (deleted)" if message["deleted_at"] else " (edited)" if message["edited_at"] else ""
         head = f"{mark} {local_time(message['written_at'])} {message['author']}{state}: "
         text = "" if message["deleted_at"] else plain(message["text"]) if message["text"] else "(text purged)"
-        print_lines(head + text)
-    console.print("* the label is about these messages", style="dim", highlight=False)
+        yield head + text
+    yield Text("* the label is about these messages", "dim")

@@ -3,6 +3,7 @@
 import os
 import sys
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Annotated
 
 import typer
@@ -10,10 +11,11 @@ import typer
 from triagem import servers
 from triagem.cli.commands.review_results import accuracy, export, import_
 from triagem.cli.options import AsJson, ExternalId, FormatOption, JsonFlag, Reviewer, Source
-from triagem.cli.output import Format, console, errors, print_answer, print_json, print_lines, print_rows, printable
+from triagem.cli.output import Format, cell, console, errors, print_answer, print_lines, print_rows
 from triagem.cli.review_session import (
     UNCLEAR,
     ReviewSession,
+    known_labels,
     label_name,
     require_known_label,
     reviewer_name,
@@ -22,7 +24,6 @@ from triagem.cli.review_session import (
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import identify
 from triagem.db import Database
-from triagem.db.labels import review_choices
 from triagem.db.reviews import ReviewRejected, ReviewTask, draw_tasks, open_leases, record_review
 from triagem.gateway.console.messages import Lang
 
@@ -62,7 +63,7 @@ def session(
         )
     name, new_labels = reviewer_name(reviewer), [label_name(new) for new in new_label or ()]
     with servers.database() as database:
-        known = _known_labels(database)
+        known = known_labels(database)
         ReviewSession(
             database,
             reviewer=name,
@@ -91,13 +92,9 @@ def next_(
     name = reviewer_name(reviewer)
     with servers.database() as database:
         tasks = _draw_tasks(database, name, limit, days, random_share)
-    if as_json:
-        print_json(tasks)
-        return
-    for task in tasks:
-        console.print(printable(f"{task.source} {task.external_id}"), style="bold", markup=False, highlight=False)
-        print_lines(task.text + "\n")
-    if not tasks:
+    lines = ((cell(f"{task.source} {task.external_id}", "bold"), task.text + "\n") for task in tasks)
+    print_answer(tasks, chain.from_iterable(lines), as_json=as_json)
+    if not (tasks or as_json):
         print_lines("no more texts to review", screen=errors)
 
 
@@ -139,7 +136,7 @@ def label(
         raise InvalidInput("--digest: expected hexadecimal, as printed by `triagem review next --json`") from None
     proposal = None
     with servers.database() as database:
-        if reviewed_label is not None and reviewed_label not in (known := _known_labels(database)):
+        if reviewed_label is not None and reviewed_label not in (known := known_labels(database)):
             if not new_label:
                 require_known_label(reviewed_label, known)
             reviewed_label, proposal = None, reviewed_label
@@ -155,9 +152,3 @@ def _draw_tasks(database: Database, reviewer: str, limit: int, days: int, random
     since = datetime.now(UTC) - timedelta(days=days)
     version = servers.registry().current().version
     return draw_tasks(database, reviewer, limit, version=version, since=since, random_share=random_share)
-
-
-def _known_labels(database: Database) -> list[str]:
-    """The current model's labels, then labels that reviewers added; without retired ones."""
-    registry = servers.registry()
-    return review_choices(database, registry.manifest(registry.current().version).labels)

@@ -5,13 +5,14 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, TextIO
 
 import typer
+from rich.console import RenderableType
 
 from triagem import servers
 from triagem.cli.options import AsJson, ModelVersion, Reviewer, parse_time, since_option
@@ -21,16 +22,15 @@ from triagem.cli.output import (
     print_answer,
     print_json,
     print_lines,
-    print_rows,
     private_file,
     progress,
+    rows_table,
 )
-from triagem.cli.review_session import require_known_label, reviewer_name
+from triagem.cli.review_session import known_labels, require_known_label, reviewer_name
 from triagem.contracts.conversation import message_rows
-from triagem.contracts.errors import InvalidInput, InvalidTicket, ModelCorrupt, NoModel
-from triagem.contracts.model import ROWS_FILE, SplitDigests
+from triagem.contracts.errors import InvalidInput, InvalidTicket
+from triagem.contracts.model import ROWS_FILE
 from triagem.contracts.ticket import identify
-from triagem.db.labels import review_choices
 from triagem.db.reviews import AccuracyEstimate, ReviewRef, model_accuracy
 from triagem.db.reviews.agreed_labels import Exclusion, LabelledExample, labelled_examples
 from triagem.db.reviews.expected import MIN_SAMPLED, ExpectedAccuracy, expected_accuracy
@@ -39,6 +39,7 @@ from triagem.producer.columns import field_map
 from triagem.records.columns import mapped_label, parse_label_map
 from triagem.records.rows import BadLine, read_rows
 from triagem.records.text_file import open_text
+from triagem.registry.records import read_rows as read_version_rows
 
 _MAX_REJECTED: Final = 20
 # Columns of the training data; without who labelled which text.
@@ -70,15 +71,14 @@ def accuracy(
     with servers.database() as database:
         estimate = model_accuracy(database, version, start)
         expected = expected_accuracy(database, version, start)
-    if as_json:
-        answer = {"model_version": version, "since": start, "accuracy": estimate}
-        print_json({**answer, "expected": {**as_mapping(expected), "diverged": expected.diverged}})
-        return
-    if estimate is None:
-        print_lines(f"{version}: accuracy unknown, no randomly sampled text has been reviewed: run `triagem review`")
-    else:
-        _print(version, estimate)
-    print_lines(*_expected_lines(expected))
+    answer = {
+        "model_version": version,
+        "since": start,
+        "accuracy": estimate,
+        "expected": {**as_mapping(expected), "diverged": expected.diverged},
+    }
+    lines = (*_describe(version, estimate), *_expected_lines(expected))
+    print_answer(answer, lines, as_json=as_json)
 
 
 def export(
@@ -173,7 +173,7 @@ def import_(
         columns = field_map(rows.columns, mapping)
         if label_column not in rows.columns:
             raise InvalidInput(f"--label-column {label_column!r}: the file has {', '.join(rows.columns)}")
-        known = review_choices(database, _current_labels())
+        known = known_labels(database)
         for record in rows.records:
             try:
                 if isinstance(record, BadLine):
@@ -198,26 +198,16 @@ def import_(
         raise typer.Exit(3)
 
 
-def _current_labels() -> tuple[str, ...]:
-    registry = servers.registry()
-    with suppress(NoModel):
-        return registry.manifest(registry.current().version).labels
-    return ()
-
-
 def _test_rows() -> tuple[set[bytes], list[str]]:
     """The test texts of all registered versions, and the versions whose test texts are unknown."""
     registry = servers.registry()
     registry.current()  # raises NoModel: with a wrong TRIAGEM_REGISTRY_URL, no text would be excluded
     test, unknown = set[bytes](), list[str]()
     for version in registry.versions():
-        path = registry.folder(version) / ROWS_FILE
-        try:
-            test.update(map(bytes.fromhex, SplitDigests.model_validate_json(path.read_bytes()).test))
-        except FileNotFoundError:
+        if (rows := read_version_rows(registry, version)) is None:
             unknown.append(version)
-        except (OSError, ValueError) as error:
-            raise ModelCorrupt(f"{path} cannot be read ({type(error).__name__}): restore it") from error
+        else:
+            test.update(map(bytes.fromhex, rows.test))
     return test, unknown
 
 
@@ -237,14 +227,17 @@ def _expected_lines(expected: ExpectedAccuracy) -> Iterator[str]:
         yield f"the confidences match the reviews: on the same texts, {figures}"
 
 
-def _print(version: str, estimate: AccuracyEstimate) -> None:
+def _describe(version: str, estimate: AccuracyEstimate | None) -> Iterator[RenderableType]:
+    if estimate is None:
+        yield f"{version}: accuracy unknown, no randomly sampled text has been reviewed: run `triagem review`"
+        return
     interval = f"95% confidence interval {estimate.low:.1%} to {estimate.high:.1%}"
     accuracy = f"{estimate.value:.1%} on {estimate.texts:,} texts, {interval}"
     if missing := estimate.reviews_missing:
         accuracy = (
             f"not known yet, about {missing:,} more reviews are needed ({estimate.reviews:,} so far, {interval})"
         )
-    print_lines(f"{version}: accuracy {accuracy}\n")
+    yield f"{version}: accuracy {accuracy}\n"
     rows = [
         as_mapping(stratum)
         | {
@@ -253,9 +246,9 @@ def _print(version: str, estimate: AccuracyEstimate) -> None:
         }
         for stratum in estimate.strata
     ]
-    print_rows(rows, ("name", "texts", "reviews", "unclear", "accuracy", "interval"))
+    yield rows_table(rows, ("name", "texts", "reviews", "unclear", "accuracy", "interval"))
     if estimate.uncounted:
-        print_lines(
+        yield (
             f"\n{estimate.uncounted:,} more reviews do not count: their texts were selected for low confidence,"
             " by the reviewer, or by the users of a CRM"
         )

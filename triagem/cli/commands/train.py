@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import Progress, TaskID
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from triagem import servers
-from triagem.cli.model_reports import print_gate_decision
+from triagem.cli.model_reports import describe_decision
 from triagem.cli.options import AsJson
-from triagem.cli.output import console, errors, print_json, print_lines, progress
+from triagem.cli.output import errors, print_answer, print_lines, progress
 from triagem.cli.training_check import print_training_check
 from triagem.records.columns import quoted_column
 from triagem.registry.decision import Promote
@@ -160,10 +161,7 @@ def train(
             promote_unverified=promote_unverified,
             own=own,
         )
-    if as_json:
-        print_json(report)
-    else:
-        print_report(report, console)
+    print_answer(report, describe_report(report), as_json=as_json)
 
 
 def _own_labels(crm: str) -> dict[str, str]:
@@ -206,35 +204,31 @@ class ProgressReporter:
         self.printed_tenths = max(tenths, self.printed_tenths)
 
 
-def print_report(report: TrainingReport, screen: Console) -> None:
-    """Print notes on the outcome, scores next to the baseline's, calibration, and the gate's decision."""
-    print_lines(*(f"  {note}" for note in report.outcome_notes), screen=screen)
-    assessment, baseline = report.assessment, report.assessment.baseline
-    screen.print(f"{report.manifest.version} on {assessment.title}", style="italic", highlight=False)
-    table = Table()
-    table.add_column("macro-F1")
-    for column in ("all", *assessment.by_lang):
-        table.add_column(column, justify="right")
+def describe_report(report: TrainingReport) -> Iterator[RenderableType]:
+    """Notes on the outcome, scores next to the baseline's, calibration, and the gate's decision."""
+    yield from (f"  {note}" for note in report.outcome_notes)
+    version, assessment, baseline = report.manifest.version, report.assessment, report.assessment.baseline
+    yield Text(f"{version} on {assessment.title}", "italic")
+    table = Table("macro-F1", *(Column(part, justify="right") for part in ("all", *assessment.by_lang)))
     for name, scores in (("BERT", assessment), ("TF-IDF + logistic regression", baseline)):
         if scores:
             slices = (scores.overall, *scores.by_lang.values())
             table.add_row(name, *(f"{part.metrics['macro_f1'].value:.3f}" for part in slices))
-    screen.print(table)
+    yield table
     if assessment.warning:
-        screen.print(assessment.warning, style="red", highlight=False, soft_wrap=True)
+        yield Text(assessment.warning, "red")
     if baseline and not baseline.beaten:
-        screen.print(baseline.sentence, style="yellow", highlight=False)
-    before, after = assessment.before_calibration, assessment.overall
-    lines = [report.calibration.summary, report.threshold.summary]
+        yield Text(baseline.sentence, "yellow")
+    yield f"  {report.calibration.summary}"
+    if before := assessment.before_calibration:
+        after = assessment.overall.metrics
+        nll, ece = (f"{before.metrics[name].value:.3f} → {after[name].value:.3f}" for name in ("nll", "ece"))
+        yield f"  on the test rows: NLL {nll}, ECE {ece}"
+    yield f"  {report.threshold.summary}"
     budget = report.manifest.thresholds.review_budget
-    lines.append(f"the {budget:.1%} of tickets with the lowest confidence are always reviewed")
-    if before:
-        nll, ece = (f"{before.metrics[name].value:.3f} → {after.metrics[name].value:.3f}" for name in ("nll", "ece"))
-        lines.insert(1, f"on the test rows: NLL {nll}, ECE {ece}")
-    print_lines(*(f"  {line}" for line in lines), screen=screen)
+    yield f"  the {budget:.1%} of tickets with the lowest confidence are always reviewed"
     if report.gate:
-        print_gate_decision(report.gate, screen)
-        version = report.manifest.version
+        yield from describe_decision(report.gate)
         if isinstance(report.gate, Promote):
             outcome = f"{version} is current; {_NEXT}"
         elif report.unverified:
@@ -242,5 +236,5 @@ def print_report(report: TrainingReport, screen: Console) -> None:
         else:
             command = f"triagem models promote {version} --force --reason …"
             outcome = f"registered but not current; to promote it anyway: `{command}`"
-        print_lines(f"  {outcome}", screen=screen)
-    print_lines(f"  details: `triagem models show {report.manifest.version}`", screen=screen)
+        yield f"  {outcome}"
+    yield f"  details: `triagem models show {version}`"

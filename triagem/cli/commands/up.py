@@ -13,7 +13,7 @@ from triagem import servers
 from triagem.cli.options import AsJson
 from triagem.cli.output import StepTimer, as_mapping, console, print_answer, print_lines
 from triagem.cli.processes import WorkerProcess, WorkerSlot, exit_on_sigterm, run_until_stopped
-from triagem.contracts.errors import NoModel, NotConfigured
+from triagem.contracts.errors import NotConfigured
 from triagem.db import Database
 from triagem.db.auth import Scope, begin_session, create_key, list_keys
 from triagem.db.labels import list_labels
@@ -56,9 +56,7 @@ def up(
 
 def print_first_step(endpoints: Endpoints, address: str) -> None:
     """Print the next steps if there is no model. The login link must not get into a log: it starts a session."""
-    try:
-        servers.registry().current()
-    except NoModel:
+    if servers.registry().find_current() is None:
         page = f"{address}/console/start"
         if console.is_terminal:
             with Database(endpoints.database_url) as database:
