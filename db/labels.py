@@ -83,8 +83,7 @@ def accept_proposal(database: Database, label: str) -> None:
 
 def reject_proposal(database: Database, label: str) -> int:
     """Remove a proposed label from its reviews, which then have no label; returns the number of these reviews."""
-    with database.autocommit() as connection:
-        return connection.execute(_REJECT, {"label": label}).rowcount
+    return database.execute(_REJECT, label=label)
 
 
 _ADD: Final = text("INSERT INTO labels (label, name) VALUES (:label, :label) ON CONFLICT DO NOTHING")

@@ -19,7 +19,7 @@ from triagem.records.rows import BadLine, Record
 _BATCH: Final = 500
 # 500 of the longest texts are 150 MB, and Redis holds a batch twice while it adds it, so it would wait forever.
 _BATCH_BYTES: Final = 4 * 1024 * 1024
-_IN_UTC: Final = MomentFormat(UTC)
+IN_UTC: Final = MomentFormat(UTC)
 _CUT: Final = "a part of a row that an unquoted line break cut off: export the texts in quotes, or correct it by hand"
 _FULL_PAUSE_S: Final = 0.5
 
@@ -33,7 +33,7 @@ class ReadingRules:
 
     mapping: FieldMap
     source: str | None = None
-    moments: MomentFormat = _IN_UTC
+    moments: MomentFormat = IN_UTC
     whole_ids: bool = False
     cut_lines: frozenset[int] = frozenset()
 

@@ -2,16 +2,20 @@
 
 import dataclasses
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from string import punctuation
 from typing import Final
 
 from triagem.contracts.errors import InvalidInput, InvalidTicket
 from triagem.contracts.moments import DateOrder, DateOrderEvidence, MomentFormat, read_moment
 from triagem.contracts.ticket import id_text
-from triagem.producer.load import ReadingRules
-from triagem.records.rows import BadLine, Record
+from triagem.producer.columns import field_map, is_header, require_columns
+from triagem.producer.load import IN_UTC, ReadingRules
+from triagem.records.parquet_file import ParquetFile
+from triagem.records.rows import BadLine, FileFormat, Record, Rows, read_rows
+from triagem.records.text_file import TextFile
 
 _MIN_TIMES: Final = 3  # fewer unreadable times are rejected row by row
 _MAX_TEXTS_AS_IDS: Final = 1000  # bounds the memory for files whose ids are words
@@ -26,6 +30,45 @@ class Survey:
     rows: int
     rules: ReadingRules
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TicketFile:
+    """A file of tickets after the first pass. `read` reads it again; `first` has its columns and separator."""
+
+    first: Rows
+    survey: Survey
+    read: Callable[[], Rows]
+
+
+def survey_file(
+    text: TextFile | ParquetFile,
+    *,
+    name: str,
+    source: str,
+    mapping: str | None = None,
+    moments: MomentFormat = IN_UTC,
+    form: FileFormat | None = None,
+) -> TicketFile:
+    """Find the columns of a file, and read it once. Raises InvalidInput as `field_map` and `survey` do.
+
+    Args:
+        name: the file's name in errors.
+        mapping: the `--map` option.
+        form: default: decided by the first line.
+    """
+
+    def read() -> Rows:
+        header = partial(is_header, given=mapping)
+        return read_rows(
+            text.lines(), format="jsonl" if isinstance(text, ParquetFile) else form, name=name, is_header=header
+        )
+
+    first = read()
+    fields = field_map(first.columns, mapping)
+    if first.separator or isinstance(text, ParquetFile):
+        require_columns(fields, first.columns)
+    return TicketFile(first, survey(first.records, ReadingRules(fields, source, moments)), read)
 
 
 def survey(records: Iterator[Record | BadLine], rules: ReadingRules) -> Survey:

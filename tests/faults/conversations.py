@@ -18,7 +18,7 @@ from tests.support.receiver import OK, UNAVAILABLE, CannedResponse, ReceivedRequ
 from triagem.contracts.ticket import Author, Lane, Ticket
 from triagem.db.outbox.deliveries import sync_result_targets
 from triagem.notify.crm import CallbackSettings
-from triagem.notify.results import deliver_due
+from triagem.notify.deliveries import deliver_due
 from triagem.notify.send import Sender
 
 _MESSAGES: Final = 5

@@ -18,9 +18,9 @@ from triagem.contracts.wire import encode
 from triagem.db.outbox.deliveries import DeliveryState, sync_result_targets
 from triagem.db.tickets.forgetting import delete_related, write_tombstone
 from triagem.inbox.stream import stream_key
-from triagem.notify import Delivered, Request, Retry
 from triagem.notify.crm import CallbackSettings
-from triagem.notify.results import deliver_due
+from triagem.notify.deliveries import deliver_due
+from triagem.notify.request import Delivered, Request, Retry
 
 _SHORT, _FULL = Size(200), Size(4000)
 

@@ -18,10 +18,10 @@ from triagem.db.outbox.alerts import DRIFT, RETRAINING_DUE, raise_alert, undeliv
 from triagem.db.outbox.deliveries import DeliveryState, drop_deliveries, list_deliveries, replay_deliveries
 from triagem.db.tickets.forgetting import delete_related, write_tombstone
 from triagem.db.tickets.window import write_window
-from triagem.notify import Delivered, Retry, SendResult, Undeliverable
 from triagem.notify.alert_rendering import AlertMessage
 from triagem.notify.alert_rules import AlertRules, Channel
-from triagem.notify.alerts import send_due_alerts
+from triagem.notify.deliveries import send_due_alerts
+from triagem.notify.request import Delivered, Retry, SendResult, Undeliverable
 from triagem.stack import Endpoints
 
 

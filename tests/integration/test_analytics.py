@@ -13,8 +13,8 @@ from tests.support.results import insert_review, result
 from tests.support.windows import rows
 from triagem.contracts.ticket import Identity, Lane
 from triagem.db import Database
+from triagem.db.retention import purge_texts
 from triagem.db.tickets.forgetting import write_tombstone
-from triagem.db.tickets.retention import purge_texts
 from triagem.db.tickets.window import write_window
 
 

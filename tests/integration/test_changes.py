@@ -18,6 +18,7 @@ from triagem.contracts.prediction import Band
 from triagem.contracts.ticket import Identity
 from triagem.contracts.wire import StoredTicketRef
 from triagem.db import Database, runs
+from triagem.db.retention import purge_texts
 from triagem.db.reviews import ReviewRef, record_review, undo_review
 from triagem.db.runs import APPLY, RunPlan
 from triagem.db.runs.pages import RunPage, apply_page, record_page
@@ -26,7 +27,6 @@ from triagem.db.runs.reclassification import ReclassifiedTicket, write_reclassif
 from triagem.db.tickets import changes
 from triagem.db.tickets.changes import list_changes
 from triagem.db.tickets.forgetting import write_tombstone
-from triagem.db.tickets.retention import purge_texts
 from triagem.db.tickets.window import write_window
 from triagem.db.upgrade import upgrade
 from triagem.stack import Endpoints

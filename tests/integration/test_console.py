@@ -18,9 +18,9 @@ from triagem.contracts.ticket import Identity
 from triagem.db import Database
 from triagem.db.audit import list_audit
 from triagem.db.auth import Scope, create_key, revoke_key
+from triagem.db.retention import purge_texts
 from triagem.db.reviews import record_review
 from triagem.db.tickets.queries import find_ticket_with_history
-from triagem.db.tickets.retention import purge_texts
 from triagem.db.tickets.window import write_window
 from triagem.gateway import request_middleware
 from triagem.gateway.app import create_app

@@ -12,9 +12,9 @@ from tests.support.conversations import ManualWorker, Receiver, current, entries
 from tests.support.windows import rows
 from triagem.contracts.ticket import Author, Identity, Lane, Ticket
 from triagem.db import Database
+from triagem.db.retention import purge_texts
 from triagem.db.schema import TRUNCATE_ALL
 from triagem.db.tickets.forgetting import delete_related, write_tombstone
-from triagem.db.tickets.retention import purge_texts
 from triagem.inbox import Entry
 
 QUOTE = "Quero um orçamento do plano anual para a minha empresa"
@@ -153,9 +153,9 @@ class TestMessages:
     def test_retention_purges_the_texts_of_old_messages(self, database: Database) -> None:
         ManualWorker(database).process(entries([message("1", QUOTE), message("2", "Segue", author="agent")]))
 
-        assert list(purge_texts(database, before=YESTERDAY)) == [(1, 0)]
+        assert list(purge_texts(database, before=YESTERDAY)) == [0]
         assert [row["text"] for row in rows(database, "messages")] == [QUOTE, "Segue"]
-        assert list(purge_texts(database, before=NOW)) == [(1, 1)]
+        assert list(purge_texts(database, before=NOW)) == [1]
 
         assert current(database).text is None
         assert [row["text"] for row in rows(database, "messages")] == [None, None]

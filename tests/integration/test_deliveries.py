@@ -24,8 +24,9 @@ from triagem.db.runs.pages import next_page, record_page
 from triagem.db.runs.reclassification import ReclassifiedTicket, write_reclassified
 from triagem.db.tickets.window import ClassifiedTicket, UnlabelledTicket, write_unlabelled, write_window
 from triagem.db.verify import verify_tables
-from triagem.notify import Delivered, Request, Retry, SendResult, Undeliverable, results
+from triagem.notify.deliveries import deliver_due
 from triagem.notify.dispatch import MAX_ATTEMPTS
+from triagem.notify.request import Delivered, Request, Retry, SendResult, Undeliverable
 from triagem.producer.crm import CrmConfig, load_crm_file
 
 FRESHDESK: Any = {"source": "freshdesk"}
@@ -66,7 +67,7 @@ class RecordingSender:
 
 def deliver_once(database: Database, crm: CrmConfig, send: Send) -> Counter[DeliveryState]:
     """One run of the task."""
-    return results.deliver_due(database, crm.destinations, send, jitter=lambda: 0.0)
+    return deliver_due(database, crm.destinations, send, jitter=lambda: 0.0)
 
 
 def run_over_all(database: Database, plan: RunPlan, row: ClassifiedTicket) -> None:

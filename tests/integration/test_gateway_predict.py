@@ -21,9 +21,9 @@ from triagem.contracts.errors import InvalidTicket
 from triagem.contracts.ticket import PREDICT_SOURCE, Identity, Lane
 from triagem.db import Database
 from triagem.db.auth import Scope
+from triagem.db.retention import delete_source_tickets
 from triagem.db.reviews import model_accuracy
 from triagem.db.tickets.forgetting import write_tombstone
-from triagem.db.tickets.retention import delete_source_tickets
 from triagem.db.tickets.window import write_window
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox

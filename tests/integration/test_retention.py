@@ -16,8 +16,7 @@ from tests.support.waiting import until
 from tests.support.windows import all_rows, rows
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
-from triagem.db.old_rows import delete_old_rows
-from triagem.db.tickets.retention import purge_texts
+from triagem.db.retention import delete_old_rows, purge_texts
 from triagem.db.tickets.window import WindowCounts, write_window
 from triagem.stack import Endpoints
 
@@ -43,7 +42,7 @@ def with_text(database: Database) -> list[str]:
 
 def purge(database: Database, before: datetime = CUTOFF, *, dry_run: bool = False) -> int:
     """Purges texts and returns their number."""
-    return sum(purged for _, purged in purge_texts(database, before=before, dry_run=dry_run))
+    return sum(purge_texts(database, before=before, dry_run=dry_run))
 
 
 class TestTexts:
@@ -110,7 +109,7 @@ class TestTexts:
         write_window(database, [ticket(str(number), OLD) for number in range(1500)])
         write_window(database, [ticket(str(number), OLD + DAY) for number in range(1500, 2500)])
 
-        assert list(purge_texts(database, before=CUTOFF)) == [(1000, 1000), (1000, 1000), (500, 500)]
+        assert list(purge_texts(database, before=CUTOFF)) == [1000, 1000, 500]
 
         assert with_text(database) == []
 

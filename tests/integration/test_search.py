@@ -7,10 +7,10 @@ from tests.support.builders import NOW
 from tests.support.results import HOUR, names, result
 from triagem.contracts.ticket import PREDICT_SOURCE, Identity
 from triagem.db import Database
+from triagem.db.retention import purge_texts
 from triagem.db.tickets import search
 from triagem.db.tickets.forgetting import delete_related, write_tombstone
 from triagem.db.tickets.queries import Filters, list_results
-from triagem.db.tickets.retention import purge_texts
 from triagem.db.tickets.search import index_queued_tickets
 from triagem.db.tickets.window import write_window
 
@@ -126,7 +126,7 @@ def test_a_forgotten_ticket_loses_its_lexemes_and_is_not_indexed_again(database:
 def test_purging_a_text_purges_its_lexemes(database: Database) -> None:
     write_window(database, [result("old", text="segredo", received_at=NOW - HOUR), result("new", text="segredo")])
     index_queued_tickets(database)
-    assert list(purge_texts(database, before=NOW)) == [(1, 1)]
+    assert list(purge_texts(database, before=NOW)) == [1]
     assert search_names(database, "segredo") == ["new"]
     assert lexeme_count(database) == 1
 

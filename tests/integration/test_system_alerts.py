@@ -22,11 +22,11 @@ from triagem.db.tickets.window import ClassifiedTicket, write_window
 from triagem.inbox import Inbox
 from triagem.inbox.desired import pause
 from triagem.inbox.lease import Lease, lease_key, worker_memory
-from triagem.notify import Delivered, SendResult
 from triagem.notify.alert_rendering import AlertMessage
 from triagem.notify.alert_rules import Channel
-from triagem.notify.alerts import send_due_alerts
+from triagem.notify.deliveries import send_due_alerts
 from triagem.notify.monitor import MonitorSettings, check_system
+from triagem.notify.request import Delivered, SendResult
 from triagem.registry import Registry
 from triagem.stack import Endpoints
 from triagem.trainer.monitor.tasks import alert_if_drifted, alert_if_due

@@ -10,7 +10,7 @@ from tests.support.receiver import CannedResponse, Receiver
 from triagem.contracts.errors import InvalidInput
 from triagem.notify.alert_rendering import build_test_message
 from triagem.notify.alert_rules import AlertRules, load
-from triagem.notify.alerts import channel_sender
+from triagem.notify.channels import channel_sender
 from triagem.notify.request import Delivered, Retry, SendResult, Undeliverable
 
 

@@ -8,10 +8,10 @@ import pytest
 from celery.worker import state
 
 from tests.support.alerting import load_rules
-from triagem.notify import Delivered, Retry, SendResult
 from triagem.notify.alert_rendering import AlertMessage
 from triagem.notify.alert_rules import AlertRules, Channel
 from triagem.notify.outage import OutageWatch
+from triagem.notify.request import Delivered, Retry, SendResult
 from triagem.ops.monitored import TaskProgress
 
 RULE = '[rules.system]\nchannels = ["team"]\nkinds = ["postgres", "no-task"]\nlanguage = "{}"'

@@ -10,9 +10,9 @@ import pytest
 
 from tests.support.mailbox import PASSWORD, USER, Mailbox
 from tests.support.tls import HOST, Authority, authority
-from triagem.notify import Delivered, Retry, SendResult, Undeliverable
 from triagem.notify.alert_rules import EmailChannel, Security
-from triagem.notify.mail import send_mail
+from triagem.notify.channels import send_mail
+from triagem.notify.request import Delivered, Retry, SendResult, Undeliverable
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triagem.notify import Delivered, Retry, Undeliverable
-from triagem.notify.request import backoff, interpret_response
+from triagem.notify.request import Delivered, Retry, Undeliverable, backoff, interpret_response
 
 NOW = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
 

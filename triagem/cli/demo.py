@@ -1,6 +1,5 @@
 """Runs the demo: classifies the sample export, on the local stack with a worker killed midway. Prints nothing."""
 
-import csv
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
@@ -16,13 +15,12 @@ from triagem.contracts.errors import NotRetryable
 from triagem.contracts.text import clean
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
-from triagem.db.tickets.queries import Filters, count_tickets, least_confident
+from triagem.db.tickets.queries import Filters, count_tickets, least_confident, text_previews
 from triagem.inbox import Inbox, connect
 from triagem.inbox.lease import live_worker_count
-from triagem.producer.columns import field_map
-from triagem.producer.load import ReadingRules, load_records
+from triagem.producer.load import load_records
 from triagem.producer.publisher import Publisher
-from triagem.records.rows import read_rows
+from triagem.producer.survey import survey_file
 from triagem.records.text_file import open_text
 from triagem.servers import STACK_FOLDER
 from triagem.stack import Endpoints
@@ -110,11 +108,10 @@ def _new_source() -> str:
 
 def _enqueue(inbox: Inbox, source: str) -> int:
     with closing(open_text(str(examples_folder() / _EXPORT))) as export:
-        rows = read_rows(export.lines(), format="csv", name=_EXPORT)
-        mapping = field_map(rows.columns, "external_id=id,text=subject+body,revised_at=created_at")
-        rules = ReadingRules(mapping, source)
-        summary = load_records(rows.records, rules, Publisher(inbox), lane=Lane.LIVE, strict=True)
-    return summary.accepted
+        mapping = "external_id=id,text=subject+body,revised_at=created_at"
+        file = survey_file(export, name=_EXPORT, source=source, mapping=mapping)
+        rules = file.survey.rules
+        return load_records(file.read().records, rules, Publisher(inbox), lane=Lane.LIVE, strict=True).accepted
 
 
 def _stored(database: Database, source: str) -> int:
@@ -161,12 +158,11 @@ def _outcome(
     by_label: dict[str, dict[str, int]] = {}
     for (label, band), number in count_tickets(database, Filters(source=source)).items():
         by_label.setdefault(label, {})[band] = number
-    with (examples_folder() / _EXPORT).open(encoding="utf-8", newline="") as file:
-        texts = {row["id"]: clean(f"{row['subject']}\n{row['body']}") for row in csv.DictReader(file)}
+    uncertain = least_confident(database, Filters(source=source), limit=8)
+    texts = text_previews(database, [row.ticket_id for row in uncertain], chars=1000)
     columns = ("external_id", "label", "confidence", "band")
     lowest = [
-        {name: getattr(row, name) for name in columns} | {"text": texts[row.external_id]}
-        for row in least_confident(database, Filters(source=source), limit=8)
+        {name: getattr(row, name) for name in columns} | {"text": clean(texts[row.ticket_id])} for row in uncertain
     ]
     return DemoOutcome(
         source=source,

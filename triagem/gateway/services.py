@@ -1,7 +1,6 @@
 """The services that endpoints depend on, created once at start-up."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -11,7 +10,6 @@ from typing import Annotated
 from fastapi import Depends, Request
 from pydantic import Field, field_validator
 
-from triagem.contracts.errors import NoModel
 from triagem.contracts.model import Manifest
 from triagem.db import Database
 from triagem.db.labels import review_choices
@@ -113,9 +111,8 @@ class Services:
 
     def current_version(self) -> str | None:
         """The version that workers should run; None before the first promotion."""
-        with suppress(NoModel):
-            return self.registry.current().version
-        return None
+        current = self.registry.find_current()
+        return current and current.version
 
     def current_manifest(self) -> Manifest | None:
         """The manifest of the current version; None before the first promotion."""

@@ -14,11 +14,11 @@ import structlog
 
 from triagem.contracts.errors import InvalidInput
 from triagem.db.outbox.alert_digests import AlertDigest, SystemEvent
-from triagem.notify import Retry
 from triagem.notify.alert_messages import system_alert_detail
 from triagem.notify.alert_rendering import build_message
 from triagem.notify.alert_rules import AlertRules, AlertSettings, from_environment
-from triagem.notify.alerts import Send, channel_sender
+from triagem.notify.channels import SendMessage, channel_sender
+from triagem.notify.request import Retry
 from triagem.notify.send import Sender
 
 log = structlog.get_logger(__name__)
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 _EVERY_S: Final = 15.0
 
 
-def _sender(rules: AlertRules) -> Send:
+def _sender(rules: AlertRules) -> SendMessage:
     return channel_sender(Sender(rules.allowed_hosts).send)
 
 
@@ -43,7 +43,7 @@ class OutageWatch:
         *,
         after_s: float,
         rules: Callable[[], AlertRules] = from_environment,
-        sender: Callable[[AlertRules], Send] = _sender,
+        sender: Callable[[AlertRules], SendMessage] = _sender,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._checks, self._after_s = checks, after_s

@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from triagem.contracts.errors import InboxFull, InvalidInput, NoModel, RegistryUnavailable
+from triagem.contracts.errors import InboxFull, InvalidInput, RegistryUnavailable
 from triagem.contracts.ticket import Lane
 from triagem.contracts.wire import encode_ref
 from triagem.db import Database, runs
@@ -90,9 +90,7 @@ def start_nightly_run(
             return runs.find(database, run.id)
         log.info("nightly_run_skipped", active_run=run.id, state=run.state)
         return None
-    try:
-        current = registry.current()
-    except NoModel:
+    if (current := registry.find_current()) is None:
         return None
     plan = RunPlan(
         current.version, current.epoch, filters=_NIGHTLY, pause_hour=settings.reclassify_until, pause_at=pause_at
@@ -109,9 +107,7 @@ def start_due_run(database: Database, registry: Registry) -> ReclassifyRun | Non
     unlabelled = has_unlabelled(database)
     if (newest and newest.active) or not (unlabelled or (head and head.version)):
         return None
-    try:
-        current = registry.current()
-    except NoModel:
+    if (current := registry.find_current()) is None:
         return None
     had_run = newest is not None and newest.epoch == current.epoch
     if unlabelled and not (had_run and newest and newest.state == "cancelled"):
@@ -128,11 +124,11 @@ def _cancellation(run: ReclassifyRun, registry: Registry) -> tuple[str, RunPlan 
     if run.kind == APPLY or run.shadow:
         return None
     try:
-        current = registry.current()
-    except NoModel:
-        return "no version is current", None
+        current = registry.find_current()
     except RegistryUnavailable:  # the workers continue with the version they have, and so does the run
         return None
+    if current is None:
+        return "no version is current", None
     if (current.version, current.epoch) == (run.version, run.epoch):
         return None
     again = RunPlan(

@@ -9,8 +9,7 @@ from pydantic import Field
 
 from triagem.db import Database
 from triagem.db.audit import KEPT_DAYS
-from triagem.db.old_rows import OLD, delete_old_changes, delete_old_rows
-from triagem.db.tickets.retention import purge_texts
+from triagem.db.retention import OLD, delete_old_changes, delete_old_rows, purge_texts
 from triagem.settings import Settings
 
 MAX_DAYS: Final = 36_500
@@ -55,7 +54,7 @@ class RetentionSettings(Settings, used_by="ops, `triagem db retain`", env_prefix
 
 
 _DELETE: Final[dict[str, Callable[..., Iterator[int]]]] = {
-    "texts": lambda database, **options: (purged for _, purged in purge_texts(database, **options)),
+    "texts": purge_texts,
     "run_changes": delete_old_changes,
     **{table: partial(delete_old_rows, table=table) for table in OLD},
 }

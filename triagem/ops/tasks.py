@@ -20,14 +20,14 @@ from pydantic import JsonValue
 from triagem.contracts.errors import InvalidTicket, Retryable
 from triagem.contracts.ticket import PREDICT_SOURCE, Lane, accept
 from triagem.db.outbox.deliveries import sync_result_targets
-from triagem.db.tickets.retention import delete_source_tickets
+from triagem.db.retention import delete_source_tickets
 from triagem.db.tickets.search import index_queued_tickets
 from triagem.db.uploads import sweep_uploads
 from triagem.notify.alert_rules import AlertSettings
 from triagem.notify.alert_rules import from_environment as rules_from_environment
-from triagem.notify.alerts import channel_sender, send_due_alerts
+from triagem.notify.channels import channel_sender
+from triagem.notify.deliveries import deliver_due, send_due_alerts
 from triagem.notify.monitor import MonitorSettings, check_system
-from triagem.notify.results import deliver_due
 from triagem.notify.send import Sender
 from triagem.ops.model_versions import copy_registry
 from triagem.ops.reclassify import advance_run, start_due_run, start_nightly_run

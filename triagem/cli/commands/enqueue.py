@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,13 +16,13 @@ from triagem.cli.output import console, print_json, print_lines, progress_report
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.moments import DateOrder, MomentFormat, time_zone
 from triagem.contracts.ticket import Lane
-from triagem.producer.columns import FieldMap, field_map, is_header, require_columns
+from triagem.producer.columns import FieldMap
 from triagem.producer.load import LoadSummary, ReadingRules, load_records
 from triagem.producer.publisher import Publisher
-from triagem.producer.survey import Survey, survey
+from triagem.producer.survey import Survey, survey_file
 from triagem.records.columns import short_name
 from triagem.records.parquet_file import ParquetFile
-from triagem.records.rows import BadLine, FileFormat, Rows, read_rows
+from triagem.records.rows import BadLine, FileFormat, Rows
 from triagem.records.text_file import TextFile, open_text
 
 _MAX_REASONS = 20
@@ -82,21 +81,12 @@ def enqueue(
     moments = _moment_format(timezone, date_format)
     with ExitStack() as stack:
         text = stack.enter_context(closing(open_text(file, encoding=encoding)))
-
-        def rows() -> Rows:
-            form = "jsonl" if isinstance(text, ParquetFile) else file_format
-            header = partial(is_header, given=mapping)
-            return read_rows(text.lines(), format=form, name=name, is_header=header)
-
-        first = rows()
-        fields = field_map(first.columns, mapping)
-        if first.separator or isinstance(text, ParquetFile):
-            require_columns(fields, first.columns)
-        surveyed = survey(first.records, ReadingRules(fields, source, moments))
+        tickets = survey_file(text, name=name, source=source, mapping=mapping, moments=moments, form=file_format)
+        first, surveyed = tickets.first, tickets.survey
         if not as_json:
             _print_reading(text, first, surveyed, timezone)
         if dry_run:
-            summary = _dry_run(rows(), surveyed.rules, as_json=as_json)
+            summary = _dry_run(tickets.read(), surveyed.rules, as_json=as_json)
         else:
             publisher = Publisher(servers.inbox())
             write_reject = _rejects_writer(stack, rejects, text, first.header)
@@ -107,7 +97,7 @@ def enqueue(
                     report(summary.accepted + len(summary.rejected), note)
 
                 summary = load_records(
-                    rows().records,
+                    tickets.read().records,
                     surveyed.rules,
                     publisher,
                     lane=lane,

@@ -5,16 +5,13 @@ import re
 from dataclasses import dataclass
 from email.parser import BytesParser
 from email.policy import HTTP
-from functools import partial
 from typing import Final
 
 from triagem.contracts.errors import InboxFull, InvalidInput
 from triagem.contracts.ticket import Lane
 from triagem.producer import Publisher
-from triagem.producer.columns import field_map, is_header, require_columns
-from triagem.producer.load import LoadSummary, ReadingRules, load_records
-from triagem.producer.survey import survey
-from triagem.records.rows import Rows, read_rows
+from triagem.producer.load import LoadSummary, load_records
+from triagem.producer.survey import survey_file
 from triagem.records.text_file import TextFile
 
 _BOUNDARY: Final = re.compile(r'multipart/form-data; *boundary="?([^\s";]{1,70})"?')
@@ -59,18 +56,9 @@ def enqueue_upload(upload: Upload, publisher: Publisher, source: str) -> tuple[L
 
     Raises InboxFull, or InvalidInput for a bad file.
     """
-    text = TextFile(io.BytesIO(upload.content))
-
-    def rows() -> Rows:
-        header = partial(is_header, given=None)
-        return read_rows(text.lines(), format=None, name=upload.name or "the file", is_header=header)
-
-    first = rows()
-    fields = field_map(first.columns, None)
-    if first.separator:
-        require_columns(fields, first.columns)
-    surveyed = survey(first.records, ReadingRules(fields, source))
-    return load_records(rows().records, surveyed.rules, publisher, lane=Lane.BULK, sleep=_refuse), first.above
+    file = survey_file(TextFile(io.BytesIO(upload.content)), name=upload.name or "the file", source=source)
+    summary = load_records(file.read().records, file.survey.rules, publisher, lane=Lane.BULK, sleep=_refuse)
+    return summary, file.first.above
 
 
 def _refuse(_: float) -> None:

@@ -1,14 +1,48 @@
-"""Sends one e-mail by SMTP and returns the result."""
+"""Sends one alert message through its channel: Slack, a signed webhook, an e-mail by SMTP, or Apprise."""
 
 import smtplib
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from email.message import EmailMessage
 from functools import cache
 from typing import Final
 
-from triagem.notify.alert_rules import EmailChannel
-from triagem.notify.request import Delivered, Retry, SendResult, Undeliverable
+from triagem.notify.alert_rendering import AlertMessage, build_email, slack_payload, webhook_event
+from triagem.notify.alert_rules import AppriseChannel, Channel, EmailChannel, SlackChannel, WebhookChannel
+from triagem.notify.apprise_channel import send_by_apprise
+from triagem.notify.request import (
+    Delivered,
+    Request,
+    Retry,
+    SendResult,
+    Undeliverable,
+    json_request,
+    signed_request,
+)
+
+SendMessage = Callable[[Channel, AlertMessage], SendResult]
+
+
+def channel_sender(post: Callable[[Request], SendResult]) -> SendMessage:
+    """A function that sends a message through a channel; `post` performs HTTP requests."""
+
+    def send(channel: Channel, message: AlertMessage) -> SendResult:
+        match channel:
+            case SlackChannel():
+                return post(json_request("POST", channel.url.get_secret_value(), slack_payload(message)))
+            case WebhookChannel():
+                url, event = channel.url.get_secret_value(), webhook_event(message)
+                return post(signed_request(message.key, url, event, channel.secret, datetime.now(UTC)))
+            case EmailChannel():
+                return send_mail(channel, build_email(message, channel.sender, channel.to))
+            case AppriseChannel():
+                text = "\n".join(message.lines) or message.subject  # Apprise does not send a message without a body
+                return send_by_apprise(channel.url.get_secret_value(), message.subject, text)
+
+    return send
+
 
 _TIMEOUT_S: Final = 10.0  # per SMTP command; a delivery's lease is longer than all of them together
 
