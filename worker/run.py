@@ -15,7 +15,7 @@ from triagem.broker import WORKER_QUEUE, make_app, run_celery_worker
 from triagem.contracts.errors import DatabaseUnavailable, InvalidInput
 from triagem.contracts.model import Model
 from triagem.db import Database
-from triagem.db.upgrade import require_current
+from triagem.db.revision import require_current
 from triagem.inbox import Inbox, InboxSettings, connect
 from triagem.registry import Registry
 from triagem.worker.health import memory_limit_bytes

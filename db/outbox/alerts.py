@@ -67,8 +67,11 @@ def raise_alert(database: Database, kind: str, key: str, detail: Mapping[str, An
     return database.execute(_RAISE, kind=kind, key=key, detail=json.dumps(dict(detail))) > 0
 
 
-def newest_alerts(
-    database: Database, *, limit: int, kind: str | None = None, undelivered: bool = False
-) -> list[Alert]:
-    """The newest alerts: all, those of one kind, or those that were not delivered."""
-    return [Alert(*row) for row in database.rows(_NEWEST, kind=kind, undelivered=undelivered, limit=limit)]
+def undelivered_alerts(database: Database, *, kind: str | None = None, limit: int) -> list[Alert]:
+    """Undelivered alerts, newest first."""
+    return [Alert(*row) for row in database.rows(_NEWEST, kind=kind, undelivered=True, limit=limit)]
+
+
+def newest_alerts(database: Database, *, limit: int) -> list[Alert]:
+    """The newest alerts, delivered or not."""
+    return [Alert(*row) for row in database.rows(_NEWEST, kind=None, undelivered=False, limit=limit)]

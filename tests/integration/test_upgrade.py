@@ -9,18 +9,19 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from tests.support.builders import classified
 from tests.support.waiting import until
 from triagem.contracts.errors import NotMigrated, StatementRefused
 from triagem.db import Database
+from triagem.db.revision import HEAD, OLDEST, require_current
 from triagem.db.schema import metadata
 from triagem.db.tickets.window import write_window
-from triagem.db.upgrade import _config, _head, require_current, upgrade
+from triagem.db.upgrade import _config, upgrade
 from triagem.stack import Endpoints
 
-HEAD: Final = _head(_config())
 VIEWS: Final = {"results", "label_paths"}
 
 
@@ -57,6 +58,12 @@ def set_revision(database: Database, revision: str) -> None:
         connection.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
 
 
+def test_the_oldest_and_the_newest_revision_are_those_of_the_migrations() -> None:
+    migrations = ScriptDirectory.from_config(_config())
+
+    assert (migrations.get_base(), migrations.get_current_head()) == (OLDEST, HEAD)
+
+
 def test_an_empty_database_gets_all_tables_and_views(empty: Database) -> None:
     assert upgrade(empty) == (None, HEAD)
 
@@ -85,6 +92,7 @@ def release_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     )
     config.set_main_option("script_location", str(migrations))
     monkeypatch.setattr("triagem.db.upgrade._config", lambda: config)
+    monkeypatch.setattr("triagem.db.revision.HEAD", revision)
     return revision
 
 
@@ -106,7 +114,7 @@ def test_a_database_of_an_earlier_release_is_migrated_and_keeps_its_data(
 
 
 def test_a_database_without_our_tables_is_refused_until_it_is_upgraded(empty: Database) -> None:
-    with pytest.raises(NotMigrated, match=rf"^the database is at revision None, expected {HEAD}: run `triagem db"):
+    with pytest.raises(NotMigrated, match=r"^the database lacks our tables.*: run `triagem db upgrade`"):
         require_current(empty)
 
     upgrade(empty)

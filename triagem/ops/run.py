@@ -23,7 +23,7 @@ from triagem.contracts.errors import DatabaseUnavailable, TriagemError
 from triagem.contracts.temporary_folder import temporary_folder
 from triagem.db import Database
 from triagem.db.outbox.deliveries import sync_result_targets
-from triagem.db.upgrade import require_current
+from triagem.db.revision import require_current
 from triagem.inbox import Inbox, connect
 from triagem.inbox.client import redis_errors
 from triagem.notify.outage import OutageWatch

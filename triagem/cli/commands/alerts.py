@@ -10,7 +10,7 @@ from triagem import servers
 from triagem.cli.options import FormatOption, JsonFlag
 from triagem.cli.output import Format, as_mapping, print_rows
 from triagem.contracts.errors import InvalidInput, NotConfigured
-from triagem.db.outbox.alerts import newest_alerts
+from triagem.db.outbox.alerts import undelivered_alerts
 from triagem.notify.alert_rendering import build_test_message
 from triagem.notify.alert_rules import AlertRules, AlertSettings, from_environment, load
 from triagem.notify.channels import channel_sender
@@ -43,7 +43,7 @@ def list_(
     Example: `triagem alerts list --kind drift --format json`
     """
     with servers.database() as database:
-        rows = [as_mapping(alert) for alert in newest_alerts(database, kind=kind, undelivered=True, limit=limit)]
+        rows = [as_mapping(alert) for alert in undelivered_alerts(database, kind=kind, limit=limit)]
     columns: tuple[str, ...] = ("id", "kind", "about", "band", "confidence", "detail", "created_at")
     if form is not Format.JSON:
         rows = [row | {"summary": (row["detail"] or {}).get("summary", row["band"])} for row in rows]

@@ -185,7 +185,7 @@ def trainer(
             run_job(database, servers.registry(), settings, job, trainer_name)
         return
     from triagem.broker import broker_url
-    from triagem.db.upgrade import require_current
+    from triagem.db.revision import require_current
     from triagem.trainer.app import run_trainer
 
     with servers.database() as database:
