@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tests.support.command import Triagem, assert_one_line
 from tests.support.conversations import ManualWorker, current, entries, message
 from tests.support.reviewing import NOW, draw, submit_review, sure, unsure
 from tests.support.windows import digest, rows
-from triagem.contracts.model import ROWS_FILE, SplitDigests
+from triagem.contracts.model import MANIFEST_FILE, ROWS_FILE, SplitDigests
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
 from triagem.db.tickets.forgetting import delete_related, write_tombstone
@@ -138,8 +139,15 @@ class TestExport:
         shutil.copytree(instant_models, "mine")
         monkeypatch.setenv("TRIAGEM_REGISTRY_URL", "mine")
         tested = SplitDigests(train=(), dev=(), calibration=(), test=(b"text 1".hex(),))
-        Path("mine/v1.0.0", ROWS_FILE).write_text(tested.model_dump_json(), encoding="utf-8")
+        self.register_rows(Path("mine/v1.0.0"), tested.model_dump_json())
         return Path("mine")
+
+    def register_rows(self, version: Path, content: str) -> None:
+        """Write the version's digests of rows, as a training does, and name them in its manifest."""
+        (version / ROWS_FILE).write_text(content, encoding="utf-8")
+        manifest = json.loads((version / MANIFEST_FILE).read_bytes())
+        manifest["files"][ROWS_FILE] = sha256(content.encode()).hexdigest()
+        (version / MANIFEST_FILE).write_text(json.dumps(manifest), encoding="utf-8")
 
     def exported(self, triagem: Triagem, *arguments: str) -> list[dict[str, Any]]:
         answer = triagem("review", "export", "-", *arguments)
@@ -294,15 +302,26 @@ class TestExport:
             [{"author": "customer", "text": "Quero um orçamento"}, {"author": "agent", "text": "Segue"}],
         )
 
-    @pytest.mark.parametrize("damage", ["no JSON", '{"train": [], "dev": [], "calibration": [], "test": ["x"]}'])
     def test_where_the_test_rows_cannot_be_read_nothing_is_exported(
-        self, triagem: Triagem, database: Database, models: Path, damage: str
+        self, triagem: Triagem, database: Database, models: Path
     ) -> None:
         write_window(database, [unsure("2")])
         submit_review(database, "2")
-        (models / "v1.0.0" / ROWS_FILE).write_text(damage, encoding="utf-8")
+        self.register_rows(models / "v1.0.0", "no JSON")
 
         assert_one_line(triagem("review", "export", "out.jsonl"), ROWS_FILE)
+
+        assert not Path("out.jsonl").exists()
+
+    def test_where_the_test_rows_were_changed_nothing_is_exported(
+        self, triagem: Triagem, database: Database, models: Path
+    ) -> None:
+        write_window(database, [unsure("2")])
+        submit_review(database, "2")
+        no_rows = SplitDigests(train=(), dev=(), calibration=(), test=())
+        (models / "v1.0.0" / ROWS_FILE).write_text(no_rows.model_dump_json(), encoding="utf-8")
+
+        assert_one_line(triagem("review", "export", "out.jsonl"), ROWS_FILE, "changed since training")
 
         assert not Path("out.jsonl").exists()
 
