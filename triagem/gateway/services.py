@@ -112,7 +112,7 @@ class Services:
     def current_version(self) -> str | None:
         """The version that workers should run; None before the first promotion."""
         current = self.registry.find_current()
-        return current and current.version
+        return current.version if current else None
 
     def current_manifest(self) -> Manifest | None:
         """The manifest of the current version; None before the first promotion."""
