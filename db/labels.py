@@ -14,7 +14,19 @@ from sqlalchemy import text
 from triagem.contracts.errors import InvalidInput
 from triagem.db.connect import Database
 
+MAX_LABEL_CHARS: Final = 64
+UNCLEAR: Final = "unclear"
 COLOURS: Final = ("blue", "brown", "purple", "green", "pink", "grey")
+
+
+def label_name(text: str) -> str:
+    """A label, or the name of one, as a person typed it. Raises InvalidInput."""
+    label = " ".join(text.split())
+    if not label or len(label) > MAX_LABEL_CHARS or not label.isprintable():
+        raise InvalidInput(f"label {text!r}: expected 1 to {MAX_LABEL_CHARS} printable characters")
+    if label == UNCLEAR:
+        raise InvalidInput(f"{UNCLEAR!r} is not a label: it means that the label cannot be determined")
+    return label
 
 
 @dataclass(frozen=True, slots=True)

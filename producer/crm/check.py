@@ -21,7 +21,6 @@ from triagem.producer.crm.payload import (
     RefusedWebhook,
     UnmatchedWebhook,
     Webhook,
-    parse,
     parse_id,
     parse_time,
 )
@@ -89,19 +88,18 @@ def check_payload(webhook: Webhook, source: Source, now: datetime) -> PayloadChe
         return PayloadCheck("ignored", f"a test of the URL, answered with {expected!r}", sender)
     verdicts = [
         f"{verdict.ticket.external_id}: {', '.join(verdict.values)}, by {verdict.reviewer}"
-        for verdict in read_verdicts(webhook.body, source)
+        for verdict in read_verdicts(webhook, source)
     ]
-    return replace(_check_body(webhook.body, source, sender, now), verdicts=verdicts)
+    return replace(_check_body(webhook, source, sender, now), verdicts=verdicts)
 
 
-def _check_body(body: bytes, source: Source, sender: str, now: datetime) -> PayloadCheck:
+def _check_body(webhook: Webhook, source: Source, sender: str, now: datetime) -> PayloadCheck:
     try:
-        payload = parse(body)
-        records = field_map.select(source.records, payload)
+        records = field_map.select(source.records, webhook.payload)
     except InvalidTicket as error:
         return PayloadCheck("dead-lettered", str(error), sender, advice=[_NOT_JSON] if error.field == "body" else [])
     fields = _check_fields(records[0], source) if records else []
-    match outcome := read_body(body, source, now):
+    match outcome := read_body(webhook, source, now):
         case AcceptedWebhook(tickets, unread):
             values = [ticket.model_dump(mode="json", exclude_none=True) for ticket in tickets]
             advice = list(_advise_date_order(fields, source))
@@ -109,7 +107,9 @@ def _check_body(body: bytes, source: Source, sender: str, now: datetime) -> Payl
         case IgnoredWebhook(reason):
             return PayloadCheck("ignored", reason, sender, fields=fields)
         case UnmatchedWebhook(reason):
-            return PayloadCheck("dead-lettered", reason, sender, advice=list(_advise_records(payload, source)))
+            return PayloadCheck(
+                "dead-lettered", reason, sender, advice=list(_advise_records(webhook.payload, source))
+            )
     return PayloadCheck("dead-lettered", outcome.reason, sender, fields=fields, advice=list(_advise_fields(fields)))
 
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from html import unescape
 from typing import Final
 
@@ -24,7 +25,7 @@ _TAG: Final = re.compile(r"<[^<>]*>")
 _NAME: Final = re.compile(r"(?=.{1,80}\Z)(?:[a-z][a-z0-9_.:-]*|[A-Z]+(?:[._][A-Z]+)+)")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Webhook:
     """A request exactly as received: signatures cover these bytes, so nothing may parse and re-encode them.
 
@@ -34,6 +35,11 @@ class Webhook:
     body: bytes = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     token: str | None = field(default=None, repr=False)
+
+    @cached_property
+    def payload(self) -> object:
+        """The body as JSON, parsed once. Raises InvalidTicket."""
+        return parse(self.body)
 
     def header(self, name: str) -> str | None:
         """A header's value, case-insensitive; None if it is absent."""

@@ -54,7 +54,7 @@ def challenge(webhook: Webhook, source: Source) -> str | None:
     if source.challenge.header is not None and (value := webhook.header(source.challenge.header)):
         return value
     with suppress(InvalidTicket):
-        value = source.challenge.field and search(source.challenge.field, parse(webhook.body), "challenge")
+        value = source.challenge.field and search(source.challenge.field, webhook.payload, "challenge")
         return value if isinstance(value, str) else None
     return None
 
@@ -66,15 +66,15 @@ def read_webhook(webhook: Webhook, source: Source, now: datetime) -> ReadWebhook
     revision, and replaces no newer text.
     """
     scheme = source.signature if source.secret is not None else None
-    return read_body(webhook.body, source, now, sent_at=signed_at(webhook, scheme) if scheme else None)
+    return read_body(webhook, source, now, sent_at=signed_at(webhook, scheme) if scheme else None)
 
 
-def read_body(body: bytes, source: Source, now: datetime, *, sent_at: datetime | None = None) -> ReadWebhook:
+def read_body(webhook: Webhook, source: Source, now: datetime, *, sent_at: datetime | None = None) -> ReadWebhook:
     """Read a body whose sender was verified at `now`, when it was received. Used to replay dead letters."""
-    if not body.strip():
+    if not webhook.body.strip():
         return IgnoredWebhook("an empty body")
     try:
-        return field_map.read(parse(body), source, now, sent_at or now)
+        return field_map.read(webhook.payload, source, now, sent_at or now)
     except InvalidTicket as error:
         return UnreadableWebhook(str(error))
 
@@ -104,13 +104,13 @@ class Verdict:
     changed_at: datetime | None
 
 
-def read_verdicts(body: bytes, source: Source) -> list[Verdict]:
+def read_verdicts(webhook: Webhook, source: Source) -> list[Verdict]:
     """The changes in a webhook whose sender was verified, without those of `bots`; empty if none can be read."""
     if source.verdict is None:
         return []
     verdicts = []
     try:
-        records = field_map.select(source.verdict.records, parse(body))
+        records = field_map.select(source.verdict.records, webhook.payload)
     except InvalidTicket:
         return []
     for record in records:

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from tests.support.crm import EXAMPLES, FRESHDESK, SALESFORCE, TOKEN, ZENDESK, example, ticket, unmatched
-from triagem.producer.crm import CrmConfig, Source, load_crm_file, read_verdicts
+from triagem.producer.crm import CrmConfig, Source, Webhook, load_crm_file, read_verdicts
 
 ROOT = Path(__file__).parents[2]
 REFERENCE, GUIDE = (ROOT / "docs" / page for page in ("reference/crm-file.md", "how-to/crm.md"))
@@ -60,7 +60,9 @@ def test_every_template_of_the_page_makes_a_ticket() -> None:
     assert set(fields["metadata"]) == {"channel", "language", "url"}
     assert ticket(created.encode(), FRESHDESK)["text"] == "(ticket.subject)\n(ticket.description)"
     assert ticket(replied.encode(), FRESHDESK)["text"] == "(ticket.latest_public_comment)"
-    assert [verdict.values for verdict in read_verdicts(corrected.encode(), FRESHDESK)] == [("(ticket.cf_triagem)",)]
+    assert [verdict.values for verdict in read_verdicts(Webhook(corrected.encode()), FRESHDESK)] == [
+        ("(ticket.cf_triagem)",)
+    ]
 
 
 def test_salesforces_body_on_the_page_matches_its_field_map() -> None:

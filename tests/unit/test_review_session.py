@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 from triagem.cli.output import printable
 from triagem.cli.review_session import (
-    label_name,
     require_known_label,
     reviewer_name,
     terminal_language,
 )
 from triagem.contracts.errors import InvalidInput
+from triagem.db.labels import label_name
 from triagem.db.reviews import ReviewRejected
 from triagem.gateway.console.messages import MESSAGES, Lang
 from triagem.gateway.console.shortcuts import KeyboardShortcuts, ReviewAction
@@ -103,11 +103,16 @@ class TestNames:
         with pytest.raises(InvalidInput, match=r"known labels: suporte, venda.*--new-label"):
             require_known_label("cobranca", ["suporte", "venda"])
 
-    @pytest.mark.parametrize("given_name", ["", "  ", "a\x1b[2J", "x" * 65, "a\nb"])
+    @pytest.mark.parametrize("given_name", ["", "  ", "a\x1b[2J", "x" * 65])
     def test_an_empty_long_or_unprintable_name_is_refused(self, given_name: str) -> None:
         for parse in (reviewer_name, label_name):
             with pytest.raises(InvalidInput):
                 parse(given_name)
+
+    def test_a_name_has_one_line(self) -> None:
+        assert label_name(" a\n b ") == "a b"
+        with pytest.raises(InvalidInput):
+            reviewer_name("a\nb")
 
     def test_unclear_is_not_a_label(self) -> None:
         with pytest.raises(InvalidInput):

@@ -2,13 +2,14 @@
 
 import sys
 from collections.abc import Collection
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
 from triagem.cli.output import Format
 from triagem.contracts.errors import InvalidInput
+from triagem.contracts.moments import iso_time
 
 
 def _prefer_json(context: typer.Context, value: bool) -> bool:
@@ -46,15 +47,7 @@ def since_option(event: str) -> Any:
 
 def parse_time(text: str | None, option: str) -> datetime | None:
     """Parse a date or time given on the command line, in UTC unless it has an offset. Raises InvalidInput."""
-    if text is None:
-        return None
-    try:
-        value = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidInput(
-            f"{option} {text!r}: expected a date or time like 2026-11-02 or 2026-11-02T09:30"
-        ) from None
-    return value if value.tzinfo else value.replace(tzinfo=UTC)
+    return None if text is None else iso_time(text, option)
 
 
 def require_selection(ids: Collection[int] | None, every: bool, **filters: str | None) -> None:

@@ -185,9 +185,6 @@ def terminal_language(environment: Mapping[str, str]) -> Lang:
     return Lang.PT if locale.lower().startswith("pt") else Lang.EN
 
 
-UNCLEAR: Final = "unclear"
-
-
 _MAX_NAME_CHARS: Final = 64
 
 
@@ -198,15 +195,10 @@ def reviewer_name(name: str | None) -> str:
             name = getpass.getuser()
         except (OSError, KeyError):  # a container's user id may have no login name
             raise InvalidInput("this user has no login name: set the reviewer with --reviewer") from None
-    return _validate(name, "--reviewer")
-
-
-def label_name(name: str) -> str:
-    """A label as it is stored. Raises InvalidInput."""
-    label = _validate(name, "label")
-    if label == UNCLEAR:
-        raise InvalidInput(f"{UNCLEAR!r} is not a label: it means that the label cannot be determined")
-    return label
+    reviewer = name.strip()
+    if not reviewer or len(reviewer) > _MAX_NAME_CHARS or not reviewer.isprintable():
+        raise InvalidInput(f"--reviewer {name!r}: expected 1 to {_MAX_NAME_CHARS} printable characters")
+    return reviewer
 
 
 def known_labels(database: Database) -> list[str]:
@@ -222,10 +214,3 @@ def require_known_label(label: str, known: Sequence[str]) -> None:
         similar = get_close_matches(label, known, n=1)
         hint = f"did you mean {similar[0]!r}?" if similar else f"known labels: {', '.join(known)}."
         raise InvalidInput(f"unknown label {label!r}: {hint} `triagem labels set {label} --new-label` adds it")
-
-
-def _validate(value: str, field: str) -> str:
-    name = value.strip()
-    if not name or len(name) > _MAX_NAME_CHARS or not name.isprintable():
-        raise InvalidInput(f"{field} {value!r}: expected 1 to {_MAX_NAME_CHARS} printable characters")
-    return name

@@ -9,6 +9,8 @@ from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
+from triagem.contracts.errors import InvalidInput
+
 # No CRM has older messages. A smaller number is a date without separators, a spreadsheet's day number, or 0.
 EARLIEST_MOMENT: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _MAX_CHARS: Final = 100  # characters; no valid time is longer, and parsing a million spaces took a minute
@@ -230,3 +232,14 @@ def _zone(offset: re.Match[str]) -> timezone:
 def _zone_names() -> Mapping[str, str]:
     """Names such as America/Sao_Paulo, by their lower case."""
     return {name.lower(): name for name in available_timezones()}
+
+
+def iso_time(text: str, option: str) -> datetime:
+    """A date or time that a person gave as `option`, in UTC unless it has an offset. Raises InvalidInput."""
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(
+            f"{option} {text!r}: expected a date or time like 2026-11-02 or 2026-11-02T09:30"
+        ) from None
+    return value if value.tzinfo else value.replace(tzinfo=UTC)

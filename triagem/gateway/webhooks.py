@@ -100,7 +100,7 @@ def receive(
         response.status_code = HTTPStatus.OK
         return WebhookReceipt(outcome="ignored", reason="a test of the URL", challenge=expected)
     outcome = crm.read_webhook(webhook, source, now)
-    corrections = _record_corrections(services, source, webhook.body)
+    corrections = _record_corrections(services, source, webhook)
     verdicts = sum(isinstance(correction, ReviewRef) for correction in corrections) or None
     match outcome:
         case crm.OversizedWebhook():
@@ -137,9 +137,11 @@ def receive(
             )
 
 
-def _record_corrections(services: Services, source: crm.Source, body: bytes) -> list[ReviewRef | NoCorrection]:
+def _record_corrections(
+    services: Services, source: crm.Source, webhook: crm.Webhook
+) -> list[ReviewRef | NoCorrection]:
     """Record the labels that people have changed in the CRM; ignore other tags and values."""
-    verdicts = crm.read_verdicts(body, source)
+    verdicts = crm.read_verdicts(webhook, source)
     labels = services.known_labels() if verdicts else ()
     return [
         record_correction(

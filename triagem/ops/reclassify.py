@@ -6,14 +6,14 @@ killed in between, or Redis loses entries, the only effect is a second delivery,
 """
 
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 import structlog
 
 from triagem.contracts.errors import InboxFull, InvalidInput, RegistryUnavailable
+from triagem.contracts.moments import iso_time
 from triagem.contracts.ticket import Lane
 from triagem.contracts.wire import encode_ref
 from triagem.db import Database, runs
@@ -33,13 +33,7 @@ _NIGHTLY: Final = {"unseen": True}  # a filter that a run started by hand cannot
 _BUDGET_S: Final = 2.0  # the other tasks of this ops worker wait during this time
 
 
-def advance_run(
-    database: Database,
-    inbox: Inbox,
-    registry: Registry,
-    now: datetime,
-    clock: Callable[[], float] = time.monotonic,
-) -> None:
+def advance_run(database: Database, inbox: Inbox, registry: Registry, now: datetime) -> None:
     """Advance the active run, or pause, cancel or finish it.
 
     Raises DatabaseUnavailable, InboxUnavailable, or the registry's errors; the next call continues.
@@ -58,9 +52,9 @@ def advance_run(
             log.info("run_paused", run=run.id)
             return
         runs.update_rate(database, run.id)
-        started = clock()
+        deadline = time.monotonic() + _BUDGET_S
         try:
-            while clock() - started < _BUDGET_S and _step(database, inbox, run):
+            while time.monotonic() < deadline and _step(database, inbox, run):
                 current = runs.find_active(database)
                 if current is None or current.id != run.id or current.state != "running":
                     return
@@ -189,13 +183,7 @@ def parse_run_filters(where: str, current: str) -> dict[str, str]:
             raise InvalidInput(f"--where: {name.replace('not_model', 'model!')} is given twice")
         if name in {"model", "not_model"} and value == "current":
             value = current
-        filters[name] = _time(name, value) if name in {"since", "until"} else value
+        if name in {"since", "until"}:
+            value = iso_time(value, f"--where {name}=").isoformat()
+        filters[name] = value
     return filters
-
-
-def _time(name: str, value: str) -> str:
-    try:
-        time = datetime.fromisoformat(value)
-    except ValueError:
-        raise InvalidInput(f"--where {name}={value!r}: expected a date or time like 2026-11-02") from None
-    return (time if time.tzinfo else time.replace(tzinfo=UTC)).isoformat()

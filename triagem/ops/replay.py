@@ -10,7 +10,7 @@ from triagem.db import Database
 from triagem.db.tickets import dead_letters
 from triagem.db.tickets.dead_letters import WEBHOOK_LANE_PREFIX, DeadLetterWithPayload
 from triagem.inbox import Inbox
-from triagem.producer.crm import AcceptedWebhook, CrmConfig, UnreadableWebhook, read_body
+from triagem.producer.crm import AcceptedWebhook, CrmConfig, UnreadableWebhook, Webhook, read_body
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def _replay_webhook(inbox: Inbox, letter: DeadLetterWithPayload, crm: CrmConfig)
     """Put the webhook's tickets; returns whether all could be read. Its signature was verified when it arrived."""
     source = crm.sources.get(letter.lane.removeprefix(WEBHOOK_LANE_PREFIX))
     webhook = (
-        read_body(letter.payload, source, letter.died_at)
+        read_body(Webhook(letter.payload), source, letter.died_at)
         if source
         else UnreadableWebhook("the source no longer exists")
     )

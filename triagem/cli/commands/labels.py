@@ -9,8 +9,7 @@ from triagem import servers
 from triagem.cli.commands.audit import record_action
 from triagem.cli.options import FormatOption, JsonFlag
 from triagem.cli.output import Format, print_lines, print_rows
-from triagem.cli.review_session import label_name
-from triagem.db.labels import accept_proposal, change_label, list_labels
+from triagem.db.labels import accept_proposal, change_label, label_name, list_labels
 
 
 class Colour(StrEnum):

@@ -13,10 +13,8 @@ from triagem.cli.commands.review_results import accuracy, export, import_
 from triagem.cli.options import AsJson, ExternalId, FormatOption, JsonFlag, Reviewer, Source
 from triagem.cli.output import Format, cell, console, errors, print_answer, print_lines, print_rows
 from triagem.cli.review_session import (
-    UNCLEAR,
     ReviewSession,
     known_labels,
-    label_name,
     require_known_label,
     reviewer_name,
     terminal_language,
@@ -24,6 +22,7 @@ from triagem.cli.review_session import (
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import identify
 from triagem.db import Database
+from triagem.db.labels import UNCLEAR, label_name
 from triagem.db.reviews import ReviewRejected, ReviewTask, draw_tasks, open_leases, record_review
 from triagem.gateway.console.messages import Lang
 

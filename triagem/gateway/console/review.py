@@ -16,6 +16,7 @@ from pydantic import Field
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import plain
 from triagem.contracts.ticket import Identity, identify
+from triagem.db.labels import label_name
 from triagem.db.reviews import (
     MAX_COMMENT_CHARS,
     MAX_COUNTED,
@@ -44,7 +45,6 @@ _MARKDOWN: Final = MarkdownIt("commonmark", {"html": False}).enable("table").dis
 _MAX_AGE: Final = timedelta(days=30)
 MAX_SKIPPED: Final = 50
 
-_MAX_LABEL_CHARS: Final = 60
 
 router = APIRouter()
 
@@ -126,7 +126,7 @@ def store_answer(
         ids = [*dotted_ids(skipped), *dotted_ids(form.get("ticket_id", ""))][-MAX_SKIPPED:]
         return redirect(here(skipped=".".join(map(str, ids))))
     known = services.known_labels()
-    proposal = label_from_form(form.get("proposal", "")) if action == "propose" else None
+    proposal = label_name(form.get("proposal", "")) if action == "propose" else None
     label = None if action == ReviewAction.UNCLEAR else proposal or form.get("label", "")
     if proposal in known:
         proposal = None
@@ -157,14 +157,6 @@ def shortcut_context(labels: Sequence[str]) -> dict[str, Any]:
         "keys": {label: shortcuts.labels[label].split("/") for label in labels},
         "actions": {action.value: shortcuts.actions[action] for action in shown},
     }
-
-
-def label_from_form(value: str) -> str:
-    """A label as a person typed it. Raises InvalidInput."""
-    label = " ".join(value.split())
-    if not label or len(label) > _MAX_LABEL_CHARS or not label.isprintable():
-        raise InvalidInput(f"a label needs a name of 1 to {_MAX_LABEL_CHARS} printable characters")
-    return label
 
 
 def _read_guidelines(path: Path | None) -> Markup | None:

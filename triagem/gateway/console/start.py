@@ -10,7 +10,7 @@ from triagem.contracts.errors import InboxFull, InvalidInput
 from triagem.contracts.text import plain
 from triagem.db.audit import Action, record
 from triagem.db.auth import Scope
-from triagem.db.labels import accept_proposal, change_label, list_labels, list_proposals, reject_proposal
+from triagem.db.labels import accept_proposal, change_label, label_name, list_labels, list_proposals, reject_proposal
 from triagem.db.reviews.labelling import QuestionKind, labelling_state, next_question
 from triagem.db.training_jobs import newest_jobs
 from triagem.gateway.admission import LargeBody
@@ -18,7 +18,6 @@ from triagem.gateway.console.render import address, redirect, render_page
 from triagem.gateway.console.review import (
     Skipped,
     dotted_ids,
-    label_from_form,
     shortcut_context,
     store_answer,
 )
@@ -82,7 +81,7 @@ def answer(services: ServicesDep, visitor: Reviewer, form: Form) -> Response:
 @router.post("/start/label")
 def name_label(services: ServicesDep, visitor: Admin, form: Form) -> Response:
     """Add a label or change its description. Reviews that proposed it get it, unless the proposal is rejected."""
-    label = label_from_form(form.get("name", ""))
+    label = label_name(form.get("name", ""))
     if form.get("action") == "reject":
         rejected = reject_proposal(services.database, label)
         record(services.database, visitor.actor, Action.REJECT_LABEL, label, "done" if rejected else "not found")
