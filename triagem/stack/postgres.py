@@ -50,9 +50,9 @@ class PostgresServer(Server):
     name = "Postgres"
     stop_signals = ((SIGINT, 30), (SIGQUIT, 10), (SIGKILL, 10))
 
-    def __init__(self, folder: Path, password: str, port: int | None = None, *, fsync: bool = True) -> None:
+    def __init__(self, folder: Path, password: str, *, fsync: bool = True) -> None:
         run_as = run_as_unprivileged()
-        super().__init__(server_home(folder, run_as), port, run_as)
+        super().__init__(server_home(folder, run_as), run_as)
         self._password, self._fsync = password, fsync
         self._data = self.home / "data"
 

@@ -27,9 +27,9 @@ class Server(ABC):
     name: ClassVar[str]
     stop_signals: ClassVar[Sequence[tuple[Signals, float]]]  # from graceful to SIGKILL, each with seconds to wait
 
-    def __init__(self, home: Path, port: int | None, run_as: RunAs) -> None:
+    def __init__(self, home: Path, run_as: RunAs) -> None:
         self.home = home
-        self.port = port or state.choose_port()
+        self.port = state.choose_port()
         self.log = home / "server.log"
         self._alive = home / "alive"
         self._run_as = run_as

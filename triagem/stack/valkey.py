@@ -25,7 +25,7 @@ dir .
 appendonly yes
 appendfsync always
 save ""
-maxmemory {maxmemory}
+maxmemory 256mb
 maxmemory-policy noeviction
 daemonize no
 logfile ""
@@ -38,9 +38,9 @@ class ValkeyServer(Server):
     name = "Redis"
     stop_signals = ((SIGTERM, 30), (SIGKILL, 10))
 
-    def __init__(self, folder: Path, password: str, port: int | None = None, *, maxmemory: str = "256mb") -> None:
-        super().__init__(folder, port, RunAs())
-        self._password, self._maxmemory = password, maxmemory
+    def __init__(self, folder: Path, password: str) -> None:
+        super().__init__(folder, RunAs())
+        self._password = password
 
     @property
     def url(self) -> str:
@@ -57,8 +57,8 @@ class ValkeyServer(Server):
             return False
 
     def _prepare(self) -> None:
-        values = {"host": LOOPBACK, "port": self.port, "maxmemory": self._maxmemory}
-        write_private(self.home / "valkey.conf", CONFIG.format(password=self._password, **values))
+        content = CONFIG.format(host=LOOPBACK, port=self.port, password=self._password)
+        write_private(self.home / "valkey.conf", content)
 
     def _command(self) -> Sequence[str | Path]:
         return [valkey_server(), "./valkey.conf"]
