@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from triagem import servers
-from triagem.cli.output import cell, console, missing_package, print_json
+from triagem.cli.output import cell, missing_package, print_json, print_lines
 from triagem.contracts.errors import DatabaseUnavailable, InboxUnavailable, NoModel, NotRetryable, TriagemError
 from triagem.contracts.model import CurrentModel
 from triagem.inbox.lease import AT_WORK, worker_states
@@ -63,11 +63,10 @@ def print_results(results: Iterable[CheckResult], *, as_json: bool) -> bool:
 
 def _print(result: CheckResult) -> None:
     mark = "[red]✗[/red]" if result.problem else "[yellow]![/yellow]" if result.warning else "[green]✓[/green]"
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for width in (1, 19, None):  # the same columns in every row
-        table.add_column(width=width)
+    columns = (Column(width=width) for width in (1, 19, None))  # the same in every row
+    table = Table(*columns, box=None, show_header=False, pad_edge=False)
     table.add_row(mark, result.check, cell(result.problem or result.warning or result.detail))
-    console.print(table)
+    print_lines(table)
 
 
 @contextmanager

@@ -76,7 +76,7 @@ def print_rows(rows: Iterable[Any], columns: Sequence[str], form: Format = Forma
     A CSV file begins with a byte order mark, for Excel.
 
     Args:
-        empty: a text that is printed to standard error if a table has no rows.
+        empty: a text that is printed to standard error if there are no rows, except with JSON.
     """
     rows = [row if isinstance(row, Mapping) else as_mapping(row) for row in rows]
     if form is Format.JSON:
@@ -89,8 +89,8 @@ def print_rows(rows: Iterable[Any], columns: Sequence[str], form: Format = Forma
         write_csv(sys.stdout, rows, columns, mark=_is_new_file())
     else:
         print_lines(rows_table(rows, columns))
-        if empty and not rows:
-            print_lines(empty, screen=errors)
+    if empty and not rows and form is not Format.JSON:
+        print_lines(empty, screen=errors)
 
 
 def rows_table(rows: Iterable[Any], columns: Sequence[str]) -> Table:

@@ -1,18 +1,19 @@
 """`triagem enqueue`: puts tickets from a file or standard input into the inbox."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import RenderableType
 from rich.text import Text
 
 from triagem import servers
 from triagem.cli.options import AsJson
-from triagem.cli.output import console, print_json, print_lines, progress_reporter
+from triagem.cli.output import print_answer, print_lines, progress_reporter
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.moments import DateOrder, MomentFormat, time_zone
 from triagem.contracts.ticket import Lane
@@ -105,10 +106,9 @@ def enqueue(
                     on_reject=write_reject,
                     on_progress=show,
                 )
-    if as_json:
-        print_json(_as_json(summary, text, first, surveyed, lane))
-    else:
-        _print(summary, "would be accepted" if dry_run else f"accepted into the {lane} lane", rejects)
+    outcome = "would be accepted" if dry_run else f"accepted into the {lane} lane"
+    answer = _as_json(summary, text, first, surveyed, lane)
+    print_answer(answer, _describe(summary, outcome, rejects), as_json=as_json)
     if summary.rejected:
         raise typer.Exit(_REJECTED)
     if not summary.accepted:
@@ -204,12 +204,12 @@ def _as_json(
     }
 
 
-def _print(summary: LoadSummary, outcome: str, rejects: Path | None) -> None:
-    console.print(f"[green]{summary.accepted:,} {outcome}[/green]", highlight=False)
+def _describe(summary: LoadSummary, outcome: str, rejects: Path | None) -> Iterator[RenderableType]:
+    yield Text(f"{summary.accepted:,} {outcome}", "green")
     if not summary.rejected:
         return
     where = f", written to {rejects}" if rejects else ""
-    console.print(Text.assemble((f"{len(summary.rejected):,} rejected", "red"), where))
+    yield Text.assemble((f"{len(summary.rejected):,} rejected", "red"), where)
     lines: dict[str, list[int]] = defaultdict(list)
     for rejected in summary.rejected:
         lines[rejected.reason].append(rejected.line)
@@ -218,6 +218,6 @@ def _print(summary: LoadSummary, outcome: str, rejects: Path | None) -> None:
         shown = ", ".join(map(str, numbers[:_MAX_LINES]))
         more = f" and {len(numbers) - _MAX_LINES:,} more" if len(numbers) > _MAX_LINES else ""
         word = "line" if len(numbers) == 1 else "lines"
-        print_lines(f"  {word} {shown}{more}: {reason}")
+        yield f"  {word} {shown}{more}: {reason}"
     if len(by_count) > _MAX_REASONS:
-        print_lines(f"  and {len(by_count) - _MAX_REASONS:,} more reasons; `--json` lists all lines")
+        yield f"  and {len(by_count) - _MAX_REASONS:,} more reasons; `--json` lists all lines"

@@ -83,13 +83,10 @@ def results(
     if form is Format.JSON:
         print_json({"results": page.rows, "after": page.after})
         return
-    print_rows(page.rows, _COLUMNS, form)
+    empty = "no results; `triagem status` shows tickets that wait, and whether there is a model"
+    print_rows(page.rows, _COLUMNS, form, empty=empty)
     if page.after:
         print_lines(f"next page: --after {page.after}", screen=errors)
-    elif not page.rows:
-        print_lines(
-            "no results; `triagem status` shows tickets that wait, and whether there is a model", screen=errors
-        )
 
 
 def _changes(after: str | None, limit: int, form: Format) -> None:
@@ -103,9 +100,8 @@ def _changes(after: str | None, limit: int, form: Format) -> None:
         {**empty, **(as_mapping(change.result) if change.result else {}), **as_mapping(change)}
         for change in page.rows
     ]
-    print_rows(rows, (*_COLUMNS, "forgotten"), form)
-    lines = [] if rows else ["no changes"]
-    print_lines(*lines, f"later changes: --changed-since {page.after}", screen=errors)
+    print_rows(rows, (*_COLUMNS, "forgotten"), form, empty="no changes")
+    print_lines(f"later changes: --changed-since {page.after}", screen=errors)
 
 
 def show(
