@@ -8,11 +8,14 @@ import torch
 from accelerate import skip_first_batches
 from datasets import Dataset
 from safetensors.torch import load_file
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from tests.support.builders import manifest
-from tests.support.rows import balanced_rows
+from tests.support.rows import balanced_rows, rows
 from tests.support.training import Steps, a_few_steps, tiny_base
 from triagem.contracts.conversation import ConversationMessage, combine
 from triagem.engine.classify import EngineSettings, classify, load
@@ -23,11 +26,12 @@ from triagem.trainer.fit.cross_validation import CalibrationPlan
 from triagem.trainer.fit.finetune import (
     disable_attention_dropout,
     finetune,
-    grow_head,
+    load_base,
     load_parent,
     token_ids,
     training_arguments,
 )
+from triagem.trainer.fit.head import INVERSE_PENALTY, grow_head, start_head
 from triagem.trainer.fit.hf_trainer import SpecificationTrainer, UsedEmbeddings
 from triagem.trainer.fit.schedule import fit_schedule
 from triagem.trainer.fit.training_run import UNJUDGED, TrainingRun, probabilities_of
@@ -98,6 +102,57 @@ def test_other_architectures_grow_too(architecture: str) -> None:
     grow_head(network, ["suporte", "venda", "cobranca"])
 
     assert torch.equal(network(input_ids=ids).logits[:, :2], before)
+
+
+@pytest.mark.parametrize("labels", [("suporte", "venda"), ("suporte", "venda", "cobranca")])
+def test_a_head_starts_from_a_linear_classifier_on_the_frozen_encoder(
+    labels: tuple[str, ...], tmp_path: Path
+) -> None:
+    tokenizer, network, _ = load_base(tiny_base(tmp_path, pooler=False), labels)
+    encoder = {name: weight.clone() for name, weight in network.bert.encoder.state_dict().items()}
+    labelled = [row for label in labels for row in rows(20, label)]
+    truth = [labels.index(row.label) for row in labelled]
+
+    start_head(network, tokenizer, token_ids(labelled, tokenizer, 64), truth, bf16=False)
+
+    batch = tokenizer([row.text for row in labelled], padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        pooled = network.bert(**batch).pooler_output
+        predicted = network(**batch).logits.softmax(dim=1)
+    linear = make_pipeline(StandardScaler(), LogisticRegression(C=INVERSE_PENALTY)).fit(pooled, truth)
+    assert predicted.numpy() == pytest.approx(linear.predict_proba(pooled), abs=1e-3)
+    assert all(torch.equal(weight, encoder[name]) for name, weight in network.bert.encoder.state_dict().items())
+
+
+def test_a_label_without_rows_keeps_its_random_start(tmp_path: Path) -> None:
+    labels = ("cobranca", "suporte", "venda")
+    tokenizer, network, _ = load_base(tiny_base(tmp_path, pooler=False), labels)
+    random = network.classifier.weight.detach().clone()
+
+    start_head(network, tokenizer, tokenizer(TEXTS)["input_ids"], [1, 2], bf16=False)
+
+    assert (network.classifier.weight == random).all(dim=1).tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("pooler", [False, True])
+def test_only_a_base_without_a_pooler_gets_a_new_head(pooler: bool, tmp_path: Path) -> None:
+    base = tiny_base(tmp_path / "base", pooler=pooler)
+    settings, labelled = a_few_steps(base=base, learning_rate=1e-12), balanced_rows(8)
+    finetune(
+        labelled,
+        (),
+        ("suporte", "venda"),
+        settings=settings,
+        schedule=fit_schedule(len(labelled), settings, cores=1),
+        folder=tmp_path / "trained",
+        checkpoints=tmp_path / "checkpoints",
+        progress=Steps(),
+    )
+
+    weights = load_file(tmp_path / "trained" / "model.safetensors")["bert.pooler.dense.weight"]
+    known = load_file(Path(base) / "model.safetensors")
+    expected = known["pooler.dense.weight"] if pooler else weights.diag().diag()
+    assert torch.allclose(weights, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 2.0])])
@@ -195,13 +250,13 @@ def test_steps_between_logs_and_loader_processes_are_the_settings(tmp_path: Path
 
 
 def test_without_dev_rows_the_last_checkpoint_is_kept_and_nothing_is_evaluated(tmp_path: Path) -> None:
-    settings, rows = a_few_steps(base=tiny_base(tmp_path / "base")), balanced_rows(8)
+    settings, labelled = a_few_steps(base=tiny_base(tmp_path / "base")), balanced_rows(8)
     tuned = finetune(
-        rows,
+        labelled,
         (),
         ("suporte", "venda"),
         settings=settings,
-        schedule=fit_schedule(len(rows), settings, cores=1),
+        schedule=fit_schedule(len(labelled), settings, cores=1),
         folder=tmp_path / "trained",
         checkpoints=tmp_path / "checkpoints",
         progress=Steps(),

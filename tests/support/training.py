@@ -74,7 +74,7 @@ def a_few_steps(**changes: Any) -> TrainSettings:
     return TrainSettings(**(defaults | changes))
 
 
-def tiny_base(folder: Path) -> str:
+def tiny_base(folder: Path, *, pooler: bool = True) -> str:
     """An untrained BERT of two narrow layers with the packaged model's tokenizer; it trains in seconds."""
     import torch
     from transformers import AutoTokenizer, BertConfig, BertModel
@@ -83,6 +83,6 @@ def tiny_base(folder: Path) -> str:
     config = BertConfig(
         hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, initializer_range=0.3
     )
-    BertModel(config).save_pretrained(folder)
+    BertModel(config, add_pooling_layer=pooler).save_pretrained(folder)
     AutoTokenizer.from_pretrained(find_base(MINILM.name).path).save_pretrained(folder)
     return str(folder)

@@ -160,7 +160,7 @@ def _with_known_labels(pool: Pool) -> Pool:
 def _network(base: str, labels: Sequence[str], head: LinearHead) -> tuple[Any, Any]:
     """Build the base with the head as its classifier. The pooler is zero, because nothing reads it."""
     with silenced():
-        tokenizer, network = load_base(base, labels)
+        tokenizer, network, _ = load_base(base, labels)
     if not packable(network):
         raise InvalidInput(f"the base {base!r} is a {type(network).__name__}: a head version needs a BERT")
     with torch.no_grad():

@@ -112,7 +112,7 @@ def _is_sign_or_letter(piece: str) -> bool:
 def convert(source: Path, folder: Path) -> None:
     """Write config, tokenizer and weights into `folder`.
 
-    The packed model has no pooler: training initializes a new one.
+    The packed model has no pooler: `triagem.trainer.fit.head` starts one.
     """
     from safetensors.numpy import save_file  # noqa: PLC0415 - only a conversion needs it
 

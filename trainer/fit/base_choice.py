@@ -26,14 +26,13 @@ from triagem.trainer.data.rows import Row
 from triagem.trainer.evaluate.metrics import label_metrics
 from triagem.trainer.fit.checkpoints import clearly_better
 from triagem.trainer.fit.finetune import silenced
+from triagem.trainer.fit.head import INVERSE_PENALTY, last_states
 
 MAX_ROWS: Final = 500
 MIN_LANGUAGE_ROWS: Final = 30
 ALL: Final = "all"
 _FOLDS: Final = 5
 _MAX_TOKENS: Final = 128  # tokens; the beginning of a long text suffices to compare bases
-_BATCH: Final = 32
-_INVERSE_PENALTY: Final = 0.01  # strong, because an embedding has about as many dimensions as there are rows
 
 
 def choose_base(bases: Sequence[str], rows: Sequence[Row], *, seed: int) -> tuple[str, BaseChoice | None]:
@@ -83,7 +82,7 @@ def best_base(scores: Sequence[BaseScore], rows: Mapping[str, int]) -> str:
 def _score(base: str, rows: Sequence[Row], folds: Sequence[int], languages: Mapping[str, Sequence[int]]) -> BaseScore:
     labels = np.asarray([row.label for row in rows])
     embeddings = embed(base, [row.text for row in rows])
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=_INVERSE_PENALTY, max_iter=1000))
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=INVERSE_PENALTY, max_iter=1000))
     predicted = cross_val_predict(model, embeddings, labels, cv=PredefinedSplit(folds))
     scores = {
         lang: label_metrics(labels[indices], predicted[indices])["macro_f1"] for lang, indices in languages.items()
@@ -100,12 +99,8 @@ def embed(base: str, texts: Sequence[str], max_tokens: int = _MAX_TOKENS) -> Any
         tokenizer = AutoTokenizer.from_pretrained(files.path)
         network = AutoModel.from_pretrained(files.path, attn_implementation="sdpa", dtype=dtype).eval()
     rows = tokenizer(list(texts), truncation=True, max_length=max_tokens)["input_ids"]
-    by_length = sorted(range(len(rows)), key=lambda index: len(rows[index]))
     means = torch.empty(len(rows), network.config.hidden_size)
-    for start in range(0, len(rows), _BATCH):
-        batch = by_length[start : start + _BATCH]
-        inputs = tokenizer.pad({"input_ids": [rows[index] for index in batch]}, return_tensors="pt")
-        mask = inputs["attention_mask"].unsqueeze(-1)
-        states = network(**inputs).last_hidden_state.float()
-        means[batch] = (states * mask).sum(1) / mask.sum(1)
+    for batch, states, mask in last_states(network, tokenizer, rows):
+        tokens = mask.unsqueeze(-1)
+        means[batch] = (states * tokens).sum(1) / tokens.sum(1)
     return means.numpy()

