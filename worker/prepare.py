@@ -19,7 +19,7 @@ from triagem.db.runs import pause
 from triagem.db.runs.reclassification import ReclassifiedTicket, resolve_tickets
 from triagem.db.tickets.messages import find_conversations
 from triagem.db.tickets.window import look_up
-from triagem.engine.language import language_probabilities
+from triagem.engine.language import all_language_probabilities
 from triagem.engine.planner import plan
 from triagem.inbox import Entry
 from triagem.worker import metrics
@@ -218,12 +218,12 @@ def route_to_models(
 def clean_and_look_up(items: Sequence[WorkItem], model: Model, database: Database) -> Sequence[WorkItem]:
     """Fill in cleaned texts, digest, language and this version's earlier prediction; find conversations."""
     learned = model.thresholds.languages, model.thresholds.other_language
-    for item in items:
-        cleaned = clean_parts(item)
+    cleaned = [clean_parts(item) for item in items]
+    for item, text, languages in zip(items, cleaned, all_language_probabilities(cleaned), strict=True):
         # A stored ticket keeps its digest even if cleaning returns another text now.
-        item.digest = item.digest or digest(cleaned)
-        item.languages = language_probabilities(cleaned)
-        item.language = message_language(item.languages, *learned)
+        item.digest = item.digest or digest(text)
+        item.languages = languages
+        item.language = message_language(languages, *learned)
     named = [(item, name) for item in items if (name := item.identity)]
     predictions, conversations = look_up(database, [(*name, item.digest) for item, name in named], model.version)
     for position, (item, _) in enumerate(named):

@@ -15,7 +15,7 @@ from triagem.contracts.language import (
     other_language_limit,
     training_languages,
 )
-from triagem.engine.language import detect_language, language_probabilities
+from triagem.engine.language import all_language_probabilities, detect_language, language_probabilities
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -49,6 +49,20 @@ def test_nearly_all_sample_messages_get_their_language(name: str) -> None:
     right = sum(message_language(language_probabilities(row["prompt"])) == row["lang"] for row in rows)
 
     assert right >= 0.99 * len(rows)
+
+
+def test_a_batch_of_texts_gets_the_probabilities_of_each_text() -> None:
+    texts = [
+        "",
+        "4711",
+        "年間プランはいくらですか",
+        "zq",
+        "ÇÃO",
+        *(row["prompt"] for row in sample_rows("train.jsonl")[:300]),
+    ]
+
+    for text, probabilities in zip(texts, all_language_probabilities(texts), strict=True):
+        assert probabilities == pytest.approx(language_probabilities(text), abs=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,8 @@ _LETTER: Final = re.compile(r"[^\W\d_]")
 _LATIN: Final = re.compile(
     "[a-zA-Z\xaa\xba\xc0-\u02af\u1d00-\u1eff\u2c60-\u2c7f\ua720-\ua7ff\ufb00-\ufb06\uff21-\uff5a\U0001d400-\U0001d7ff]"
 )
+# Every letter below U+02B0 is Latin, but the micro sign.
+_MAYBE_OTHER_SCRIPT: Final = re.compile("[^\x00-\xb4\xb6-\u02af]")
 _WORD: Final = re.compile(r"[^\W_]+")
 _REPEATED: Final = re.compile(r"(.)\1+")
 # "kkkkk", "hahaha", "asdasdasd": a word that is one to three characters, repeated three times or more.
@@ -117,7 +119,7 @@ def abstain_reason(text: str, cleaned: str) -> AbstainReason | None:
         words = _LAUGHTER.sub(" ", words)
     if not _TWO_LETTERS.search(words):
         return AbstainReason.NO_WORDS
-    if not words.isascii():
+    if _MAYBE_OTHER_SCRIPT.search(words):
         letters = len(_LETTER.findall(words))
         if letters - len(_LATIN.findall(words)) > MAX_OTHER_SCRIPT_SHARE * letters:
             return AbstainReason.OTHER_SCRIPT

@@ -22,6 +22,7 @@ MIN_LIMIT: Final = 0.95
 # A single language at 0.7 is as clear as all other languages together at 0.95: on a few words, many languages get a
 # small probability.
 _ONE_LANGUAGE: Final = 0.25
+_ROUNDING: Final = 1e-3  # of probabilities that sum to 1
 _LIMIT_QUANTILE: Final = 0.995
 CUSTOMERS: Final = ("en", "pt")
 _MIN_SHARE: Final = 0.7
@@ -44,7 +45,13 @@ def is_other_language(probabilities: Probabilities, languages: Sequence[str], li
         languages: `Thresholds.languages`, the languages of the version's training rows.
         limit: `Thresholds.other_language`; None for a version that was trained without it.
     """
-    return limit is not None and bool(probabilities) and other_language(probabilities, languages) > limit
+    if limit is None or not probabilities:
+        return False
+    # The quick check decides for most texts: the other languages together do not exceed the rest.
+    learned = sum([probabilities.get(language, 0.0) for language in languages])
+    if 1.0 - learned + _ONE_LANGUAGE + _ROUNDING < limit:
+        return False
+    return other_language(probabilities, languages) > limit
 
 
 def message_language(probabilities: Probabilities, languages: Sequence[str] = (), limit: float | None = None) -> str:

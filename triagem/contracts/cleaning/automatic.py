@@ -94,7 +94,10 @@ _REQUEST: Final = re.compile(
 def is_automatic(text: str) -> bool:
     """Whether `text` (subject, newline, body) was written by a program that answers or reports mail."""
     start = text.lstrip()[: 2 * _HEAD].lower()
-    if not any(hint in start for hint in _HINTS):
+    for hint in _HINTS:  # a third of the time of a generator
+        if hint in start:
+            break
+    else:
         return False
     subject, _, body = readable(start).partition("\n")
     head = " ".join(body[:_HEAD].split())
