@@ -34,6 +34,7 @@ class Classifier:
     `rate` is tickets per busy second, smoothed. `full_rate` is this worker's capacity, independent of its current
     load: it counts only micro-batches that were at least half full, and is 0 until there was one. (On a GPU, one text
     takes about as long as 32. A rate measured at low load would request 32 times as many GPUs for a backlog.)
+    `batch_s` is the time per micro-batch, with decisions and rows, smoothed.
     """
 
     def __init__(self, database: Database, supervisor: Supervisor, settings: WorkerSettings) -> None:
@@ -42,9 +43,9 @@ class Classifier:
         self._device = Device()
         self._sampler = DriftSampler(settings.sample_share, settings.batch_size)
         self._budgets: dict[str, ReviewBudget] = {}
-        self.rate = self.full_rate = 0.0
+        self.rate = self.full_rate = self.batch_s = 0.0
 
-    def run(self, inlet: Slot[MicroBatch], submit: Callable[..., None]) -> None:
+    def run(self, inlet: Slot[list[MicroBatch]], submit: Callable[..., None]) -> None:
         """Classify until the inlet is exhausted. Raises ModelBroken or OutOfMemory if no text is to blame.
 
         Args:
@@ -53,15 +54,17 @@ class Classifier:
         """
         while not inlet.exhausted:
             self._supervisor.beat()
-            batch = inlet.get(0.5)
-            if self._supervisor.failure is not None:
-                continue
-            if batch is not None:
-                submit(self._classify(batch))
-            if samples := self._sampler.samples(idle=batch is None):
+            batches = inlet.get(0.5)
+            for batch in batches or []:
+                if self._supervisor.failure is None:
+                    started = time.perf_counter()
+                    done = self._classify(batch)
+                    self.batch_s = _smoothed(self.batch_s, time.perf_counter() - started)
+                    submit(done)
+            if self._supervisor.failure is None and (samples := self._sampler.samples(idle=batches is None)):
                 # Submit samples after their tickets, which must be stored first. When idle, do not wait: the next
                 # batch may run under a solo marker, which must not cover a wait (INV-9). Samples may be lost.
-                submit(CommitBatch(samples=samples), wait=batch is not None)
+                submit(CommitBatch(samples=samples), wait=batches is not None)
         submit(None)
 
     def _classify(self, batch: MicroBatch) -> CommitBatch:

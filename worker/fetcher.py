@@ -1,4 +1,4 @@
-"""First pipeline thread: fetches entries, live ones before every micro-batch, and passes on micro-batches.
+"""First pipeline thread: fetches entries, live ones before every hand-over, and hands over micro-batches.
 
 While the registry has no current version, it passes tickets on without a result.
 """
@@ -54,13 +54,14 @@ class Fetcher:
         settings: WorkerSettings,
         in_flight: InFlight,
         window: Callable[[], int],
+        hand_over: Callable[[], int],
         submit: Callable[[CommitBatch], None],
     ) -> None:
         self._inbox, self._lease, self._recovery = inbox, lease, recovery
         self._supervisor, self._models = supervisor, models
         self._settings = settings
         self._in_flight = in_flight
-        self._window = window
+        self._window, self._hand_over = window, hand_over
         self._submit = submit
         self._markers = InProgressMarkers(inbox.redis)
         self._scheduler = LaneScheduler(settings.bulk_share)
@@ -68,7 +69,7 @@ class Fetcher:
         self._retry = Retrier(supervisor, recovery.on_outage)
         self._builder = MicroBatchBuilder(database, models, settings, submit, self._retry)
         self._next_shadow_poll, self._waiting_since = float("-inf"), float("inf")
-        # Micro-batches that the classifier may be processing: the one in the slot and the one before it.
+        # Hand-overs that the classifier may be processing: the one in the slot and the one before it.
         self._dispatched: deque[list[Entry]] = deque(maxlen=2)
         # The in-progress marker in Redis: its consumer and its entries.
         self._marker: tuple[str, frozenset[Entry]] = ("", frozenset())
@@ -100,7 +101,7 @@ class Fetcher:
             self._in_flight.discard(refs)
             self._supervisor.stopping.wait(_RUN_PAUSE_S)
 
-    def run(self, outlet: Slot[MicroBatch], *, after: Iterable[threading.Event]) -> None:
+    def run(self, outlet: Slot[list[MicroBatch]], *, after: Iterable[threading.Event]) -> None:
         """Fetch, once all events of `after` are set, until the stop; then pass on the remaining batches."""
         stopping, beat = self._supervisor.stopping, self._supervisor.beat
         try:
@@ -113,11 +114,11 @@ class Fetcher:
                     continue
                 if not stopping.is_set():
                     self._refill()
-                batch = self._scheduler.next()
-                if batch is not None:
-                    self._dispatch(outlet, batch)
+                batches = self._scheduler.take(self._hand_over())
+                if batches:
+                    self._dispatch(outlet, batches)
                 if stopping.is_set():
-                    if batch is None:
+                    if not batches:
                         return  # quarantined entries stay pending: another worker runs them
                 elif self._quarantine:
                     self._run_alone(outlet, self._quarantine.popleft())
@@ -201,16 +202,16 @@ class Fetcher:
             self._mark(chain(*self._dispatched, regular))
             self._scheduler.add(lane, self._builder.build(regular))
 
-    def _dispatch(self, outlet: Slot[MicroBatch], batch: MicroBatch) -> None:
-        self._dispatched.append([item.entry for item in batch.items])
+    def _dispatch(self, outlet: Slot[list[MicroBatch]], batches: list[MicroBatch]) -> None:
+        self._dispatched.append([item.entry for batch in batches for item in batch.items])
         # Redis syncs each marker to disk before it replies. If micro-batches take milliseconds, one marker covers the
         # micro-batches of about the next 30 ms, at most four.
         size = self._settings.batch_size
         upcoming = self._scheduler.upcoming(min(4, self._window() // (8 * size)))
         self._mark(chain(*self._dispatched), upcoming=(item.entry for batch in upcoming for item in batch.items))
-        outlet.put(batch)
+        outlet.put(batches)
 
-    def _run_alone(self, outlet: Slot[MicroBatch], entry: Entry) -> None:
+    def _run_alone(self, outlet: Slot[list[MicroBatch]], entry: Entry) -> None:
         """Run a quarantined entry while nothing else is in progress: if the process crashes, this entry caused it."""
         if not self._idle(outlet):
             return
@@ -219,7 +220,7 @@ class Fetcher:
             self._compute_alone(outlet, entry, routed)
         self._builder.submit_done(routed)  # after the marker is cleared, because the committer's queue may be full
 
-    def _compute_alone(self, outlet: Slot[MicroBatch], entry: Entry, routed: RoutedEntries) -> None:
+    def _compute_alone(self, outlet: Slot[list[MicroBatch]], entry: Entry, routed: RoutedEntries) -> None:
         """Tokenize and classify an entry under the solo marker.
 
         Nothing under the marker waits for a store, because a worker that is killed while it waits, or after a
@@ -230,7 +231,7 @@ class Fetcher:
         # If the stop was requested before the marker was written, the entry stays pending.
         if not self._supervisor.stopping.is_set():
             for batch in self._builder.prepare(routed):
-                outlet.put(batch)
+                outlet.put([batch])
                 while not batch.computed.wait(0.5):
                     if self._supervisor.failure is not None:
                         return
@@ -261,7 +262,7 @@ class Fetcher:
         for name in list(self._lease.names):
             self._markers.clear(name)
 
-    def _idle(self, outlet: Slot[MicroBatch]) -> bool:
+    def _idle(self, outlet: Slot[list[MicroBatch]]) -> bool:
         """Wait until the classifier is idle; False if the pipeline failed meanwhile."""
         while self._supervisor.failure is None:
             self._supervisor.beat()

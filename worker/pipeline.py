@@ -29,7 +29,7 @@ from triagem.worker.failures import Retrier
 from triagem.worker.fetcher import Fetcher
 from triagem.worker.in_flight import InFlight, Recovery
 from triagem.worker.models import ModelManager, check_loaded
-from triagem.worker.scheduler import Slot
+from triagem.worker.scheduler import Slot, hand_over_size
 from triagem.worker.settings import WorkerSettings
 from triagem.worker.supervisor import Supervisor
 
@@ -69,7 +69,7 @@ class Pipeline:
         self.in_flight = InFlight()
         self._recovery = Recovery(self._reclaimer, every_s=settings.claim_every_s, lease_s=self._lease_s)
         self._retry = Retrier(self.supervisor, self._recovery.on_outage)
-        self._to_model: Slot[MicroBatch] = Slot()
+        self._to_model: Slot[list[MicroBatch]] = Slot()
         self._to_committer: queue.Queue[CommitBatch | None] = queue.Queue(_MAX_UNCOMMITTED)
         self.fetcher = Fetcher(
             inbox=inbox,
@@ -81,6 +81,7 @@ class Pipeline:
             settings=settings,
             in_flight=self.in_flight,
             window=self._window,
+            hand_over=lambda: hand_over_size(self.classifier.batch_s),
             submit=self._submit,
         )
         self.classifier = Classifier(database, self.supervisor, settings)

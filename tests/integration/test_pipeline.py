@@ -185,7 +185,11 @@ def test_live_is_fetched_before_every_micro_batch(
             return super().probabilities(batch)
 
     publish(inbox, 32 * 20, lane=Lane.BULK)
-    with running(endpoints, instant_models, lambda folder: BlockingModel(noop(folder).manifest), window_s=60):
+
+    def load(folder: Path) -> NoopModel:
+        return BlockingModel(noop(folder).manifest, seconds_per_batch=0.01)  # so each is handed over alone
+
+    with running(endpoints, instant_models, load, window_s=60):
         assert blocked.wait(90)
         assert inbox.depth(Lane.BULK).in_flight > 32 * 10  # many micro-batches wait in this process
         Publisher(inbox).publish(source="crm", external_id="urgent", text="socorro")

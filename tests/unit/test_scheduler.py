@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.support.builders import micro_batch
 from triagem.contracts.ticket import Lane
 from triagem.worker.batch import MicroBatch
-from triagem.worker.scheduler import LaneScheduler
+from triagem.worker.scheduler import MAX_HAND_OVER, LaneScheduler, hand_over_size
 
 LIVE, BULK = Lane.LIVE, Lane.BULK
 sizes = st.lists(st.integers(1, 32), max_size=40)
@@ -55,6 +55,21 @@ def test_bulk_is_taken_at_once_if_no_live_waits() -> None:
 
 def test_empty_lanes_have_no_next_batch() -> None:
     assert LaneScheduler(0.1).next() is None
+
+
+def test_a_hand_over_takes_up_to_its_limit_live_first() -> None:
+    scheduler = scheduler_with(0.0, live=[2], bulk=[32, 32, 32])
+
+    assert [len(batch.items) for batch in scheduler.take(3)] == [2, 32, 32]
+    assert [len(batch.items) for batch in scheduler.take(3)] == [32]
+    assert scheduler.take(3) == []
+
+
+@pytest.mark.parametrize(
+    ("batch_s", "expected"), [(0.0, 1), (0.02, 1), (0.005, 1), (0.0025, 2), (1e-6, MAX_HAND_OVER)]
+)
+def test_a_hand_over_takes_the_model_at_most_5_ms_unless_one_micro_batch_does(batch_s: float, expected: int) -> None:
+    assert hand_over_size(batch_s) == expected
 
 
 def test_a_lane_keeps_its_order() -> None:
