@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bench.harness import BenchStack
 from bench.machine import describe_machine
 from bench.model import BenchModel
+from bench.stages import drain
 from bench.timing import Measurement
 from triagem.engine.classify import LoadedModel, classify, load
 
@@ -26,6 +27,7 @@ class PipelineBenchmark:
     enqueued_per_s: float
     enqueued_large_per_s: float
     noop_engine_per_s: Measurement
+    noop_cpu_us: dict[str, float]  # per ticket, by thread, of Redis' main thread, and by stage
     celery_batches_per_s: Measurement | None
     ratio_vs_celery_batches: float | None
     idle_ms: Measurement
@@ -58,6 +60,8 @@ def run(
         stack.clear()
         if (rate := stack.celery_batches_per_s(texts)) is not None:
             theirs.append(rate)
+    on_progress("CPU time by stage")
+    _, cpu_us = drain(stack, texts, tickets, by_stage=True)
     on_progress("time from put to row")
     stack.clear()
     with stack.worker("bench.noop_engines:noop"):
@@ -88,6 +92,7 @@ def run(
         enqueued_per_s=statistics.median(enqueued),
         enqueued_large_per_s=large,
         noop_engine_per_s=_measurement(ours),
+        noop_cpu_us=cpu_us,
         celery_batches_per_s=_measurement(theirs) if theirs else None,
         ratio_vs_celery_batches=statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
         if theirs

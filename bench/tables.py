@@ -22,6 +22,8 @@ def print_pipe(report: PipelineBenchmark) -> None:
     rows.add_row(f"`triagem enqueue`, {report.tickets:,} tickets, tickets/s", f"{report.enqueued_per_s:,.0f}")
     rows.add_row("`triagem enqueue`, 90,000 tickets, tickets/s", f"{report.enqueued_large_per_s:,.0f}")
     rows.add_row("one worker, no-op engine, tickets/s", format_rate(report.noop_engine_per_s))
+    for stage, cpu_us in report.noop_cpu_us.items():
+        rows.add_row(f"CPU µs per ticket: {stage}", f"{cpu_us:.1f}")
     rows.add_row(
         "celery-batches, the same statement, tickets/s", format_rate(report.celery_batches_per_s) or "not installed"
     )
