@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from math import inf
 from typing import Final
 
@@ -169,9 +170,10 @@ def _wait_timings(items: Sequence[WorkItem]) -> StageTimings:
 
     Compares two clocks: the clock of Redis and that of this process.
     """
-    now, longest = time.time(), 0.0
+    now = time.time()
+    waits: dict[Lane, list[float]] = {lane: [] for lane in Lane}
     for item in items:
-        waited = max(0.0, now - item.entry.put_at)
-        _QUEUE_SECONDS[item.entry.lane].observe(waited)
-        longest = max(longest, waited)
-    return StageTimings(longest, sum(item.tokenize_s for item in items))
+        waits[item.entry.lane].append(max(0.0, now - item.entry.put_at))
+    for lane, waited in waits.items():
+        _QUEUE_SECONDS[lane].observe_all(waited)
+    return StageTimings(max(chain(*waits.values()), default=0.0), sum([item.tokenize_s for item in items]))

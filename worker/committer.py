@@ -191,9 +191,9 @@ def _count(rows: Sequence[ClassifiedTicket], reclassified: int) -> None:
         labels[row.prediction.label] += 1
         languages[row.detected] += 1
         results[row.prediction.band.value, row.lane.value] += 1
-        if row.lane is Lane.LIVE:
-            metrics.CONFIDENCE.observe(row.prediction.confidence)
-            metrics.LATENCY.observe(max(0.0, (now - row.received_at).total_seconds()))
+    live = [row for row in rows if row.lane is Lane.LIVE]
+    metrics.CONFIDENCE.observe_all([row.prediction.confidence for row in live])
+    metrics.LATENCY.observe_all([max(0.0, (now - row.received_at).total_seconds()) for row in live])
     for label, count in labels.items():
         metrics.PREDICTIONS.labels(label).inc(count)
     for language, count in languages.items():

@@ -180,10 +180,16 @@ class Retrier:
         Raises:
             Retryable: the last error, once `context.stopping` is set.
         """
+        try:
+            return call()  # nearly every call succeeds, and preparing tenacity takes longer than many of them
+        except Retryable as error:
+            first = [error]
         context = self._context
 
         def attempt() -> T:
             try:
+                if first:
+                    raise first.pop()
                 return call()
             except Retryable as error:
                 self._on_error(error)
@@ -208,7 +214,6 @@ class Retrier:
             reraise=True,
         )
         result = retrying(attempt)
-        if (attempts := retrying.statistics.get("attempt_number", 1)) > 1:
-            context.waiting(None)
-            log.info("service_available", attempts=attempts)
+        context.waiting(None)
+        log.info("service_available", attempts=retrying.statistics["attempt_number"])
         return result

@@ -22,7 +22,7 @@ from triagem.db.connect import AnyRow, Database
 from triagem.db.tickets.messages import find_conversations
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class UnlabelledTicket:
     """A ticket ready to store, without a result. `digest` is the SHA-256 of the cleaned text.
 
@@ -51,7 +51,7 @@ class UnlabelledTicket:
         return self.on_reply is not None, self.ticket.revised_at, self.arrival, 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ClassifiedTicket(UnlabelledTicket):
     """A ticket with its result, ready to store.
 

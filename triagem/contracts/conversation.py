@@ -96,6 +96,8 @@ def combine(parts: Sequence[str], probabilities: Sequence[Sequence[float]]) -> l
 
 def combine_all(parts: Sequence[Sequence[str]], probabilities: Sequence[Sequence[float]]) -> list[list[float]]:
     """Combine the probabilities of all parts, in order, into those of each text or conversation."""
+    if len(parts) == len(probabilities):  # one each
+        return [*map(list, probabilities)]
     remaining = iter(probabilities)
     return [combine(of_text, list(islice(remaining, len(of_text)))) for of_text in parts]
 

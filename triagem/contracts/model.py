@@ -167,7 +167,7 @@ class CurrentModel(BaseModel):
     epoch: int = Field(ge=1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Tokens:
     """A tokenized text: ids with the special tokens, truncated to the model's maximum."""
 

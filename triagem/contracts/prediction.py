@@ -53,7 +53,7 @@ class Thresholds(BaseModel):
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BandDecision:
     """The most probable label, its confidence, the probability of each label, and the band.
 
@@ -66,7 +66,7 @@ class BandDecision:
     band: Band
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Prediction(BandDecision):
     """A model version's prediction of one text."""
 

@@ -140,9 +140,11 @@ class Ticket(BaseModel):
         if not isinstance(data, dict):
             return data
         fields = {name: value for name, value in data.items() if value is not None or name not in _OPTIONAL}
-        for name in _NAMES & fields.keys():
-            fields[name] = id_text(fields[name])
-        if short := {name: fields.pop(field) for field, name in MESSAGE_FIELDS.items() if field in fields}:
+        for name in _NAMES:
+            if not isinstance(value := fields.get(name), str) and name in fields:
+                fields[name] = id_text(value)
+        if not fields.keys().isdisjoint(MESSAGE_FIELDS):
+            short = {name: fields.pop(field) for field, name in MESSAGE_FIELDS.items() if field in fields}
             if "message" in fields or "id" not in short:
                 raise ValueError(
                     f"message_id: {'is in message too' if 'message' in fields else 'the author needs it'}"
@@ -283,8 +285,11 @@ def _storable(value: object, path: str, depth: int) -> Any:
     if isinstance(value, dict | list) and depth > MAX_METADATA_DEPTH:
         raise ValueError(f"{path}: is nested deeper than {MAX_METADATA_DEPTH} levels")
     if isinstance(value, dict):
-        items = ((_storable(key, path or _UNNAMED, depth), item) for key, item in value.items())
-        return {key: _storable(item, f"{path}.{key}".lstrip("."), depth + 1) for key, item in items}
+        storable = {}
+        for name, item in value.items():
+            key = _storable(name, path or _UNNAMED, depth)
+            storable[key] = _storable(item, f"{path}.{key}" if path else key, depth + 1)
+        return storable
     if isinstance(value, list):
         return [_storable(item, path, depth + 1) for item in value]
     return value
