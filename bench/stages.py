@@ -1,4 +1,4 @@
-"""CPU time of the pipeline per ticket, by thread and by stage; two source trees in turns.
+"""CPU time of the pipeline per ticket, by thread and by stage; several source trees in turns.
 
 git worktree add /tmp/before COMMIT
 python -m bench.stages /tmp/before
@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from importlib import import_module
+from operator import truediv
 from pathlib import Path
 from typing import Any, Final
 
@@ -168,12 +169,12 @@ def compare(trees: Sequence[Path], tickets: int, rounds: int) -> None:
             answers = [ask(side, tickets, by_stage=False) for side in (sides if forward else sides[::-1])]
             drains.append(answers if forward else answers[::-1])
         by_stage = [ask(side, tickets, by_stage=True) for side in sides]
-    print(f"{'CPU µs per ticket':24}" + "".join(f"{path.name:>16}" for path in trees))
+    print(f"{'CPU µs per ticket':24}" + "".join(f"{path.name:>16}" for path in trees) + "   ratios to the first")
     for name in drains[0][0]:
         columns = list(zip(*([drain[name] for drain in row] for row in drains), strict=True))
         cells = "".join(f"{statistics.median(column):16,.1f}" for column in columns)
-        ratio = statistics.median(last / first for first, last in zip(columns[0], columns[-1], strict=True))
-        print(f"{name:24}{cells}   ratio {ratio:.3f}")
+        ratios = [statistics.median(map(truediv, column, columns[0])) for column in columns[1:]]
+        print(f"{name:24}{cells}" + "".join(f"{ratio:8.3f}" for ratio in ratios))
     print("one drain each, by stage:")
     for name in [*STAGES, *THREADS]:
         print(f"{name:24}" + "".join(f"{side.get(name, 0.0):16,.1f}" for side in by_stage))
@@ -181,7 +182,7 @@ def compare(trees: Sequence[Path], tickets: int, rounds: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("before", type=Path, nargs="?", help="source tree to compare with")
+    parser.add_argument("before", type=Path, nargs="*", help="source trees to compare with")
     parser.add_argument("--tickets", type=int, default=20_000, help="tickets per drain")
     parser.add_argument("--rounds", type=int, default=3, help="drains of each tree")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
@@ -189,5 +190,4 @@ if __name__ == "__main__":
     if options.serve:
         serve()
     else:
-        trees = [options.before.resolve(), ROOT] if options.before else [ROOT]
-        compare(trees, options.tickets, options.rounds)
+        compare([*(path.resolve() for path in options.before), ROOT], options.tickets, options.rounds)

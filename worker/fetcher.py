@@ -204,10 +204,10 @@ class Fetcher:
 
     def _dispatch(self, outlet: Slot[list[MicroBatch]], batches: list[MicroBatch]) -> None:
         self._dispatched.append([item.entry for batch in batches for item in batch.items])
-        # Redis syncs each marker to disk before it replies. If micro-batches take milliseconds, one marker covers the
-        # micro-batches of about the next 30 ms, at most four.
+        # Redis syncs each marker to disk before it replies. If micro-batches take milliseconds, one marker covers a
+        # hand-over of several, or those of about the next 30 ms, at most four.
         size = self._settings.batch_size
-        upcoming = self._scheduler.upcoming(min(4, self._window() // (8 * size)))
+        upcoming = self._scheduler.upcoming(min(4, self._window() // (8 * size)) if len(batches) == 1 else 0)
         self._mark(chain(*self._dispatched), upcoming=(item.entry for batch in upcoming for item in batch.items))
         outlet.put(batches)
 

@@ -54,7 +54,7 @@ def _batch_probabilities(heads: Sequence[str]) -> list[list[float]]:
     size = len(identifier.nb_ptc)
     keys, counts = np.unique(text * size + features[index, text], return_counts=True)
     text, feature = np.divmod(keys, size)
-    weighted = identifier.nb_ptc[feature] * np.log1p(counts.astype(np.float32))[:, None]
+    weighted = identifier.nb_ptc.take(feature, axis=0) * np.log1p(counts.astype(np.float32))[:, None]
     scores = np.zeros((len(encoded), weighted.shape[1]), np.float32)
     if len(text):
         present, starts = np.unique(text, return_index=True)
