@@ -147,7 +147,7 @@ def test_two_hundred_messages_become_a_version_whose_results_are_all_reviewed(
     export.write_text(f"id;mensagem\n{rows}", encoding="utf-8")
     page.set_input_files("#file", export)
     page.get_by_role("button", name="Upload").click()
-    page.get_by_text("200 messages accepted, 0 rows rejected").wait_for()
+    page.get_by_text("Messages accepted: 200. Rows rejected: 0.").wait_for()
     start = page.url.partition("?")[0]
     answers = Counter[str]()
     until(lambda: load(start) and page.locator(".answers").count() == 1, seconds=60)

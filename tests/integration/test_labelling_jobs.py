@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.conversations import ManualWorker, entries, message
 from tests.support.results import insert_unlabelled
+from tests.support.scored_versions import register_tested
 from tests.support.small_bert import tiny_unigram_base
 from triagem.contracts.model import REPORT_FILE
 from triagem.contracts.ticket import Identity
@@ -88,6 +89,20 @@ def test_questions_are_chosen_a_version_is_trained_and_the_progress_estimated(
     report = (registry.folder(manifest.version) / REPORT_FILE).read_text(encoding="utf-8")
     assert "reviewed ticket, digest" in report
     assert copies(tmp_path, labels) == []
+
+
+def test_before_any_answer_the_labels_of_the_current_version_are_asked_for(
+    database: Database, base: str, tmp_path: Path
+) -> None:
+    registry = Registry(tmp_path / "models")
+    register_tested(registry)
+    registry.promote("v1.0.0")
+    for number, text in enumerate((QUOTE, PROBLEM)):
+        insert_unlabelled(database, str(number), text=text)
+
+    run(database, registry, base, JobKind.EMBED)
+
+    assert labelling_state(database).questions == 2
 
 
 def copies(folder: Path, texts: Iterable[str]) -> list[Path]:

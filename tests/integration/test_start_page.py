@@ -147,7 +147,7 @@ class TestSetUp:
             files={"file": ("exportação.csv", rows.encode("cp1252"), "text/csv")},
         )
 
-        assert "3 messages accepted, 0 rows rejected. Skipped title lines: 1." in uploaded.text
+        assert "Messages accepted: 3. Rows rejected: 0. Title lines skipped: 1." in uploaded.text
         with running(endpoints, tmp_path / "no-models"):
             until(lambda: "fatura nº" in owner.see("start"))
 

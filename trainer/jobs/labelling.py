@@ -47,7 +47,8 @@ def _base(run: JobRun) -> str:
 
 def _read_pool(run: JobRun) -> tuple[Pool, list[PoolText], list[str]]:
     """The pool, and its texts by position: the stored and the cleaned text."""
-    labels = review_choices(run.database, [])
+    current = run.registry.find_current()
+    labels = review_choices(run.database, run.registry.manifest(current.version).labels if current else ())
     if len(labels) < _MIN_LABELS:
         raise InvalidInput("there are fewer than two labels: name them on the page Start of the console")
     stored, cleaned = unique_texts(read_pool(run.database))

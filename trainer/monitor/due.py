@@ -120,7 +120,7 @@ def distances(facts: RetrainingFacts, rules: DueSettings) -> Iterator[str]:
     measured, tested = facts.reviewed, facts.test_accuracy
     known = "not known from reviews"
     if measured:
-        known = f"{measured.value:.3f} in reviews, at most {measured.high:.3f}"
+        known = f"{measured.low:.3f} to {measured.high:.3f} (95% interval, {measured.reviews} reviews)"
     limit = "none, no test score counts" if tested is None else f"{tested - rules.max_accuracy_loss:.3f}"
     yield f"{Trigger.ACCURACY}: {known}, limit {limit}"
     unknown = sum(number for label, number in facts.reviewed_labels.items() if label not in facts.labels)

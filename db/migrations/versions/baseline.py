@@ -6,7 +6,7 @@ from alembic import op
 
 from triagem.db.schema import metadata
 
-revision = "0011"  # revisions before 0011 were never released
+revision = "0012"  # revisions before 0012 were never released
 down_revision = None
 
 

@@ -30,12 +30,12 @@ START_MESSAGES: Final = {
     ),
     "upload": ("Upload", "Enviar"),
     "uploaded": (
-        "{accepted} messages accepted, {rejected} rows rejected.",
-        "{accepted} mensagens aceitas, {rejected} linhas rejeitadas.",
+        "Messages accepted: {accepted}. Rows rejected: {rejected}.",
+        "Mensagens aceitas: {accepted}. Linhas rejeitadas: {rejected}.",
     ),
     "uploaded_below_titles": (
-        "{accepted} messages accepted, {rejected} rows rejected. Skipped title lines: {above}.",
-        "{accepted} mensagens aceitas, {rejected} linhas rejeitadas. Linhas de título ignoradas: {above}.",
+        "Messages accepted: {accepted}. Rows rejected: {rejected}. Title lines skipped: {above}.",
+        "Mensagens aceitas: {accepted}. Linhas rejeitadas: {rejected}. Linhas de título ignoradas: {above}.",
     ),
     "connect_crm": (
         "Or connect a CRM: docs/how-to/crm.md. Its messages are stored until there is a model.",
