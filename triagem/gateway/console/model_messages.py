@@ -1,4 +1,4 @@
-"""The texts of the pages on models and trainings, in the format of `messages`."""
+"""The texts about models, trainings and reclassification runs, in the format of `messages`."""
 
 from typing import Final
 
@@ -104,4 +104,15 @@ MODEL_MESSAGES: Final = {
     "stage_promoted": ("became current", "virou a versão atual"),
     "stage_rejected": ("did not pass the promotion gate", "não atendeu aos critérios de promoção"),
     "stage_proposed": ("waits for promotion", "aguarda promoção"),
+    "runs": ("Reclassification runs", "Execuções de reclassificação"),
+    "no_runs": ("No runs yet.", "Nenhuma execução ainda."),
+    "run": ("Run", "Execução"),
+    "state": ("State", "Estado"),
+    "progress": ("Progress", "Progresso"),
+    "flips": ("Label changes", "Mudanças de categoria"),
+    "state_running": ("running", "em execução"),
+    "state_done": ("done", "concluída"),
+    "state_paused": ("paused", "pausada"),
+    "state_cancelled": ("cancelled", "cancelada"),
+    "shadow": ("shadow", "em teste (shadow)"),
 }
