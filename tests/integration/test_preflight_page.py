@@ -74,7 +74,7 @@ def test_an_uploaded_export_is_rated_and_deleted(
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []
     for part in ("label suporte", "label venda", "group chat", "group web"):
         assert f"<td>{part}</td>" in page
-    assert "export.csv:62" in page
+    assert ">fechados.csv:62<" in page
     assert "Zuleide &amp; filhos" in page
     assert re.search(r"200 more labels would bring about \d+\.\d% accuracy", page)
     assert rows(database, "tickets") == []
@@ -93,6 +93,18 @@ def test_without_a_label_column_the_reason_of_a_failure_is_shown_and_the_file_is
 
     assert "the file has no such column" in admin.see("preflight")
     assert rows(database, "uploads") == []
+
+
+def test_a_row_that_cannot_be_read_is_named_by_the_persons_file(
+    admin: Person, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(admin, b"Protocolo,Assunto\n1,oi\n")
+
+    run_next(database, tmp_path, monkeypatch)
+    page = admin.see("preflight")
+
+    assert "fechados.csv" in page
+    assert str(tmp_path) not in page
 
 
 def test_a_second_file_waits_until_the_first_is_rated_or_deleted(admin: Person, database: Database) -> None:

@@ -30,17 +30,21 @@ def rate_upload(run: JobRun) -> None:
     if upload is None or upload.content is None:
         raise InvalidInput("the file was deleted: upload it again")
     run.report("evaluate")
-    export = run.folder / f"export{PurePath(upload.name).suffix}"
+    name = PurePath(upload.name)
+    export = run.folder / f"export{name.suffix}"
     try:
         export.write_bytes(upload.content)
         figures = asdict(rate_export(export, run.registry, **parameters.model_dump(exclude={"upload"})))
     except Retryable:
         raise
-    except Exception:
+    except Exception as error:
         delete_upload(run.database, parameters.upload)
+        if isinstance(error, InvalidInput):
+            raise InvalidInput(str(error).replace(str(export), name.name)) from None
         raise
     finally:
         export.unlink(missing_ok=True)
     for mistake in figures.get("mistakes", ()):
+        mistake["where"] = mistake["where"].replace(str(export), name.name)
         mistake["text"] = " ".join(mistake["text"].split())[:_EXCERPT_CHARS]
     finish_upload(run.database, parameters.upload, figures)
