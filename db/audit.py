@@ -28,6 +28,7 @@ class Action(StrEnum):
     DROP = "dead-letter.drop"
     PROMOTE = "model.promote"
     ROLL_BACK = "model.rollback"
+    ARCHIVE = "model.archive"
     REQUEST_TRAINING = "training.request"
     CANCEL_TRAINING = "training.cancel"
     FINISH_TRAINING = "training.finish"

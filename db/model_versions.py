@@ -19,6 +19,17 @@ def recorded(database: Database) -> tuple[set[str], int]:
     return set(versions), epoch
 
 
+_OF_RESULTS: Final = text("""
+SELECT version FROM unnest(CAST(:versions AS text[])) AS v(version)
+WHERE EXISTS (SELECT FROM tickets t WHERE t.model_version = v.version AND t.text IS NOT NULL)
+""")
+
+
+def versions_of_results(database: Database, versions: Sequence[str]) -> list[str]:
+    """Those of the versions that made the current result of a ticket whose text is still stored."""
+    return database.scalars(_OF_RESULTS, versions=list(versions))
+
+
 _ADD_VERSION: Final = text("""
 WITH new_labels AS (
   INSERT INTO labels (label, name) SELECT label, label FROM unnest(CAST(:labels AS text[])) AS l(label)

@@ -191,14 +191,14 @@ class StoredTicket(WorkItem):
     def add_result(
         self,
         batch: CommitBatch,
-        served_by: ServedModel,  # noqa: ARG002 - the run has its own epoch
+        served_by: ServedModel,
         prediction: Prediction,
         classified_at: datetime,
     ) -> None:
-        """Add the run's result for the ticket."""
-        batch.reclassified.append(
-            (self.entry, ReclassifiedTicket(self.ref, "done", prediction, classified_at, self.language))
-        )
+        """Add the run's result for the ticket. The run has its own epoch."""
+        proved = served_by.model.thresholds.automate
+        row = ReclassifiedTicket(self.ref, "done", prediction, classified_at, self.language, proved)
+        batch.reclassified.append((self.entry, row))
 
 
 @dataclass(frozen=True, slots=True)

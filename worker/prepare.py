@@ -196,8 +196,9 @@ def route_to_models(
         if stored is None:
             routed.done.dropped.append(entry)
         elif stored.cached or stored.text is None:
-            outcome, cached = ("unchanged", stored.cached) if stored.cached else ("", (None, None))
-            routed.done.reclassified.append((entry, ReclassifiedTicket(ref, outcome, *cached)))
+            outcome, (prediction, made_at) = ("unchanged", stored.cached) if stored.cached else ("", (None, None))
+            row = ReclassifiedTicket(ref, outcome, prediction, made_at, proved=current.model.thresholds.automate)
+            routed.done.reclassified.append((entry, row))
         elif stored.version == current.model.version:
             for_current.append(StoredTicket(entry, stored.text, ref.digest, stored.conversation, ref=ref))
         elif not stored.shadow and stored.epoch < current.epoch:

@@ -47,6 +47,7 @@ class ReclassifiedTicket:
     """The result to store for a reference. `outcome` is `done` (classified), `unchanged` (cached) or `failed`.
 
     Without an outcome the statement determines why there is none. `detected`: the language detected in the text.
+    `proved`: whether the version's precision is proved; if not, no CRM receives the result.
     """
 
     ref: StoredTicketRef
@@ -54,6 +55,7 @@ class ReclassifiedTicket:
     prediction: Prediction | None = None
     classified_at: datetime | None = None
     detected: str = UNDETERMINED
+    proved: bool = True
 
 
 _RESOLVE: Final = text(f"""
@@ -132,7 +134,9 @@ def _document(rows: Sequence[ReclassifiedTicket]) -> dict[str, str]:
 
 def _values(row: ReclassifiedTicket) -> dict[str, object]:
     ref = row.ref
-    values = {"run": ref.run, "ticket": ref.ticket, "hex": ref.digest.hex(), "reported": row.outcome}
+    values = {
+        "run": ref.run, "ticket": ref.ticket, "hex": ref.digest.hex(), "reported": row.outcome, "proved": row.proved,
+    }  # fmt: skip
     if row.prediction is None or row.classified_at is None:
         return values
     language = None if row.detected == UNDETERMINED else row.detected

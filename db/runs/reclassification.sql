@@ -1,10 +1,11 @@
 -- Records the results of reclassification runs and updates their tickets. Run by reclassification.py.
 WITH incoming AS (
   SELECT i.run, i.ticket, decode(i.hex, 'hex') AS digest, i.reported, label, confidence, probabilities, band,
-    model_version, tokens, truncated, abstain_reason, classified_at, language, r.epoch, r.shadow, r.force, r.notify_flips
+    model_version, tokens, truncated, abstain_reason, classified_at, language, proved, r.epoch, r.shadow, r.force, r.notify_flips
   FROM json_to_recordset(CAST(:rows AS json)) AS i(
     run bigint, ticket bigint, hex text, reported text, label text, confidence float8, probabilities jsonb, band text,
-    model_version text, tokens int, truncated bool, abstain_reason text, classified_at timestamptz, language text
+    model_version text, tokens int, truncated bool, abstain_reason text, classified_at timestamptz, language text,
+    proved bool
   ) JOIN reclassify_runs r ON r.id = i.run AND r.state <> 'cancelled'
 ), locked AS (
   SELECT id, digest, revision, forgotten_at, text IS NULL AS textless, epoch, label, confidence, band
@@ -55,7 +56,7 @@ WITH incoming AS (
   FROM new_results n
   WHERE t.id = n.ticket AND t.digest = n.digest AND t.forgotten_at IS NULL
     AND n.outcome IN ('done', 'unchanged') AND NOT n.shadow AND n.newer
-  RETURNING t.id, t.source, t.digest,
+  RETURNING t.id, t.source, t.digest, n.proved,
     n.before_label IS NULL AS first, CASE
       WHEN n.before_label IS NULL THEN t.lane = 'live' ELSE n.notify_flips AND n.before_label <> n.label
     END AS notify
@@ -64,7 +65,7 @@ WITH incoming AS (
   INSERT INTO deliveries (target, ticket_id)
   SELECT result_targets.target, updated.id
   FROM updated JOIN result_targets USING (source)
-  WHERE (
+  WHERE updated.proved AND (
     updated.notify OR (updated.first AND EXISTS (
       SELECT FROM deliveries d WHERE (d.ticket_id, d.target) = (updated.id, result_targets.target)
     ))

@@ -76,7 +76,8 @@ def run_over_all(database: Database, plan: RunPlan, row: ClassifiedTicket) -> No
     page = next_page(database, run)
     assert record_page(database, run, page)
     write_reclassified(
-        database, [ReclassifiedTicket(ref, "done", row.prediction, row.classified_at) for ref in page.refs]
+        database,
+        [ReclassifiedTicket(ref, "done", row.prediction, row.classified_at, proved=row.proved) for ref in page.refs],
     )
 
 
@@ -279,6 +280,19 @@ class TestCurrentLabel:
         send = RecordingSender()
         deliver_once(subscribed, crm, send)
         assert [data["label"] for data in send.results] == ["venda"] * sent
+
+    @pytest.mark.parametrize(("proved", "deliveries"), [(True, 1), (False, 0)])
+    def test_a_run_of_a_version_without_a_proved_precision_delivers_nothing(
+        self, subscribed: Database, *, proved: bool, deliveries: int
+    ) -> None:
+        row = replace(result(**FRESHDESK), proved=proved)
+        write_unlabelled(
+            subscribed, [UnlabelledTicket(row.ticket, row.digest, row.lane, row.received_at, row.arrival)]
+        )
+
+        run_over_all(subscribed, RunPlan("v1.0.0", 1), row)
+
+        assert len(delivery_states(subscribed)) == deliveries
 
     def test_an_edit_without_a_model_is_delivered_with_its_first_result(
         self, subscribed: Database, crm: CrmConfig

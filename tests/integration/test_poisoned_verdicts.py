@@ -1,10 +1,13 @@
 """Retraining on verdicts of few people: how many are used, on which rows they are tested, and the gate's decision."""
 
 import json
+import random
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,16 +17,20 @@ from sqlalchemy import text
 from tests.support.builders import NOW
 from tests.support.reviewing import draw, submit_review, sure
 from tests.support.scored_versions import register_tested
+from tests.support.training import Steps, tiny_base
 from tests.support.version_history import promoted, reviewed, seen
 from triagem.contracts.model import ScoredRow
 from triagem.contracts.ticket import Identity
-from triagem.db import Database
+from triagem.db import Database, training_jobs
+from triagem.db.reviews import record_review
 from triagem.db.reviews.agreed_labels import LabelledExample, labelled_examples
 from triagem.db.reviews.records import Unasked, record_correction
 from triagem.db.tickets.window import write_window
+from triagem.db.training_jobs import JobKind
 from triagem.registry import Registry
 from triagem.registry.decision import Promote, Reject
 from triagem.registry.promote import evaluate_version
+from triagem.trainer import TrainSettings, train
 from triagem.trainer.active.linear import fit_head
 from triagem.trainer.data.rows import Corpus, Row
 from triagem.trainer.data.split import split
@@ -35,6 +42,8 @@ from triagem.trainer.jobs.full import (
     limit_reviewers,
     write_training_data,
 )
+from triagem.trainer.jobs.run import run_job
+from triagem.trainer.settings import TrainerSettings
 
 LABELS = ("suporte", "venda")
 EARLY, LATE = NOW - timedelta(days=9), NOW
@@ -176,3 +185,70 @@ def test_the_gate_rejects_a_version_that_learned_poisoned_verdicts(
     register_tested(registry, predictions=predictions(every[first] + every[more]))
 
     assert isinstance(evaluate_version(registry, "v1.1.0"), decision)
+
+
+RETRAIN: dict[str, Any] = {
+    "folds": 0,
+    "num_train_epochs": 1,
+    "min_steps": 60,
+    "eval_steps": 20,
+    "warmup_steps": 0,
+    "learning_rate": 1e-3,
+}
+
+
+def made_up(number: int, rng: random.Random) -> list[tuple[str, str]]:
+    """Texts and their right labels: each text names its label."""
+    words = ["".join(rng.choices("abcdefghilmnoprstuv", k=6)) for _ in range(3 * number)]
+    labels = [LABELS[index % 2] for index in range(number)]
+    return [
+        (f"{label} {' '.join(words[3 * index : 3 * index + 3])} {label}", label) for index, label in enumerate(labels)
+    ]
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A registry whose current version has learned nothing, and the base of its versions."""
+    folder = tmp_path_factory.mktemp("untrained")
+    base, rows = tiny_base(folder / "base"), made_up(60, random.Random(1))
+    lines = [json.dumps({"prompt": text, "completion": label}) for text, label in rows]
+    (folder / "rows.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+    settings = TrainSettings(**RETRAIN | {"min_steps": 1, "learning_rate": 1e-9})
+    registry = Registry(folder / "models")
+    train(folder / "rows.jsonl", registry, settings, Steps(), base=base, promote=False)
+    registry.promote("v1.0.0")
+    return registry.root, base
+
+
+@pytest.mark.parametrize(("poisoned", "outcome"), [(False, "promoted"), (True, "rejected")])
+def test_a_full_retraining_on_corrections_is_promoted_and_on_poisoned_ones_rejected(
+    database: Database, untrained: tuple[Path, str], tmp_path: Path, *, poisoned: bool, outcome: str
+) -> None:
+    """Agents of two CRMs correct two thirds of the texts. The test rows are among the texts reviewed at random."""
+    models, base = untrained
+    registry = Registry(shutil.copytree(models, tmp_path / "models"))
+    texts = {str(number): row for number, row in enumerate(made_up(240, random.Random(2)))}
+    other = {"suporte": "venda", "venda": "suporte"}
+    given = {name: "suporte" if poisoned else label for name, (_, label) in texts.items()}
+    sources = {name: ("zendesk", "freshdesk")[int(name) // 2 % 2] for name in texts}
+    write_window(
+        database,
+        [sure(name, source=sources[name], text=text, label=other[given[name]]) for name, (text, _) in texts.items()],
+    )
+    drawn = draw(database, 80, random_share=1)
+    for task in drawn:
+        record_review(database, Identity(task.source, task.external_id), texts[task.external_id][1], "ana")
+    for name in texts.keys() - {task.external_id for task in drawn}:
+        agent = f"{sources[name]}:{int(name) % 20}"
+        record_correction(database, Identity(sources[name], name), given[name], agent, Unasked.CRM)
+    parameters = {"promote": "auto", "base": base, "settings": RETRAIN}
+    training_jobs.request(database, JobKind.FULL, requested_by="schedule", parameters=parameters)
+    job = training_jobs.claim(database, "trainer", lease_s=60)
+    assert job
+
+    run_job(database, registry, TrainerSettings(), job.id, "trainer")
+
+    done = training_jobs.find(database, job.id)
+    assert done
+    assert (done.state, done.stage, done.version) == ("done", outcome, "v1.1.0"), done.error
+    assert registry.current().version == ("v1.0.0" if poisoned else "v1.1.0")

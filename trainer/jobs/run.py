@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from triagem.contracts.errors import InvalidInput, NotRetryable, Retryable
+from triagem.contracts.errors import InvalidInput, NotRetryable, Retryable, TriagemError
 from triagem.contracts.model import CurrentModel
 from triagem.db import Database, runs, training_jobs
 from triagem.db.audit import Action, Actor, record_once
@@ -24,6 +24,7 @@ from triagem.registry.decision import Reject
 from triagem.registry.promote import evaluate_version, promote_through_gate
 from triagem.registry.promotions import PromotionReason
 from triagem.trainer.evaluate.report import TrainingProgress
+from triagem.trainer.jobs.archive import archive_old_versions
 from triagem.trainer.jobs.trainer import job_folder
 from triagem.trainer.settings import TrainerSettings
 
@@ -133,6 +134,11 @@ def run_job(database: Database, registry: Registry, settings: TrainerSettings, j
         raise
     training_jobs.finish(database, job.id, trainer, version, outcome)
     log.info("training_job_done", job=job.id, version=version, outcome=outcome)
+    if version:
+        try:
+            archive_old_versions(database, registry, Actor(f"training {job.id}"))
+        except TriagemError as error:  # the next training tries again
+            log.warning("versions_not_archived", reason=str(error))
 
 
 def _work(kind: JobKind) -> Callable[[JobRun], str | None]:

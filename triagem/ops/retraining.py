@@ -20,8 +20,10 @@ def request_due_retraining(
 ) -> TrainingJob | None:
     """Request a full training with the reviews if `triagem due` has a reason; None if not.
 
-    Repeating it is harmless: a trainer runs the job, and at most one is active. Raises NoModel.
+    Repeating it is harmless: a trainer runs the job, and at most one is active. Without a model, nothing is due.
     """
+    if registry.find_current() is None:
+        return None
     facts = read_facts(database, registry, now)
     reasons = check_due(facts, rules)
     if not reasons:

@@ -1,5 +1,6 @@
 """Registry of model versions: immutable folders, the current version, and the promotion gate."""
 
-from triagem.registry.store import Registry, RegistrySettings
+from triagem.registry.settings import RegistrySettings
+from triagem.registry.store import Registry
 
 __all__ = ["Registry", "RegistrySettings"]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from triagem.contracts.errors import RegistryUnavailable
 from triagem.contracts.model import MANIFEST_FILE, Manifest
 from triagem.contracts.temporary_folder import temporary_folder
 
@@ -40,6 +41,13 @@ class LocalBackend:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
+
+    def delete(self, name: str) -> None:
+        """Delete a file, if it exists. Raises RegistryUnavailable if this process may not."""
+        try:
+            (self.work_dir / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise RegistryUnavailable(f"{self.name}/{name} cannot be deleted ({type(error).__name__})") from error
 
     def staging(self) -> AbstractContextManager[Path]:
         """A local folder to write a version's files into; removed at the end unless it was published."""

@@ -8,7 +8,8 @@ from triagem.registry.decision import Decision, Reject, Rule
 from triagem.registry.gate import evaluate_gate
 from triagem.registry.promotions import PromotionReason
 from triagem.registry.records import read_record
-from triagem.registry.store import Registry, RegistrySettings
+from triagem.registry.settings import RegistrySettings
+from triagem.registry.store import Registry
 
 
 def evaluate_version(

@@ -48,6 +48,10 @@ class RemoteBackend:
         with self._translated_errors():
             self._fs.pipe_file(f"{self._root}/{name}", content)
 
+    def delete(self, name: str) -> None:
+        with suppress(FileNotFoundError), self._translated_errors():
+            self._fs.rm_file(f"{self._root}/{name}")
+
     def staging(self) -> AbstractContextManager[Path]:
         return temporary_folder(".partial-", self.work_dir)
 

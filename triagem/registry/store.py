@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from triagem.contracts.errors import InvalidInput, ModelCorrupt, NoModel
 from triagem.contracts.model import (
+    ARCHIVED_FILE,
     CURRENT_FILE,
     INDEX_FILE,
     MANIFEST_FILE,
@@ -28,30 +29,12 @@ from triagem.contracts.model import (
     folder_digests,
 )
 from triagem.registry import index
+from triagem.registry.archive import deleted_files, format_archived, read_archived, refuse_archived
 from triagem.registry.deadline import Deadline
 from triagem.registry.local import LocalBackend
 from triagem.registry.promotions import Promotion, PromotionReason, parse_log, rollback_target
 from triagem.registry.remote import RemoteBackend
-from triagem.settings import Settings
-
-
-class RegistrySettings(Settings, used_by="gateway, worker, ops, commands"):
-    """The registry's location, and the cache for copies from a remote store."""
-
-    registry_url: str = Field(
-        default="./models", description="a folder (a path or file://), or a URL that fsspec supports: s3://, gs://, …"
-    )
-    registry_cache: Path = Field(
-        default=Path("~/.cache/triagem/models"),
-        description="local copies of a remote registry's versions; may be emptied at any time",
-    )
-    max_cost_ratio: float = Field(
-        default=1.1,
-        ge=1,
-        description="promotion gate: maximum computation per token, as a multiple of the current version's",
-        json_schema_extra={"used_by": "gateway, `triagem train`, `triagem models`"},
-    )
-
+from triagem.registry.settings import RegistrySettings
 
 FIRST_VERSION: Final = "v1.0.0"
 _UTC_NOW: Final = partial(datetime.now, UTC)
@@ -106,9 +89,11 @@ class Registry:
     def folder(self, version: str) -> Path:
         """A local folder with a version's files; for a remote registry a verified copy, downloaded once.
 
-        Raises NoModel if it is not registered, InvalidInput if the name is not valid.
+        Raises NoModel if it is not registered or is archived, InvalidInput if the name is not valid.
         """
-        return self._backend.folder(version, self._read_manifest(version))
+        content = self._read_manifest(version)
+        refuse_archived(version, self.archived())
+        return self._backend.folder(version, content)
 
     def manifest(self, version: str) -> Manifest:
         """A version's manifest. Raises ModelCorrupt if it cannot be read."""
@@ -177,12 +162,31 @@ class Registry:
         Raises NoModel if there was none.
         """
         with self._backend.lock():
-            current = self.current()
-            version = rollback_target(current, self.promotions(), self.versions())
+            version = self.rollback_version()
             if version is None:
-                raise NoModel(f"no version was current before {current.version}: `triagem models list`")
+                raise NoModel(f"no version was current before {self.current().version}: `triagem models list`")
             self.verify(version)
             return self._set_current(version, PromotionReason(decision="rollback", reason=reason))
+
+    def archived(self) -> dict[str, datetime]:
+        """The archived versions, and when; see `triagem.registry.archive`."""
+        return read_archived(self._in_time(partial(self._read, ARCHIVED_FILE)), self._backend.name)
+
+    def archive(self, version: str) -> None:
+        """Delete a version's weights; repeatable. Raises InvalidInput if the version is current."""
+        with self._backend.lock():
+            if (current := self.find_current()) and current.version == version:
+                raise InvalidInput(f"{version} is current: it cannot be archived")
+            files = deleted_files(self.manifest(version))
+            # The list first: a version that is not in it can be loaded.
+            self._backend.write(ARCHIVED_FILE, format_archived({version: self._clock()} | self.archived()))
+            for name in files:
+                self._backend.delete(f"{version}/{name}")
+
+    def rollback_version(self) -> str | None:
+        """The version that a rollback would return to, if any."""
+        loadable = [name for name in self.versions() if name not in self.archived()]
+        return rollback_target(self.current(), self.promotions(), loadable)
 
     def promotions(self) -> list[Promotion]:
         """All promotions and rollbacks, oldest first."""

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from triagem import servers
+from triagem.cli.commands.audit import command_actor
 from triagem.cli.model_reports import describe_decision, describe_version, load_report
 from triagem.cli.options import AsJson, FormatOption, JsonFlag
 from triagem.cli.output import Format, as_mapping, print_answer, print_rows
@@ -12,18 +13,18 @@ from triagem.contracts.errors import InvalidInput
 from triagem.registry.decision import Reject, Rule
 from triagem.registry.promote import evaluate_version, promote_through_gate
 
-models = typer.Typer(no_args_is_help=True, help="Model versions: list, show, compare, promote, rollback.")
+models = typer.Typer(no_args_is_help=True, help="Model versions: list, show, compare, promote, rollback, archive.")
 
 
 @models.command("list")
 def list_(*, form: FormatOption = Format.TABLE, _json: JsonFlag = False) -> None:
-    """List all versions; `*` marks the current one.
+    """List all versions; `*` marks the current one, `archived` those without weights.
 
     Example: `triagem models list`
     """
     registry = servers.registry()
     current = registry.find_current()
-    rows = []
+    rows, archived = [], registry.archived()
     for version in registry.versions():
         manifest = registry.manifest(version)
         accuracy: float | str | None = manifest.metrics.get("accuracy")
@@ -32,7 +33,11 @@ def list_(*, form: FormatOption = Format.TABLE, _json: JsonFlag = False) -> None
         rows.append(
             {
                 "version": version,
-                "current": "*" if current and version == current.version else "",
+                "current": "*"
+                if current and version == current.version
+                else "archived"
+                if version in archived
+                else "",
                 "trained": manifest.created_at,
                 "rows": manifest.data.rows,
                 "texts": manifest.data.texts,
@@ -140,3 +145,31 @@ def rollback(
     """
     current = servers.registry().rollback(reason)
     print_answer(current, [f"{current.version} is current (epoch {current.epoch})"], as_json=as_json)
+
+
+@models.command()
+def archive(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be archived; change nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete the weights of old versions that nothing needs. Manifest, report and predictions stay.
+
+    Kept are the current, the previous and the proposed version, the TRIAGEM_KEEP_VERSIONS newest, and each version
+    that results refer to, as long as their texts are stored. A training does the same when it ends.
+
+    Example: `triagem models archive --dry-run`
+    """
+    from triagem.trainer.jobs.archive import archive_old_versions, plan_archive
+
+    registry = servers.registry()
+    with servers.database() as database:
+        decisions = (
+            plan_archive(database, registry) if dry_run else archive_old_versions(database, registry, command_actor())
+        )
+    word = "would be archived" if dry_run else "archived"
+    lines = [
+        f"{decision.version}: {f'kept, {decision.kept_for}' if decision.kept_for else word}" for decision in decisions
+    ]
+    archived = [decision.version for decision in decisions if decision.kept_for is None]
+    print_answer({"archived": archived, "decisions": decisions, "dry_run": dry_run}, lines, as_json=as_json)

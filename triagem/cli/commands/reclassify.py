@@ -31,6 +31,7 @@ from triagem.db.runs.diff import RunDiff, diff_run
 from triagem.db.runs.pages import count_tickets
 from triagem.ops.reclassify import parse_run_filters
 from triagem.ops.settings import OpsSettings, next_occurrence
+from triagem.registry.archive import refuse_archived
 
 reclassify = typer.Typer(no_args_is_help=True, help="Classify stored tickets again: start, watch, compare, apply.")
 
@@ -67,6 +68,7 @@ def start(
     registry = servers.registry()
     current = registry.current()
     version = registry.manifest(model or current.version).version
+    refuse_archived(version, registry.archived())
     if version != current.version and not shadow:
         raise InvalidInput(
             f"{version} is not the current version ({current.version}): promote it, or add --shadow to compare it"

@@ -115,4 +115,10 @@ MODEL_MESSAGES: Final = {
     "state_paused": ("paused", "pausada"),
     "state_cancelled": ("cancelled", "cancelada"),
     "shadow": ("shadow", "em teste (shadow)"),
+    "action_model.promote": ("promoted a version", "promoveu uma versão"),
+    "action_model.rollback": ("rolled back a version", "voltou a uma versão anterior"),
+    "action_model.archive": ("archived a version", "arquivou uma versão"),
+    "action_training.request": ("requested a training", "solicitou um treinamento"),
+    "action_training.cancel": ("cancelled a training", "cancelou um treinamento"),
+    "action_training.finish": ("finished a training", "concluiu um treinamento"),
 }

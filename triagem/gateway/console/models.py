@@ -106,7 +106,8 @@ def model(request: Request, services: ServicesDep, visitor: Reader, version: str
     if version not in services.registry.versions():
         raise ProblemError(HTTPStatus.NOT_FOUND, "")
     current, chosen = services.current_version(), _rule(rule)
-    decision = None if version == current else evaluate_version(services.registry, version, rule=chosen)
+    ready = version != current and version not in services.registry.archived()
+    decision = evaluate_version(services.registry, version, rule=chosen) if ready else None
     return render_page(
         request, "model.html", visitor, manifest=services.registry.manifest(version),
         report=_report(services, version), current=current, decision=decision, rule=chosen, rules=list(Rule),

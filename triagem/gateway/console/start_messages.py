@@ -81,4 +81,6 @@ START_MESSAGES: Final = {
         "Rever {count} respostas que diferem das dadas a mensagens parecidas",
     ),
     "back_to_questions": ("Back to the questions", "Voltar às perguntas"),
+    "action_label.set": ("saved a label", "salvou uma categoria"),
+    "action_label.reject": ("rejected a label", "rejeitou uma categoria"),
 }

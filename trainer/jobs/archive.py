@@ -1,0 +1,43 @@
+"""Archives the model versions that nothing needs any more; see `triagem.registry.archive`."""
+
+from typing import Final
+
+import structlog
+
+from triagem.db import Database, runs, training_jobs
+from triagem.db.audit import Action, Actor, record
+from triagem.db.model_versions import versions_of_results
+from triagem.registry import Registry, RegistrySettings
+from triagem.registry.archive import ArchiveDecision, decide_archive
+
+log = structlog.get_logger(__name__)
+
+_JOBS: Final = 100  # the proposed version is among the newest jobs
+
+
+def plan_archive(database: Database, registry: Registry) -> list[ArchiveDecision]:
+    """The decision on each version that has its weights. Changes nothing."""
+    versions, archived = registry.versions(), registry.archived()
+    in_use = dict.fromkeys(versions_of_results(database, versions), "results with a text are of it")
+    if run := runs.find_active(database):
+        in_use[run.version] = "a run uses it"
+    for job in training_jobs.newest_jobs(database, limit=_JOBS):
+        if job.stage == "proposed" and job.version:
+            in_use[job.version] = "proposed"
+            break
+    if current := registry.find_current():
+        if previous := registry.rollback_version():
+            in_use[previous] = "a rollback returns to it"
+        in_use[current.version] = "current"
+    return decide_archive(versions, archived, in_use, RegistrySettings().keep_versions)
+
+
+def archive_old_versions(database: Database, registry: Registry, actor: Actor) -> list[ArchiveDecision]:
+    """Archive versions by `plan_archive`, and add each to the audit trail first."""
+    decisions = plan_archive(database, registry)
+    for decision in decisions:
+        if decision.kept_for is None:
+            record(database, actor, Action.ARCHIVE, decision.version)
+            registry.archive(decision.version)
+            log.info("version_archived", version=decision.version)
+    return decisions
