@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from triagem.trainer.active.linear import EmbeddingSpace, description_prior, fit_head
-from triagem.trainer.active.pool import Answer, Pool
+from triagem.trainer.active.pool import MAX_STRETCHED_ANSWERS, Answer, Pool
 from triagem.trainer.active.progress import (
     TARGET,
     answers_missing,
@@ -110,19 +110,25 @@ def test_platts_scaling_recovers_a_known_slope_and_bias() -> None:
 
 def test_a_head_gives_the_same_logits_inside_and_outside_of_its_space() -> None:
     embeddings = np.random.default_rng(0).normal(loc=5, scale=0.2, size=(40, 6))
-    space = EmbeddingSpace.of(embeddings)
+    space = EmbeddingSpace.of(embeddings, stretch=True)
     head = fit_head(space(embeddings), np.arange(40) % 3, 3)
 
     assert np.allclose(head.logits(space(embeddings)), head.outside(space).logits(embeddings))
 
 
-@given(texts=st.integers(2, 60), width=st.integers(1, 8), scale=st.floats(1e-3, 1e3), seed=st.integers(0, 9))
+@given(
+    texts=st.integers(2, 60),
+    width=st.integers(1, 8),
+    scale=st.floats(1e-2, 1e3),
+    stretch=st.booleans(),
+    seed=st.integers(0, 9),
+)
 def test_in_their_space_any_texts_have_the_mean_zero_and_the_mean_squared_length_one(
-    texts: int, width: int, scale: float, seed: int
+    texts: int, width: int, scale: float, stretch: bool, seed: int
 ) -> None:
     embeddings = np.random.default_rng(seed).normal(loc=5 * scale, scale=scale, size=(texts, width))
 
-    points = EmbeddingSpace.of(embeddings)(embeddings)
+    points = EmbeddingSpace.of(embeddings, stretch=stretch)(embeddings)
 
     assert np.allclose(points.mean(axis=0), 0)
     assert (points**2).sum(axis=1).mean() == pytest.approx(1)
@@ -131,15 +137,18 @@ def test_in_their_space_any_texts_have_the_mean_zero_and_the_mean_squared_length
 def test_equal_texts_have_a_space() -> None:
     embeddings = np.full((5, 3), 0.1)
 
-    assert np.allclose(EmbeddingSpace.of(embeddings)(embeddings), 0, atol=1e-3)
+    assert np.allclose(EmbeddingSpace.of(embeddings, stretch=True)(embeddings), 0, atol=1e-3)
 
 
-def test_where_two_directions_explain_the_answers_the_one_in_which_texts_differ_more_decides() -> None:
-    embeddings = np.array([[2.0, 0.0], [-2.0, 0.0], [0.0, 1.0], [0.0, -1.0]] * 10)
-    space = EmbeddingSpace.of(embeddings)
-    head = fit_head(space(np.array([[1.0, 1.0], [-1.0, -1.0]])), np.array([0, 1]), 2)
+@pytest.mark.parametrize(("answers", "decides"), [(2, 0), (MAX_STRETCHED_ANSWERS, 0), (MAX_STRETCHED_ANSWERS + 2, 1)])
+def test_among_two_directions_that_explain_few_answers_the_one_in_which_texts_differ_more_decides(
+    answers: int, decides: int
+) -> None:
+    others = np.array([[2.0, 0.0], [-2.0, 0.0], [0.0, 1.0], [0.0, -1.0]] * 1000)
+    embeddings = np.concatenate([[[0.1, 0.1], [-0.1, -0.1]] * (answers // 2), others])
+    pool = Pool(embeddings, LABELS, tuple(Answer(text, LABELS[text % 2]) for text in range(answers)))
 
-    assert head.logits(space(np.array([[1.0, -1.5]]))).argmax() == 0
+    assert pool.fit().logits(pool.space(np.array([[1.0, -1.5]]))).argmax() == decides
 
 
 def test_descriptions_decide_where_the_answers_say_little() -> None:

@@ -45,22 +45,23 @@ def one_blas_thread(function: Callable[_P, _R]) -> Callable[_P, _R]:
 class EmbeddingSpace:
     """Centre and axes of a company's messages: encoders place all texts close together, far from the origin.
 
-    The axes are the fourth root of the covariance. They stretch the directions in which the messages differ most,
-    because these separate topics. The head prefers them, which matters most while there are few answers.
+    Stretched axes are the fourth root of the covariance: the head prefers the directions in which the messages differ
+    most, because these separate topics. This helps while there are few answers.
     """
 
     mean: Floats
     axes: Floats
 
     @classmethod
-    def of(cls, embeddings: Floats) -> "EmbeddingSpace":
+    def of(cls, embeddings: Floats, *, stretch: bool = False) -> "EmbeddingSpace":
         """The space in which these embeddings have the mean 0 and a mean squared length of 1."""
         mean = embeddings.mean(axis=0)
         centred = embeddings - mean
         variances, directions = np.linalg.eigh(centred.T @ centred / len(centred))
         variances = np.maximum(variances, 0)  # rounding makes some negative
-        length = max(1e-18, float(np.sqrt((variances**1.5).sum())))
-        return cls(mean, (directions * (variances**0.25 / length)) @ directions.T)
+        power = 0.25 if stretch else 0.0
+        length = max(1e-9, float(np.sqrt((variances ** (1 + 2 * power)).sum())))
+        return cls(mean, (directions * (variances**power / length)) @ directions.T)
 
     def __call__(self, embeddings: NDArray[np.floating]) -> Floats:
         """The embeddings in this space."""

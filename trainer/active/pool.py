@@ -12,6 +12,8 @@ from triagem.trainer.active.linear import EmbeddingSpace, Labels, LinearHead, de
 from triagem.trainer.evaluate.metrics import Floats, Positions, out_of_fold
 
 MAX_PRIOR_ANSWERS: Final = 20  # descriptions help below: docs/explanation/model-quality.md
+# With 1,000 answers, stretched axes lower the share that can be automated with a precision of 97 % from 92 to 88 %.
+MAX_STRETCHED_ANSWERS: Final = 100
 _FOLDS: Final = 10
 
 
@@ -46,7 +48,8 @@ class Pool:
     @cached_property
     def space(self) -> EmbeddingSpace:
         """The space of all texts."""
-        return EmbeddingSpace.of(np.asarray(self.embeddings, dtype=np.float64))
+        few = len(self.labelled) <= MAX_STRETCHED_ANSWERS
+        return EmbeddingSpace.of(np.asarray(self.embeddings, dtype=np.float64), stretch=few)
 
     @cached_property
     def points(self) -> Floats:
