@@ -106,7 +106,7 @@ def test_while_the_result_waits_for_the_committer_it_is_not_set(
 
     def commit(_: CommitBatch) -> None:
         waiting.set()
-        assert release.wait(60)
+        assert release.wait(300)  # longer than `until` waits
 
     with running(endpoints, instant_models, lambda folder: gate(noop(folder).manifest)) as (pipeline, _):
         assert gate.entered.wait(90)
