@@ -34,9 +34,10 @@ CONDITIONS: Final = {
     "until": "t.received_at < CAST(:until AS timestamptz)",
     "unlabelled": ":unlabelled AND t.state = 'unlabelled'",
     "cleaning": ":cleaning = 'changed'",  # next_page compares the digests
+    # Predictions of a shadow run (epoch 0) were never results: after the promotion, the run makes them results.
     "unseen": (
-        ":unseen AND NOT EXISTS (SELECT FROM predictions p"
-        " WHERE (p.ticket_id, p.digest, p.model_version) = (t.id, t.digest, :version))"
+        ":unseen AND t.epoch < :epoch AND NOT EXISTS (SELECT FROM predictions p"
+        " WHERE (p.ticket_id, p.digest, p.model_version) = (t.id, t.digest, :version) AND p.epoch > 0)"
     ),
 }
 
@@ -64,8 +65,10 @@ def next_page(database: Database, run: ReclassifyRun) -> RunPage:
     FROM tickets t
     WHERE t.id > :cursor AND t.id <= :last ORDER BY t.id LIMIT :page
     """)  # noqa: S608 - built from the conditions above; values travel as parameters
-    values = {**run.filters, "version": run.version, "cursor": run.cursor, "last": run.last_id, "page": PAGE}
-    values["predict"] = PREDICT_SOURCE
+    values = {
+        **run.filters, "version": run.version, "epoch": run.epoch, "cursor": run.cursor, "last": run.last_id,
+        "page": PAGE, "predict": PREDICT_SOURCE,
+    }  # fmt: skip
     rows = database.rows(query, **values)
     refs = [
         StoredTicketRef(run.id, row.id, row.digest)
