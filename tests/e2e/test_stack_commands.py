@@ -16,10 +16,12 @@ from sqlalchemy import text
 from tests.e2e.conftest import ROOT, StartWorker
 from tests.support.leaks import fetch_metrics
 from tests.support.namesakes import add_namesakes
+from tests.support.pipeline import publish, stored
 from tests.support.processes import descendants, process_parents
 from tests.support.stack import pids_of
 from tests.support.waiting import until
 from triagem.db import Database
+from triagem.inbox import Inbox
 from triagem.stack import LocalStack, running
 from triagem.stack.state import choose_port, is_free
 
@@ -209,7 +211,7 @@ def alive(pid: int) -> bool:
 
 
 def test_workers_log_in_as_a_user_that_cannot_change_a_table(
-    start_worker: StartWorker, instant_models: Path, database: Database
+    start_worker: StartWorker, instant_models: Path, database: Database, inbox: Inbox
 ) -> None:
     def users() -> dict[int, str]:
         query = "SELECT pid, usename FROM pg_stat_activity WHERE application_name = 'triagem'"
@@ -217,6 +219,7 @@ def test_workers_log_in_as_a_user_that_cannot_change_a_table(
 
     before = users()  # open connections of this process
     start_worker(instant_models, "tests.support.engines:noop")
+    publish(inbox, 1)
+    until(lambda: stored(database) == 1)
 
-    until(lambda: bool(users().keys() - before.keys()))
     assert {user for pid, user in users().items() if pid not in before} == {"worker"}

@@ -70,7 +70,7 @@ def test_a_ticket_is_live_if_one_of_its_texts_came_live(database: Database, lane
 
 def test_a_channel_that_is_named_later_is_added(database: Database) -> None:
     write_window(database, [classified()])
-    write_window(database, [classified(metadata={"channel": "email"})])
+    write_window(database, [replace(classified(metadata={"channel": "email"}), arrival=2)])
 
     assert only(database, "results", "channel") == ("email",)
 

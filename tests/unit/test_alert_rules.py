@@ -79,7 +79,10 @@ def test_a_rule_and_its_channels_with_secrets_in_files(tmp_path: Path) -> None:
         (HOSTS + SLACK + "[rules.a]\nchannels = []", "rules.a.channels: List should have at least 1 item"),
         (HOSTS + SLACK + RULE + "under = 70", "rules.doubtful.under: Input should be less than or equal to 1"),
         (HOSTS + SLACK + RULE + 'bands = ["unsure"]', "rules.doubtful.bands.0: Input should be"),
-        (HOSTS + SLACK + RULE + 'kinds = ["drfit"]', "[rules.doubtful] kinds: 'drfit' is not one of drift, "),
+        (
+            HOSTS + SLACK + RULE + 'kinds = ["drfit"]',
+            "[rules.doubtful] kinds: 'drfit' is not one of calibration, drift, ",
+        ),
         (HOSTS + SLACK + RULE + "every = 60", "rules.doubtful.every: is not a known field"),
         (HOSTS + SLACK + RULE + 'language = "pt"', "rules.doubtful.language: Input should be 'en' or 'pt-BR'"),
         (SLACK + RULE, "[channels.team] url: the host is not in allowed_hosts"),
