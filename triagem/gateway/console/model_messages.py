@@ -65,8 +65,8 @@ MODEL_MESSAGES: Final = {
         "As revisões contradizem a confiança do modelo. O runbook, TriagemCalibration, diz o que fazer.",
     ),
     "expected_hint": (
-        "Points: mean confidence in the results of the last 30 days. Bars: accuracy by reviews, 95% interval.",
-        "Pontos: confiança média nos resultados dos últimos 30 dias. Barras: acurácia pelas revisões (95%).",
+        "Points: mean confidence in 30 days. Bars: accuracy by reviews (95%). The axis goes from {lowest} to 100%.",
+        "Pontos: confiança média em 30 dias. Barras: acurácia pelas revisões (95%). O eixo vai de {lowest} a 100%.",
     ),
     "no_expected": (
         "No figures yet: `triagem ops` computes them every 15 minutes.",

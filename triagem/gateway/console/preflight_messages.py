@@ -17,16 +17,19 @@ PREFLIGHT_MESSAGES: Final = {
         "O arquivo é apagado assim que a estimativa fica pronta, e a estimativa depois de uma hora.",
     ),
     "export_file": ("CSV, JSON lines or Parquet", "CSV, JSON lines ou Parquet"),
-    "label_column": ("Column of the label, such as a group", "Coluna da categoria, como um grupo"),
+    "label_column": ("Column of the label, for example group", "Coluna da categoria, por exemplo grupo"),
     "label_map": (
-        "Label of each value: Comercial=venda,N1=suporte",
-        "Categoria de cada valor: Comercial=venda,N1=suporte",
+        "Label of each value, for example Comercial=venda,N1=suporte",
+        "Categoria de cada valor, por exemplo Comercial=venda,N1=suporte",
     ),
-    "by_column": ("Accuracy by column, such as canal", "Acurácia por coluna, como canal"),
+    "by_column": (
+        "Column that splits the accuracy, for example channel",
+        "Coluna que detalha a acurácia, por exemplo canal",
+    ),
     "estimate": ("Estimate", "Estimar"),
     "optional_hint": (
         "All three are optional. Without a label column, the current model's confidences are used.",
-        "Os três são opcionais. Sem coluna de categoria, usa-se a confiança do modelo atual.",
+        "Os três campos são opcionais. Sem coluna de categoria, usa-se a confiança do modelo atual.",
     ),
     "preflight_active": (
         "An estimate is still being computed: wait for it, or delete it.",

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache, partial
 from hashlib import sha256
 from http import HTTPStatus
@@ -80,6 +80,7 @@ def render_page(
         "token": visitor.token if visitor else "",
         "flash": _flash(request, lang, known) if visitor else None,
         "when": partial(format_time, lang),
+        "date": partial(format_date, lang),
         "alert_name": lambda kind: headline(_NOTIFY_LANGUAGE[lang], kind, {}),
         "alert_text": partial(describe, _NOTIFY_LANGUAGE[lang]),
         "worker_state": partial(_worker_state, lang),
@@ -126,8 +127,14 @@ def format_number(lang: Lang, value: float, digits: int = 0) -> str:
 
 def format_time(lang: Lang, time: datetime) -> Markup:
     """A time in UTC; the page's script shows it in the reader's time zone."""
-    text = f"{time:%d/%m/%Y %H:%M}" if lang is Lang.PT else f"{time:%Y-%m-%d %H:%M}"
-    return Markup('<time datetime="{}">{} UTC</time>').format(time.isoformat(), text)
+    return Markup('<time datetime="{}">{} {:%H:%M} UTC</time>').format(
+        time.isoformat(), format_date(lang, time), time
+    )
+
+
+def format_date(lang: Lang, day: date) -> str:
+    """A day in the language's order."""
+    return f"{day:%d/%m/%Y}" if lang is Lang.PT else f"{day:%Y-%m-%d}"
 
 
 def _translate_markup(lang: Lang, key: str, **values: object) -> Markup:
