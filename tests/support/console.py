@@ -1,8 +1,9 @@
-"""The console in this process, with a logged-in person."""
+"""The console in a browser without scripts, also with a gateway in this process."""
 
 import re
 from typing import Any
 
+import httpx2
 from starlette.testclient import TestClient
 
 from triagem.db.auth import Scope, create_key
@@ -10,17 +11,15 @@ from triagem.gateway.app import create_app
 from triagem.gateway.services import Services
 
 
-class Person:
-    """A logged-in browser without scripts."""
+class Browser:
+    """A browser without scripts. `http` is a client that follows redirects and keeps cookies."""
 
-    def __init__(self, services: Services, *scopes: Scope, name: str = "ana") -> None:
-        self.http = TestClient(create_app(services), headers={"Accept-Language": "en"})
-        self.key, self.secret = create_key(services.database, name, scopes)
-        self.login_response = self.http.post("/console/login", data={"key": self.secret})
+    def __init__(self, http: httpx2.Client) -> None:
+        self.http = http
 
     def see(self, path: str, **query: Any) -> str:
         """A page's HTML."""
-        response = self.http.get(f"/console/{path}", params=query)
+        response = self.http.get(f"/console/{path}", params=query or None)
         assert response.status_code == 200, response.text
         return response.text
 
@@ -31,3 +30,14 @@ class Person:
         response = self.http.post(f"/console/{path}", data=hidden | fields)
         assert response.status_code == 200, response.text
         return response.text
+
+
+class Person(Browser):
+    """A logged-in browser without scripts, with a gateway in this process."""
+
+    http: TestClient
+
+    def __init__(self, services: Services, *scopes: Scope, name: str = "ana") -> None:
+        super().__init__(TestClient(create_app(services), headers={"Accept-Language": "en"}))
+        self.key, self.secret = create_key(services.database, name, scopes)
+        self.login_response = self.http.post("/console/login", data={"key": self.secret})
