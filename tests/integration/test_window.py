@@ -94,6 +94,14 @@ class TestRedelivery:
 
             assert connection.execute(text("SELECT xmin FROM tickets")).scalar_one() == before
 
+    def test_an_unchanged_text_that_comes_again_later_keeps_the_time_of_its_result(self, database: Database) -> None:
+        write_window(database, [result(minute=1)])
+
+        write_window(database, [replace(result(minute=2, arrival=2), classified_at=NOW + timedelta(hours=1))])
+
+        (row,) = rows(database, "tickets")
+        assert (row["revised_at"], row["classified_at"]) == (YESTERDAY + timedelta(minutes=2), NOW)
+
     def test_a_redelivery_restores_a_prediction_that_is_missing_in_the_history(self, database: Database) -> None:
         write_window(database, [result()])
         with database.autocommit() as connection:

@@ -85,10 +85,11 @@ class Processes:
         for (name, _), samples in self._measured.items():
             start, end = samples[0][0], samples[-1][0]
             quarter = (end - start) / 4
-            if quarter >= _WARM_S:
-                early = statistics.median(mib for at, mib in samples if quarter <= at - start <= 2 * quarter)
-                late = statistics.median(mib for at, mib in samples if at - start >= 3 * quarter)
-                growth[name] = max(growth.get(name, 0.0), round(late - early, 1))
+            early = [mib for at, mib in samples if quarter <= at - start <= 2 * quarter]
+            late = [mib for at, mib in samples if at - start >= 3 * quarter]
+            if quarter >= _WARM_S and early and late:  # on a busy machine, samples may be far apart
+                increase = round(statistics.median(late) - statistics.median(early), 1)
+                growth[name] = max(growth.get(name, 0.0), increase)
         return growth
 
 
