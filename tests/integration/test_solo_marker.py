@@ -134,7 +134,7 @@ def test_it_is_cleared_under_the_name_that_lost_its_lease_meanwhile(
         until(lambda: pipeline.lease.consumer != previous)
         gate.opened.set()
         until(lambda: drained(inbox))
-        assert inbox.redis.exists(in_progress_key(previous)) == 0
+        until(lambda: inbox.redis.exists(in_progress_key(previous)) == 0)
     assert stored(database) == 1
 
 
