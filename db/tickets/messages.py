@@ -168,15 +168,15 @@ WHERE ticket_id = :id ORDER BY written_at, length(message_id), message_id
 """)
 
 
-def read_thread(database: Database, ticket_id: int) -> list[Mapping[str, Any]]:
+def read_thread(connection: Connection, ticket_id: int) -> list[Mapping[str, Any]]:
     """The messages of a ticket for people, oldest first; empty if the ticket is one whole text.
 
     Each message has its author, text and time, and whether the label is about it (`classified`).
     """
-    on_reply = next(iter(database.scalars(_ON_REPLY, id=ticket_id)), None)
+    on_reply = connection.execute(_ON_REPLY, {"id": ticket_id}).scalar_one_or_none()
     if on_reply is None:
         return []
-    messages = database.rows(_THREAD, id=ticket_id)
+    messages = connection.execute(_THREAD, {"id": ticket_id}).all()
     stored = [
         ConversationMessage(row.text, Author(row.author), row.message_id) for row in messages if row.text is not None
     ]

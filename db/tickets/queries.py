@@ -182,15 +182,17 @@ class TicketWithHistory:
 
 def find_ticket_with_history(database: Database, source: str, external_id: str) -> TicketWithHistory | None:
     """One ticket; None if it does not exist or was forgotten."""
-    row = database.one_or_none(_TICKET, source=source, external_id=external_id)
-    if row is None:
-        return None
-    return TicketWithHistory(
-        ticket=row._asdict(),
-        history=[prediction._asdict() for prediction in database.rows(_HISTORY, id=row.id)],
-        reviews=[review._asdict() for review in database.rows(_REVIEWS, id=row.id)],
-        messages=read_thread(database, row.id),
-    )
+    # One connection: each check-out from the pool takes as long as a statement.
+    with database.autocommit() as connection:
+        row = connection.execute(_TICKET, {"source": source, "external_id": external_id}).one_or_none()
+        if row is None:
+            return None
+        return TicketWithHistory(
+            ticket=row._asdict(),
+            history=[prediction._asdict() for prediction in connection.execute(_HISTORY, {"id": row.id})],
+            reviews=[review._asdict() for review in connection.execute(_REVIEWS, {"id": row.id})],
+            messages=read_thread(connection, row.id),
+        )
 
 
 _PREVIEWS: Final = text("SELECT id, left(text, :chars) FROM tickets WHERE id = ANY(:ids) AND text IS NOT NULL")

@@ -85,6 +85,10 @@ def review(
     today, waiting = queue_length(services.database, visitor.name, queue, since=since, zone=zone)
     context = label_context(services)
     labels = context["labels"]
+    messages = []
+    if task:
+        with services.database.autocommit() as connection:
+            messages = read_thread(connection, task.ticket_id)
     return render_page(
         request,
         "review.html",
@@ -92,7 +96,7 @@ def review(
         known=labels,
         task=task,
         text=plain(task.text) if task else "",
-        messages=read_thread(services.database, task.ticket_id) if task else [],
+        messages=messages,
         plain=plain,
         skipped=skipped,
         queue=asdict(queue),
