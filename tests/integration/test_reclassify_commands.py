@@ -1,6 +1,7 @@
 """`triagem reclassify`: its text and JSON output, and nightly runs."""
 
 import json
+import shutil
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -133,16 +134,17 @@ def test_a_nightly_run_puts_only_tickets_without_a_prediction_of_the_current_ver
 
 
 def test_the_nightly_run_after_a_promotion_makes_the_predictions_of_the_shadow_run_results(
-    endpoints: Endpoints, database: Database, inbox: Inbox, instant_models: Path
+    endpoints: Endpoints, database: Database, inbox: Inbox, instant_models: Path, tmp_path: Path
 ) -> None:
     store_tickets(database, 5)
-    registry = Registry(instant_models)
+    models = shutil.copytree(instant_models, tmp_path / "models")  # other tests share the original
+    registry = Registry(models)
     runs.start(database, RunPlan("v1.1.0", 1, shadow=True))
-    with running(endpoints, instant_models):
-        assert finish_run(database, inbox, instant_models).done == 5
+    with running(endpoints, models):
+        assert finish_run(database, inbox, models).done == 5
         registry.promote("v1.1.0")
         assert start_nightly_run(database, registry, OpsSettings(), NIGHT)
-        assert finish_run(database, inbox, instant_models).unchanged == 5
+        assert finish_run(database, inbox, models).unchanged == 5
     assert {row.model_version for row in database.rows(text("SELECT model_version FROM tickets"))} == {"v1.1.0"}
 
 
