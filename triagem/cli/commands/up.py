@@ -55,7 +55,7 @@ def up(
 
 
 def print_first_step(endpoints: Endpoints, address: str) -> None:
-    """Print the next steps if there is no model. The login link must not get into a log: it starts a session."""
+    """Print the next steps if there is no model. Never log the login link: it logs in whoever opens it."""
     if servers.registry().find_current() is None:
         page = f"{address}/console/start"
         if console.is_terminal:
