@@ -65,12 +65,22 @@ def test_a_single_message_is_cleaned_as_a_whole_text_is() -> None:
     assert judge([message], OnReply.CONVERSATION).text == "Fui cobrado duas vezes"
 
 
-def test_of_a_long_conversation_its_first_and_newest_messages_are_judged() -> None:
+def test_of_a_long_conversation_its_first_and_newest_requests_are_judged() -> None:
     texts = [f"Quero o plano anual completo {number}" for number in range(40)]
-    bounded = said(*texts)[:4] + said(*texts)[-12:]
 
-    assert judge(said(*texts), OnReply.CONVERSATION) == judge(bounded, OnReply.CONVERSATION)
     assert judged(*texts) == [*map(str, range(4)), *map(str, range(28, 40))]
+
+
+def test_small_talk_pushes_no_request_out_of_a_long_conversation() -> None:
+    small_talk = ["pode ser amanhã às 10h?", "ok", "Perfeito, pode mandar"] * 15
+
+    assert judged("oi", "bom dia", "tudo bem?", "olá", "Minha internet caiu", *small_talk) == ["4"]
+
+
+def test_a_longer_conversation_is_judged_as_its_ends() -> None:
+    texts = said(*(f"Quero o plano anual completo {number}" for number in range(100)))
+
+    assert judge(texts, OnReply.CONVERSATION) == judge(texts[:4] + texts[-60:], OnReply.CONVERSATION)
 
 
 def test_the_newest_message_is_judged_however_long_the_others_are() -> None:

@@ -17,9 +17,11 @@ from triagem.contracts.small_talk import evidence, states_subject
 from triagem.contracts.text import clean
 from triagem.contracts.ticket import Author, OnReply
 
-# A longer conversation is judged by its beginning and its end, so that the cost of a new message is bounded.
+# A longer conversation is judged by its beginning and its end, so that the cost of a new message is bounded. More
+# messages are read than texts are judged: small talk does not push the customer's subject out.
 FIRST_MESSAGES: Final = 4
-NEWEST_MESSAGES: Final = 12
+NEWEST_MESSAGES: Final = 60
+_NEWEST_PARTS: Final = 12
 MAX_CHARS: Final = 16_000  # of a message, and of the newest ones together
 CHANGE: Final = 0.05  # fitted on the dev conversations, with the constants of `small_talk.evidence`
 
@@ -69,6 +71,7 @@ def judge(messages: Sequence[ConversationMessage], on_reply: OnReply) -> JudgedT
     chosen = [index for index, reason in enumerate(reasons) if reason is None] or [*range(len(bounded))]
     opening = next((end for end, index in enumerate(chosen, 1) if states_subject(cleaned[index])), len(chosen))
     groups = [chosen[:opening], *([index] for index in chosen[opening:] if evidence(cleaned[index]))]
+    groups = groups[:FIRST_MESSAGES] + groups[FIRST_MESSAGES:][-_NEWEST_PARTS:]
     if on_reply is OnReply.FIRST:
         groups = groups[:1]
     elif on_reply is OnReply.LATEST:
