@@ -1,5 +1,6 @@
 """Engines without computation, or with a fixed latency, to measure the pipeline around the engine."""
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,6 +48,19 @@ class NoopModel:
 def noop(folder: Path) -> NoopModel:
     """A no-op engine: `TRIAGEM_ENGINE=bench.noop_engines:noop`."""
     return NoopModel(Manifest.model_validate_json((folder / MANIFEST_FILE).read_bytes()))
+
+
+def simulated_gpu(folder: Path) -> NoopModel:
+    """An engine that waits as long as an H100 with BERT-base computes, times BENCH_SLOWDOWN (1).
+
+    The line through two measurements of docs/explanation/performance.md: 21,700 texts/s with 32 texts, 41,500 with
+    16,384 tokens, which are 350 texts.
+    """
+    slowdown = float(os.environ.get("BENCH_SLOWDOWN", "1"))
+    per_text = (350 / 41_500 - 32 / 21_700) / (350 - 32)
+    per_batch = 32 / 21_700 - 32 * per_text
+    manifest = noop(folder).manifest
+    return NoopModel(manifest, seconds_per_batch=slowdown * per_batch, seconds_per_text=slowdown * per_text)
 
 
 def fixed_latency(folder: Path) -> NoopModel:

@@ -2,6 +2,8 @@
 
 git worktree add /tmp/before COMMIT
 python -m bench.stages /tmp/before
+
+BENCH_SLOWDOWN=8 python -m bench.stages --engine bench.noop_engines:simulated_gpu
 """
 
 import argparse
@@ -18,9 +20,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from importlib import import_module
+from itertools import chain
 from operator import truediv
 from pathlib import Path
 from typing import Any, Final
+
+from prometheus_client import REGISTRY
+from sqlalchemy import text as sql
 
 from bench.harness import BenchFailed, BenchStack, minilm_stack
 from bench.texts import read_texts
@@ -33,7 +39,9 @@ from triagem.worker.run import loader
 from triagem.worker.settings import WorkerSettings
 
 ROOT: Final = Path(__file__).parents[1]
+NOOP: Final = "bench.noop_engines:noop"
 THREADS: Final = ("fetcher", "classifier", "committer")
+_BACKENDS: Final = sql("SELECT pid FROM pg_stat_activity")
 # Stage: its functions, as module and attribute. No function calls another one of these; a name that a tree lacks is
 # left out, and its time counts as the rest of the thread.
 STAGES: Final = {
@@ -54,8 +62,10 @@ STAGES: Final = {
 }
 
 
-def drain(stack: BenchStack, texts: Sequence[str], tickets: int, *, by_stage: bool) -> tuple[float, dict[str, float]]:
-    """Drain tickets with a no-op model. Returns tickets/s, and CPU µs per ticket: of threads, Redis and stages.
+def drain(
+    stack: BenchStack, texts: Sequence[str], tickets: int, engine: str = NOOP, *, by_stage: bool
+) -> tuple[float, dict[str, float]]:
+    """Drain tickets. Returns tickets/s, and µs per ticket: CPU time of threads, servers and stages, and model time.
 
     Timing a stage costs up to 1 µs per ticket.
     """
@@ -71,11 +81,11 @@ def drain(stack: BenchStack, texts: Sequence[str], tickets: int, *, by_stage: bo
             inbox=inbox,
             database=Database(stack.endpoints.writer_url, disable_seqscan=True),
             registry=Registry(stack.registry),
-            load=loader("bench.noop_engines:noop"),
+            load=loader(engine),
             settings=WorkerSettings(),
             on_failure=lambda: None,
         )
-        redis_before = _redis_cpu_s(stack)
+        before = _servers_s(stack)
         pipeline.start()
         threads = {thread.name: thread for thread in threading.enumerate() if thread.name in THREADS}
         began, first = 0.0, 0
@@ -87,7 +97,7 @@ def drain(stack: BenchStack, texts: Sequence[str], tickets: int, *, by_stage: bo
             time.sleep(0.005)
         per_s = (tickets - first) / (time.perf_counter() - began)
         cpu = {name: time.clock_gettime(time.pthread_getcpuclockid(thread.ident)) for name, thread in threads.items()}  # type: ignore[arg-type]
-        cpu["Redis"] = _redis_cpu_s(stack) - redis_before
+        cpu |= {name: seconds - before[name] for name, seconds in _servers_s(stack).items()}
         pipeline.stop()
     per_ticket = {name: seconds / tickets * 1e6 for name, seconds in (cpu | stages).items()}
     return per_s, {"worker": sum(per_ticket[name] for name in THREADS), **per_ticket}
@@ -121,27 +131,36 @@ def _timed_stages(spent: dict[str, float]) -> Iterator[None]:
         yield
 
 
-def _redis_cpu_s(stack: BenchStack) -> float:
-    spent: Any = stack.redis.info("cpu")
-    return float(spent["used_cpu_user_main_thread"] + spent["used_cpu_sys_main_thread"])
+def _servers_s(stack: BenchStack) -> dict[str, float]:
+    """CPU seconds of Redis' main thread and of running Postgres processes; seconds in which the model was busy."""
+    redis: Any = stack.redis.info("cpu")
+    backends = [
+        Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        for (pid,) in stack.database.rows(_BACKENDS)
+    ]
+    return {
+        "Redis": float(redis["used_cpu_user_main_thread"] + redis["used_cpu_sys_main_thread"]),
+        "Postgres": sum(map(int, chain.from_iterable(backends))) / os.sysconf("SC_CLK_TCK"),
+        "model busy": REGISTRY.get_sample_value("triagem_model_seconds_sum") or 0.0,
+    }
 
 
-def serve() -> None:
+def serve(engine: str) -> None:
     """For each line of standard input, `tickets,by_stage`: drain, and print the result as a line of JSON."""
     logs.configure(logging.ERROR)
     texts = read_texts(None, 512)
     with minilm_stack() as (stack, _):
         for line in sys.stdin:
             tickets, by_stage = map(int, line.split(","))
-            per_s, cpu_us = drain(stack, texts, tickets, by_stage=bool(by_stage))
+            per_s, cpu_us = drain(stack, texts, tickets, engine, by_stage=bool(by_stage))
             print(json.dumps({"tickets/s": per_s, **cpu_us}), flush=True)
 
 
 @contextmanager
-def tree(path: Path) -> Iterator[subprocess.Popen[str]]:
+def tree(path: Path, engine: str) -> Iterator[subprocess.Popen[str]]:
     """A process with the code of a source tree and its own servers."""
     environment = {**os.environ, "PYTHONPATH": str(path), "PYTHONSAFEPATH": "1"}
-    command = [sys.executable, __file__, "--serve"]
+    command = [sys.executable, __file__, "--serve", "--engine", engine]
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -159,10 +178,10 @@ def ask(process: subprocess.Popen[str], tickets: int, *, by_stage: bool) -> dict
     return answer
 
 
-def compare(trees: Sequence[Path], tickets: int, rounds: int) -> None:
+def compare(trees: Sequence[Path], tickets: int, rounds: int, engine: str) -> None:
     """Print the medians of each tree, the median of the ratios to the first tree, and one drain by stage."""
     with ExitStack() as stack:
-        sides = [stack.enter_context(tree(path)) for path in trees]
+        sides = [stack.enter_context(tree(path, engine)) for path in trees]
         drains: list[list[dict[str, float]]] = []
         for number in range(rounds):
             forward = number % 2 == 0
@@ -185,9 +204,10 @@ if __name__ == "__main__":
     parser.add_argument("before", type=Path, nargs="*", help="source trees to compare with")
     parser.add_argument("--tickets", type=int, default=20_000, help="tickets per drain")
     parser.add_argument("--rounds", type=int, default=3, help="drains of each tree")
+    parser.add_argument("--engine", default=NOOP, help="function that loads the engine")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        serve()
+        serve(options.engine)
     else:
-        compare([*(path.resolve() for path in options.before), ROOT], options.tickets, options.rounds)
+        compare([*(path.resolve() for path in options.before), ROOT], options.tickets, options.rounds, options.engine)

@@ -86,11 +86,20 @@ class CommitBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """The maximum number of texts and of tokens in a micro-batch. A single text may exceed `tokens`."""
+
+    texts: int = 32
+    tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ServedModel:
     """A loaded model and the epoch of its promotion. A window uses the same one from fetch to commit."""
 
     model: Model
     epoch: int
+    limits: Limits = Limits()
 
 
 @dataclass(slots=True)

@@ -16,7 +16,16 @@ from triagem.db import Database
 from triagem.db.tickets.queries import recent_confidences
 from triagem.worker import metrics
 from triagem.worker.bands import BUDGET_SAMPLE, ReviewBudget, decide_band, require_finite
-from triagem.worker.batch import Cause, CommitBatch, FailedEntry, MicroBatch, StageTimings, WorkItem
+from triagem.worker.batch import (
+    Cause,
+    CommitBatch,
+    FailedEntry,
+    Limits,
+    MicroBatch,
+    ServedModel,
+    StageTimings,
+    WorkItem,
+)
 from triagem.worker.drift_sampler import DriftSampler
 from triagem.worker.failures import PROOF, Device, Retrier, run_isolating_failures, safe_reason
 from triagem.worker.models import self_check
@@ -78,7 +87,7 @@ class Classifier:
         if not uncached:
             batch.computed.set()
         else:
-            computed, failed, done.timings.model_s = self._run_model(uncached, model)
+            computed, failed, done.timings.model_s = self._run_model(uncached, batch.served_by)
             batch.computed.set()  # skipped if the batch raises: the fetcher then keeps the marker
             now = datetime.now(UTC)
             # Computed once per batch: copying the pydantic model for each text would take a third of the decision
@@ -100,8 +109,10 @@ class Classifier:
         return done
 
     def _run_model(
-        self, items: Sequence[WorkItem], model: Model
+        self, items: Sequence[WorkItem], served_by: ServedModel
     ) -> tuple[list[tuple[WorkItem, list[float]]], list[tuple[WorkItem, Exception]], float]:
+        model = served_by.model
+
         def compute(batch: Sequence[WorkItem]) -> list[list[float]]:
             rows = model.probabilities([tokens for item in batch for tokens in item.tokens])
             for row in rows:
@@ -119,17 +130,17 @@ class Classifier:
         computed, failed = run_isolating_failures(items, work, check, PROOF)
         self._device.count_failures([item for item, _ in failed])
         busy = max(1e-9, time.perf_counter() - started)
-        fill = self._count(items, busy)
+        fill = self._count(items, served_by.limits, busy)
         # Per busy second: a rate by the wall clock would drop to zero on an idle system.
         self.rate = _smoothed(self.rate, len(items) / busy)
         if fill >= _HALF_FULL:
             self.full_rate = _smoothed(self.full_rate, len(items) / busy)
         return computed, failed, busy
 
-    def _count(self, items: Sequence[WorkItem], busy_s: float) -> float:
+    def _count(self, items: Sequence[WorkItem], limits: Limits, busy_s: float) -> float:
         texts, tokens = sum(len(item.tokens) for item in items), sum(item.token_count for item in items)
         # At most 1: a single long text may exceed the limit.
-        fill = min(1.0, max(texts / self._settings.batch_size, tokens / (self._settings.batch_tokens or inf)))
+        fill = min(1.0, max(texts / limits.texts, tokens / (limits.tokens or inf)))
         metrics.MODEL_SECONDS.observe(busy_s)
         metrics.BATCH_TEXTS.observe(texts)
         metrics.BATCH_TOKENS.observe(tokens)

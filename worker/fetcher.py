@@ -67,7 +67,7 @@ class Fetcher:
         self._scheduler = LaneScheduler(settings.bulk_share)
         self._quarantine: deque[Entry] = deque()
         self._retry = Retrier(supervisor, recovery.on_outage)
-        self._builder = MicroBatchBuilder(database, models, settings, submit, self._retry)
+        self._builder = MicroBatchBuilder(database, models, submit, self._retry)
         self._next_shadow_poll, self._waiting_since = float("-inf"), float("inf")
         # Hand-overs that the classifier may be processing: the one in the slot and the one before it.
         self._dispatched: deque[list[Entry]] = deque(maxlen=2)
@@ -206,7 +206,7 @@ class Fetcher:
         self._dispatched.append([item.entry for batch in batches for item in batch.items])
         # Redis syncs each marker to disk before it replies. If micro-batches take milliseconds, one marker covers a
         # hand-over of several, or those of about the next 30 ms, at most four.
-        size = self._settings.batch_size
+        size = self._models.current.limits.texts
         upcoming = self._scheduler.upcoming(min(4, self._window() // (8 * size)) if len(batches) == 1 else 0)
         self._mark(chain(*self._dispatched), upcoming=(item.entry for batch in upcoming for item in batch.items))
         outlet.put(batches)
@@ -242,7 +242,7 @@ class Fetcher:
         """Make the in-progress marker in Redis cover `entries`; if it has to be written, include `upcoming`."""
         entries, consumer = list(entries), self._lease.consumer
         owner, marked = self._marker
-        small = len(marked) <= 9 * self._settings.batch_size
+        small = len(marked) <= 9 * self._models.current.limits.texts
         if owner == consumer and small and not alone and marked.issuperset(entries):
             return
         entries += upcoming

@@ -11,11 +11,11 @@ from typing import Final
 import structlog
 
 from triagem.contracts.errors import ModelBroken, NoModel, Retryable
-from triagem.contracts.model import CurrentModel, HasPrecision, Model
+from triagem.contracts.model import CurrentModel, DeviceModel, Model
 from triagem.registry import Registry
 from triagem.worker import metrics
 from triagem.worker.bands import require_finite
-from triagem.worker.batch import ServedModel
+from triagem.worker.batch import Limits, ServedModel
 
 log = structlog.get_logger(__name__)
 
@@ -44,11 +44,13 @@ class ModelManager:
         load: Callable[[Path], Model],
         *,
         every_s: float,
+        limits_for: Callable[[Model], Limits] = lambda _: Limits(),
         heartbeat_suspended: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._registry = registry
         self._load = load
         self._every_s = every_s
+        self._limits_for = limits_for
         self._heartbeat_suspended = heartbeat_suspended
         self._current: ServedModel | None = None
         self._rejected: CurrentModel | None = None
@@ -116,7 +118,11 @@ class ModelManager:
             ):
                 return
             same = loaded is not None and loaded.model.version == wanted.version
-            model = loaded.model if loaded and same else self._load(self._registry.folder(wanted.version))
+            if loaded and same:
+                model, limits = loaded.model, loaded.limits
+            else:
+                model = self._load(self._registry.folder(wanted.version))
+                limits = self._limits_for(model)
         except Exception as error:
             if loaded is None and not isinstance(error, NoModel | Retryable):
                 raise
@@ -139,8 +145,8 @@ class ModelManager:
                 self._rejected = wanted or self._rejected
             self._problem = reason
             return
-        self._current, self._rejected, self._problem = ServedModel(model, wanted.epoch), None, ""
-        precision = model.precision if isinstance(model, HasPrecision) else "unknown"
+        self._current, self._rejected, self._problem = ServedModel(model, wanted.epoch, limits), None, ""
+        precision = model.precision if isinstance(model, DeviceModel) else "unknown"
         metrics.set_model(model.version, precision, wanted.epoch, model.labels)
         self.ready.set()
         log.info("model_loaded", version=model.version, epoch=wanted.epoch)
@@ -163,7 +169,7 @@ class ModelManager:
                 log.error("shadow_model_load_failed", version=version, reason=str(error))
                 self._load_failure = version, time.monotonic()
                 return
-            self.shadow = ServedModel(model, 0)
+            self.shadow = ServedModel(model, 0, self.current.limits)
             log.info("shadow_model_loaded", version=version)
 
 

@@ -7,6 +7,7 @@ import queue
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import Final
@@ -28,6 +29,7 @@ from triagem.worker.committer import Committer
 from triagem.worker.failures import Retrier
 from triagem.worker.fetcher import Fetcher
 from triagem.worker.in_flight import InFlight, Recovery
+from triagem.worker.limits import limits_for
 from triagem.worker.models import ModelManager, check_loaded
 from triagem.worker.scheduler import Slot, hand_over_size
 from triagem.worker.settings import WorkerSettings
@@ -63,6 +65,7 @@ class Pipeline:
             registry,
             self._load_model,
             every_s=settings.poll_every_s,
+            limits_for=partial(limits_for, settings=settings),
             heartbeat_suspended=self.supervisor.heartbeat_suspended,
         )
         self._reclaimer = Reclaimer(inbox)
@@ -215,6 +218,6 @@ class Pipeline:
 
     def _window(self) -> int:
         """Number of tickets to hold locally, in whole micro-batches: a partial one costs nearly as much."""
-        settings = self._settings
-        batches = ceil(self.classifier.rate * settings.window_s / settings.batch_size)
-        return settings.batch_size * max(1, min(settings.window_max // settings.batch_size, batches))
+        settings, size = self._settings, self.models.current.limits.texts
+        batches = ceil(self.classifier.rate * settings.window_s / size)
+        return size * max(1, min(settings.window_max // size, batches))

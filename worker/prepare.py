@@ -36,7 +36,6 @@ from triagem.worker.batch import (
 from triagem.worker.conversations import is_unchanged, split_messages, store_and_read
 from triagem.worker.failures import PROOF, Retrier, run_isolating_failures, safe_reason
 from triagem.worker.models import ModelManager, self_check
-from triagem.worker.settings import WorkerSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +54,10 @@ class MicroBatchBuilder:
         self,
         database: Database,
         models: ModelManager,
-        settings: WorkerSettings,
         submit: Callable[[CommitBatch], None],
         retry: Retrier,
     ) -> None:
-        self._database, self._models, self._settings = database, models, settings
+        self._database, self._models = database, models
         self._submit, self._retry = submit, retry
         self.waiting: list[Entry] = []
 
@@ -123,7 +121,8 @@ class MicroBatchBuilder:
         for served_by, items in routed.ready:
             ready = self._isolate(routed.done, served_by, items, partial(tokenize, model=served_by.model))
             sizes = [item.token_count for item in ready]
-            planned = plan(sizes, batch_size=self._settings.batch_size, batch_tokens=self._settings.batch_tokens)
+            limits = served_by.limits
+            planned = plan(sizes, batch_size=limits.texts, batch_tokens=limits.tokens)
             batches += [MicroBatch(served_by, [ready[index] for index in batch]) for batch in planned]
         return batches
 

@@ -1,6 +1,7 @@
 """Settings of `triagem worker`, from the environment."""
 
 from pathlib import Path
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -15,8 +16,16 @@ class WorkerSettings(Settings, used_by="worker"):
     engine: str = Field(
         default="triagem.engine.classify:load", description="function that loads a model version, as module:function"
     )
-    batch_size: int = Field(default=32, ge=1, description="maximum texts per micro-batch")
-    batch_tokens: int | None = Field(default=None, ge=1, description="maximum tokens per micro-batch, for large GPUs")
+    batch_size: int = Field(
+        default=32,
+        ge=1,
+        description="maximum texts per micro-batch; with a measured token budget, a quarter of"
+        " TRIAGEM_WINDOW_MAX unless set",
+    )
+    batch_tokens: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
+        default=None,
+        description="maximum tokens per micro-batch; auto: measured when a model is loaded, the default on CUDA",
+    )
     window_s: float = Field(
         default=0.25, gt=0, description="tickets held locally, in seconds of work at the measured rate"
     )

@@ -167,6 +167,25 @@ def test_live_tickets_overtake_bulk_tickets_that_wait_in_redis(
         assert stored(database) < 1500
 
 
+def test_micro_batches_have_the_limits_that_were_measured_for_their_model(
+    endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
+) -> None:
+    batches: list[int] = []  # numbers of texts
+
+    class RecordingModel(NoopModel):
+        def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
+            if {len(text.ids) for text in batch} == {4}:  # tickets; the text that measures the limits is longer
+                batches.append(len(batch))
+            return super().probabilities(batch)
+
+    publish(inbox, 600, lane=Lane.BULK)
+    with running(
+        endpoints, instant_models, lambda folder: RecordingModel(noop(folder).manifest), batch_tokens="auto"
+    ) as (pipeline, _):
+        until(lambda: stored(database) == 600)
+    assert 32 < max(batches) <= pipeline.models.current.limits.texts == 256
+
+
 def test_live_is_fetched_before_every_micro_batch(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:

@@ -22,7 +22,6 @@ from triagem.worker.batch import CommitBatch, ServedModel
 from triagem.worker.failures import Retrier
 from triagem.worker.models import ModelManager
 from triagem.worker.prepare import MicroBatchBuilder
-from triagem.worker.settings import WorkerSettings
 
 
 def message(
@@ -58,7 +57,7 @@ class ManualWorker:
         model = NoopModel(manifest(version=version))
         models = cast("ModelManager", SimpleNamespace(current=ServedModel(model, epoch)))
         retry = cast("Retrier", lambda call: call())
-        self._builder = MicroBatchBuilder(database, models, WorkerSettings(), lambda _: None, retry)
+        self._builder = MicroBatchBuilder(database, models, lambda _: None, retry)
         self._routed: list[CommitBatch] = []
         self.classified: list[str] = []
         self.acknowledged: set[bytes] = set()

@@ -193,8 +193,11 @@ class Model(Protocol):
 
 
 @runtime_checkable
-class HasPrecision(Protocol):
-    """A model that reports the number format it computes in."""
+class DeviceModel(Protocol):
+    """A model that reports its type of device (`cpu`, `cuda`, `mps`) and the number format it computes in."""
+
+    @property
+    def device_type(self) -> str: ...
 
     @property
     def precision(self) -> str: ...

@@ -63,6 +63,10 @@ class LoadedModel:
         return self.manifest.version
 
     @property
+    def device_type(self) -> str:
+        return self.device.type
+
+    @property
     def precision(self) -> str:
         return self.runner.precision
 
