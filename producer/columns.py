@@ -22,32 +22,40 @@ FIELDS: Final = ("source", "external_id", "message_id", "author", "text", "revis
 _METADATA: Final = "metadata."
 _REQUIRED: Final = ("external_id", "text")
 
-# Usual column names in exports, folded by `folded_name`, in order of preference; for fields without `--map`.
+# Usual column names in exports, as in `triagem.records.columns`; for fields without `--map`.
 _USUAL: Final[Mapping[str, Sequence[str]]] = {
     "source": ("source", "origem"),
     "external_id": EXTERNAL_ID,
     "revised_at": (
-        "revised at", "updated at", "updated", "last updated", "last updated time", "last modified",
-        "last modified date", "atualizado em", "ultima atualizacao", "data da ultima atualizacao",
-        "data de atualizacao", "modificado em", "created at", "created", "created date", "create date",
-        "creation date", "created time", "created on", "opened at", "date time opened", "opened date", "criado em",
-        "criado", "criacao", "aberto em", "data de criacao", "data de abertura", "abertura", "data e hora",
-        "data hora", "data hora de abertura", "opened", "requested", "solicitado em", "hora de criacao", "data",
-        "date", "data da criacao", "data de registro", "data da conversao", "timestamp", "sent at", "enviado em",
-        "conversation started at", "conversation created at", "started at", "iniciado em", "data de inicio",
+        "revised at", "message created at", "comment created at", "message date", "sent at", "enviado em",
+        "updated at", "updated", "last updated", "last updated time", "last update time", "modified time",
+        "last modified", "last modified date", "atualizado em", "atualizado", "ultima atualizacao",
+        "data ultima atualizacao", "data atualizacao", "modificado em", "created at", "created", "created date",
+        "create date", "date created", "creation date", "created time", "created on", "opened at",
+        "date time opened", "opened date", "opened", "requested", "criado em", "criado", "criacao", "aberto em",
+        "data criacao", "dt criacao", "data hora criacao", "hora criacao", "data abertura", "dt abertura",
+        "data hora abertura", "abertura", "solicitado em", "data solicitacao", "data registro", "data conversao",
+        "data hora", "data", "date", "timestamp", "started at", "iniciado em", "data inicio",
     ),
     "message_id": ("message id", "id da mensagem"),
-    "author": ("author", "autor"),
+    "author": (
+        "author", "autor", "message author type", "author type", "sender type", "tipo autor", "direction", "direcao",
+    ),
     "metadata": ("metadata",),
 }  # fmt: skip
-_DATES: Final = ("data", "date")
-_CLOCKS: Final = ("hora", "horario", "time")
+_DATES: Final = ("data", "date", "dt")
+_CLOCKS: Final = ("hora", "horario", "hr", "time")
 _NO_TIME: Final = frozenset({"", "-", "null", "none", "nan", "nat", "n/a", r"\n", "0000-00-00 00:00:00"})
 _AUTHORS: Final[Mapping[str, Sequence[str]]] = {
-    "customer": ("customer", "client", "cliente", "contact", "contato", "end user", "user", "requester", "incoming"),
-    "agent": ("agent", "agente", "atendente", "analista", "operator", "operador", "admin", "staff", "outgoing"),
+    "customer": (
+        "customer", "client", "cliente", "contact", "contato", "end user", "user", "lead", "visitor", "visitante",
+        "requester", "incoming", "inbound",
+    ),
+    "agent": (
+        "agent", "agente", "atendente", "analista", "operator", "operador", "admin", "staff", "outgoing", "outbound",
+    ),
     "bot": ("bot", "robo", "system", "sistema", "automation", "automacao"),
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +167,10 @@ def _usual_columns(columns: tuple[str, ...], given: frozenset[str]) -> Mapping[s
     metadata_keys = any(field.startswith(_METADATA) for field in given)
     mapped = {field: find_column(columns, names) for field, names in _USUAL.items()}
     mapped["text"] = usual_text(columns)
-    if (date := mapped["revised_at"]) and folded_name(date[0]) in _DATES:
-        mapped["revised_at"] += find_column(columns, _CLOCKS)
+    for date in mapped["revised_at"]:  # `Data de abertura` and `Hora de abertura`
+        word, _, event = folded_name(date).partition(" ")
+        if word in _DATES:
+            mapped["revised_at"] += find_column(columns, [f"{clock} {event}".strip() for clock in _CLOCKS])
     return {
         field: names
         for field, names in mapped.items()

@@ -68,6 +68,13 @@ class LoadSummary:
     rejected: list[BadLine] = dataclasses.field(default_factory=list)
     waiting: bool = False
 
+    def reasons(self) -> list[tuple[str, list[int]]]:
+        """The reasons and their lines, the most frequent reason first."""
+        lines: dict[str, list[int]] = {}
+        for rejected in self.rejected:
+            lines.setdefault(rejected.reason, []).append(rejected.line)
+        return sorted(lines.items(), key=lambda item: -len(item[1]))
+
 
 def load_records(
     records: Iterator[Record | BadLine],

@@ -2,24 +2,26 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from string import punctuation
-from typing import Final
+from typing import Any, Final
 
 from triagem.contracts.errors import InvalidInput, InvalidTicket
 from triagem.contracts.moments import DateOrder, DateOrderEvidence, MomentFormat, read_moment
 from triagem.contracts.ticket import id_text
-from triagem.producer.columns import field_map, is_header, require_columns
+from triagem.producer.columns import FieldMap, field_map, is_header, require_columns
 from triagem.producer.load import IN_UTC, ReadingRules
 from triagem.records.parquet_file import ParquetFile
 from triagem.records.rows import BadLine, FileFormat, Record, Rows, read_rows
 from triagem.records.text_file import TextFile
 
 _MIN_TIMES: Final = 3  # fewer unreadable times are rejected row by row
+_SHOWN: Final = 3  # lines
 _MAX_TEXTS_AS_IDS: Final = 1000  # bounds the memory for files whose ids are words
 _FLOAT_ID: Final = re.compile(r"\d+\.0")
+_TOTAL: Final = re.compile(r"(?:sub)?total(?: geral)?\W*\d*\Z", re.IGNORECASE)
 _SCIENTIFIC_ID: Final = re.compile(r"\d+(?:[.,]\d+)?[eE]\+?\d+")
 
 
@@ -39,6 +41,11 @@ class TicketFile:
     first: Rows
     survey: Survey
     read: Callable[[], Rows]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know before the file is loaded."""
+        return self.first.notes + self.survey.notes
 
 
 def survey_file(
@@ -78,9 +85,8 @@ def survey(records: Iterator[Record | BadLine], rules: ReadingRules) -> Survey:
         InvalidInput: no time can be read, or the order of day and month is not clear. The message names the option
             that helps.
     """
-    rows = named = times = repeated = scientific = floats = 0
-    messages, conversations = 0, set[int]()
-    evidence, seen, first_repeated, unreadable = DateOrderEvidence(), set[int](), list[int](), list[str]()
+    ids, rows, times = _Ids(), 0, 0
+    evidence, unreadable = DateOrderEvidence(), list[str]()
     cut_rows = _CutRows(rules.mapping.columns.get("text", ()))
     for record in records:
         rows += 1
@@ -92,17 +98,7 @@ def survey(records: Iterator[Record | BadLine], rules: ReadingRules) -> Survey:
         cut_rows.add(record, name)
         if not name:
             continue
-        named += 1
-        floats += _FLOAT_ID.fullmatch(name) is not None
-        scientific += _SCIENTIFIC_ID.fullmatch(name) is not None
-        conversation, message = hash((fields.get("source"), name)), str(fields.get("message_id", ""))
-        conversations.update([conversation] if message else [])
-        messages += bool(message)
-        identity = hash((conversation, message))
-        if identity in seen:
-            repeated += 1
-            first_repeated += [record.line][: 3 - len(first_repeated)]
-        seen.add(identity)
+        ids.add(record.line, name, fields)
         if "revised_at" in fields:
             times += 1
             evidence.add(record.line, fields["revised_at"])
@@ -120,23 +116,60 @@ def survey(records: Iterator[Record | BadLine], rules: ReadingRules) -> Survey:
             moments = dataclasses.replace(moments, order=evidence.order())
         except ValueError as error:
             raise InvalidInput(f"{error}: give --date-format dmy or --date-format mdy") from None
-    notes = []
-    if scientific:
-        notes.append(
-            f"{scientific:,} ids are in a spreadsheet's form such as 5,00123E+17, which has lost digits: format the "
-            "column as text and export again"
-        )
-    if messages:
-        notes.append(f"{messages:,} rows are messages of {len(conversations):,} conversations")
-    if repeated:
-        lines = ", ".join(map(str, first_repeated)) + (", …" if repeated > len(first_repeated) else "")
-        notes.append(
-            f"{named:,} rows, {len(seen):,} ids: {repeated:,} rows repeat an id (line {lines}); of each ticket "
-            "only the newest text is classified. If each row is a message, add --map message_id=COLUMN"
-        )
-    whole = bool(floats) and floats == named
-    decided = dataclasses.replace(rules, moments=moments, whole_ids=whole, cut_lines=cut_rows.lines())
-    return Survey(rows, decided, tuple(notes))
+    decided = dataclasses.replace(rules, moments=moments, whole_ids=ids.whole, cut_lines=cut_rows.lines())
+    return Survey(rows, decided, tuple(ids.notes(rules.mapping)))
+
+
+class _Ids:
+    """Counts ids, sources and messages, and finds ids that repeat."""
+
+    def __init__(self) -> None:
+        self._named = self._floats = self._scientific = self._messages = 0
+        self._seen, self._conversations, self._sources = set[int](), set[int](), set[int]()
+        self._repeated: list[int] = []  # the first lines
+
+    def add(self, line: int, name: str, fields: Mapping[str, Any]) -> None:
+        """Read the id of a row, and its other fields."""
+        source, message = str(fields.get("source", "")), str(fields.get("message_id", ""))
+        self._named += 1
+        self._floats += _FLOAT_ID.fullmatch(name) is not None
+        self._scientific += _SCIENTIFIC_ID.fullmatch(name) is not None
+        self._messages += bool(message)
+        self._conversations.update([hash((source, name))] if message else [])
+        self._sources.update([hash(source)] if source else [])
+        self._seen.add(hash((source, name, message)))
+        if len(self._seen) + len(self._repeated) < self._named and len(self._repeated) < _SHOWN:
+            self._repeated.append(line)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every id is written like 12.0."""
+        return bool(self._floats) and self._floats == self._named
+
+    def notes(self, mapping: FieldMap) -> Iterator[str]:
+        """What a person should know."""
+        column = "".join(mapping.columns.get("source", ()))
+        if self._sources and column not in {"", "source"}:
+            yield (
+                f"the source of each row is in the column {column!r}, {len(self._sources):,} different ones: "
+                "--map source= leaves it out, if it is not the CRM's name"
+            )
+        if self._scientific:
+            yield (
+                f"{self._scientific:,} ids are in a spreadsheet's form such as 5,00123E+17, which has lost digits: "
+                "format the column as text and export again"
+            )
+        if self._messages:
+            yield f"{self._messages:,} rows are messages of {len(self._conversations):,} conversations"
+            if "author" not in mapping.columns:
+                yield "every message counts as the customer's: if agents wrote some, add --map author=COLUMN"
+        if repeated := self._named - len(self._seen):
+            lines = ", ".join(map(str, self._repeated)) + (", …" if repeated > _SHOWN else "")
+            yield (
+                f"{self._named:,} rows, {len(self._seen):,} ids: {repeated:,} rows repeat an id (line {lines}); of "
+                "each ticket only the newest text is classified. If each row is a message, add --map "
+                "message_id=COLUMN"
+            )
 
 
 def _unreadable(value: object, moments: MomentFormat) -> str:
@@ -170,8 +203,8 @@ class _CutRows:
         previous, self._previous, self._footer = self._previous, record, False
         if isinstance(record, BadLine):
             name = record.raw.strip() if record.width == 1 else ""
-        elif not any(value for value in record.columns.values() if value != name):
-            return  # a line such as "Total: 3;;;"
+        elif not any(value for value in record.columns.values() if value != name) or _TOTAL.match(name):
+            return  # a line such as "Chamados: 3;;;" or "Total;3;"
         if not name or not record.width:
             return
         if not _looks_like_text(name):

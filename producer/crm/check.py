@@ -4,6 +4,7 @@ Used by `triagem crm check`. It may show the customer's text, because nothing is
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -33,6 +34,7 @@ _MAX_NAMES: Final = 12
 _NOT_JSON: Final = (
     "The body must be JSON in UTF-8: a template must escape the customer's quotation marks and backslashes."
 )
+_PATH: Final = re.compile(rb"\b[A-Za-z]:\\[bfnrt]")
 _OPTIONAL: Final = ("message", "message_id", "author", "deleted", "revised_at")
 
 
@@ -102,7 +104,7 @@ def _check_body(webhook: Webhook, source: Source, sender: str, now: datetime) ->
     match outcome := read_body(webhook, source, now):
         case AcceptedWebhook(tickets, unread):
             values = [ticket.model_dump(mode="json", exclude_none=True) for ticket in tickets]
-            advice = list(_advise_date_order(fields, source))
+            advice = [*_advise_date_order(fields, source), *_advise_escapes(webhook.body)]
             return PayloadCheck("accepted", "; ".join(unread) or None, sender, values, fields, advice)
         case IgnoredWebhook(reason):
             return PayloadCheck("ignored", reason, sender, fields=fields)
@@ -251,6 +253,23 @@ def _advise_date_order(fields: list[FieldCheck], source: Source) -> Iterator[str
             f'"{DateOrder.DAY_FIRST}" if the day is first, else "{DateOrder.MONTH_FIRST}". Without it, webhooks of '
             "the other days become dead letters."
         )
+
+
+def _advise_escapes(body: bytes) -> Iterator[str]:
+    """Signs of a template that does not escape: raw line breaks in strings, or a path such as `C:\\nota`."""
+    try:
+        json.loads(body)
+    except ValueError:  # the gateway also reads strings with raw line breaks
+        found = "The body has unescaped line breaks"
+    else:
+        if not (path := _PATH.search(body)):
+            return
+        found = f"The body has {path[0].decode()}, which JSON reads as a control character"
+    yield (
+        f"{found}: the CRM's template seems to fill in texts without escaping them. A quotation mark in a message "
+        "then makes a dead letter, and a path such as C:\\nota loses its backslash. If the CRM can escape values as "
+        "JSON, or can send its own events, use that."
+    )
 
 
 def _advise_records(payload: object, source: Source) -> Iterator[str]:

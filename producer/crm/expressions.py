@@ -13,6 +13,7 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 from jmespath.functions import Functions, signature
 from jmespath.parser import ParsedResult
+from jmespath.visitor import TreeInterpreter
 from pydantic import AfterValidator
 
 from triagem.contracts.errors import InvalidTicket
@@ -33,6 +34,25 @@ class _Functions(Functions):  # type: ignore[misc]
         return re.sub(rf"\A(?:{pattern})", "", value, count=1) if isinstance(value, str) else value
 
 
+class _Interpreter(TreeInterpreter):  # type: ignore[misc]
+    """Reads one object where an expression for a list, such as `items[]`, expects a list."""
+
+    def visit_projection(self, node: Any, value: object) -> Any:
+        return super().visit_projection(self._listed(node, value), value)
+
+    def visit_filter_projection(self, node: Any, value: object) -> Any:
+        return super().visit_filter_projection(self._listed(node, value), value)
+
+    def visit_flatten(self, node: Any, value: object) -> Any:
+        return super().visit_flatten(self._listed(node, value), value)
+
+    def _listed(self, node: Any, value: object) -> Any:
+        """The node with its list as a literal."""
+        base = self.visit(node["children"][0], value)
+        literal = {"type": "literal", "value": [base] if isinstance(base, dict) else base, "children": []}
+        return {**node, "children": [literal, *node["children"][1:]]}
+
+
 _OPTIONS: Final = jmespath.Options(custom_functions=_Functions())
 _compile: Final = lru_cache(maxsize=1024)(jmespath.compile)
 
@@ -46,7 +66,7 @@ def search(expression: str | None, value: object, field: str) -> Any:
     if expression is None:
         return None
     try:
-        return _compile(expression).search(value, options=_OPTIONS)
+        return _Interpreter(_OPTIONS).visit(_compile(expression).parsed, value)
     except _FAILURES as error:
         raise InvalidTicket(field, f"its expression fails on this payload ({type(error).__name__})") from None
 

@@ -1,6 +1,5 @@
 """Reads any CRM's JSON by the expressions of its source: selects records, ignores some, makes tickets of the rest."""
 
-from collections.abc import Iterator
 from datetime import datetime
 from hashlib import sha256
 from typing import Final
@@ -102,18 +101,13 @@ def _message(record: object, source: Source, text: str, *, deleted: bool) -> Mes
 
 
 def select(expression: str, payload: object) -> list[object]:
-    """The values that an expression selects. An expression for a list also reads one object, and vice versa."""
-    for candidate in _candidates(payload):
-        selected = search(expression, candidate, "records")
-        records = selected if isinstance(selected, list) else [selected]
-        if records := [record for record in records if record is not None]:
-            return records
+    """The values that an expression selects in a payload or, if it is a list and none are selected, in its items."""
+    for values in ([payload], payload if isinstance(payload, list) else []):
+        found = [search(expression, value, "records") for value in values]
+        lists = [records if isinstance(records, list) else [records] for records in found]
+        if selected := [record for records in lists for record in records if record is not None]:
+            return selected
     return []
-
-
-def _candidates(payload: object) -> Iterator[object]:
-    yield payload
-    yield from ([payload],) if isinstance(payload, dict) else payload if isinstance(payload, list) else ()
 
 
 def _judge(value: object, source: Source) -> IgnoredWebhook | UnreadableWebhook | None:

@@ -37,9 +37,20 @@ class Webhook:
     token: str | None = field(default=None, repr=False)
 
     @cached_property
+    def _parsed(self) -> tuple[object, str]:
+        """The body as JSON, or what is wrong with it. An exception would keep the body alive by its traceback."""
+        try:
+            return parse(self.body), ""
+        except InvalidTicket as error:
+            return None, error.reason
+
+    @property
     def payload(self) -> object:
         """The body as JSON, parsed once. Raises InvalidTicket."""
-        return parse(self.body)
+        payload, problem = self._parsed
+        if problem:
+            raise InvalidTicket("body", problem)
+        return payload
 
     def header(self, name: str) -> str | None:
         """A header's value, case-insensitive; None if it is absent."""

@@ -140,6 +140,7 @@ class TestSetUp:
         token = re.search(r'name="token" value="(\w+)"', page)
         assert token
         rows = "Relatório\nid;texto\n" + "".join(f"{number};Olá, minha fatura nº {number}\n" for number in range(3))
+        rows += "".join(f"{number}; \n" for number in range(3, 10))
 
         uploaded = owner.http.post(
             "/console/start/upload",
@@ -147,7 +148,10 @@ class TestSetUp:
             files={"file": ("exportação.csv", rows.encode("cp1252"), "text/csv")},
         )
 
-        assert "Messages accepted: 3. Rows rejected: 0. Title lines skipped: 1." in uploaded.text
+        assert "Messages accepted: 3. Rows rejected: 7." in uploaded.text
+        assert "skipped above the header, line 1: Relatório" in uploaded.text
+        assert "text: is only white space. Number: 7; lines: 6, 7, 8, 9, 10, …." in uploaded.text
+        assert owner.http.get("/console/start/upload?lang=pt").status_code == 200
         with running(endpoints, tmp_path / "no-models"):
             until(lambda: "fatura nº" in owner.see("start"))
 
@@ -161,6 +165,25 @@ class TestSetUp:
 
         assert refused.status_code == 422
         assert "external_id" in refused.text
+
+    @pytest.mark.parametrize(
+        ("content", "reason"),
+        [
+            (b"PK\x03\x04", "a.xlsx is an Excel workbook"),
+            ("id;text\n1;Giriş, Doğan\n".encode("cp1254"), "save the file as UTF-8"),
+        ],
+    )
+    def test_a_file_that_cannot_be_read_is_refused_with_the_reason(
+        self, owner: Person, content: bytes, reason: str
+    ) -> None:
+        token = re.search(r'name="token" value="(\w+)"', owner.see("start"))
+        assert token
+        refused = owner.http.post(
+            "/console/start/upload", data={"token": token[1]}, files={"file": ("a.xlsx", content, "text/csv")}
+        )
+
+        assert refused.status_code == 422
+        assert reason in refused.text
 
     def test_a_file_from_another_session_is_refused(self, owner: Person, inbox: Inbox) -> None:
         refused = owner.http.post(

@@ -111,6 +111,24 @@ def test_a_body_that_is_not_json_shows_the_likely_cause(body: bytes) -> None:
     assert "a template must escape" in checked.advice[0]
 
 
+@pytest.mark.parametrize(
+    ("message", "sign"),
+    [
+        ("linha 1\nlinha 2", "The body has unescaped line breaks"),
+        ("Veja C:\\nota.txt", "The body has C:\\n, which JSON reads as a control character"),
+        ("Veja C:\\\\nota.txt", ""),
+        ("Obs:\\nnota", ""),
+        ("linha 1\\nlinha 2", ""),
+    ],
+)
+def test_a_template_that_does_not_escape_is_accepted_with_a_warning(message: str, sign: str) -> None:
+    body = b'{"id": 1, "at": "2026-11-02T12:30:00Z", "contact": {"message": "' + message.encode() + b'"}}'
+    checked = check_payload(Webhook(body), shop(), NOW)
+
+    assert checked.outcome == "accepted"
+    assert [advice[: len(sign)] for advice in checked.advice] == [sign] * bool(sign)
+
+
 def test_a_signature_is_checked_as_of_the_time_that_it_covers() -> None:
     body = json.dumps(example("zendesk_ticket_created")).encode()
     headers = zendesk_headers(body, (NOW - timedelta(days=9)).strftime("%Y-%m-%dT%H:%M:%SZ"))

@@ -166,10 +166,22 @@ def test_a_rule_makes_an_event_known() -> None:
         ("data", {"data": [{"id": 1, "text": "oi"}]}),
         ("data[]", {"data": [{"id": 1, "text": "oi"}]}),
         ("@", [{"id": 1, "text": "oi"}]),
+        ("data[]", {"data": {"id": 1, "text": "oi"}}),
+        ("data[?text]", {"data": {"id": 1, "text": "oi"}}),
+        ("data.items[*].{id: id, text: body}", {"data": {"items": {"id": 1, "body": "oi"}}}),
     ],
 )
 def test_a_map_reads_one_object_and_lists(records: str, payload: object) -> None:
     assert ticket(payload, source_with(records=records))["text"] == "oi"
+
+
+@pytest.mark.parametrize("records", ["data", "data[]", "data[?id]"])
+def test_all_items_of_a_list_are_read(records: str) -> None:
+    payload = [{"data": {"id": 1, "text": "um"}}, {"other": 1}, {"data": [{"id": 2, "text": "dois"}]}]
+    outcome = parse_webhook(payload, source_with(records=records))
+
+    assert isinstance(outcome, AcceptedWebhook)
+    assert [ticket.text for ticket in outcome.tickets] == ["um", "dois"]
 
 
 def test_a_message_is_required_and_its_subject_is_one_line() -> None:

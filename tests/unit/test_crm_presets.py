@@ -159,10 +159,11 @@ def test_a_payload_of_another_program_matches_nothing(source: Source) -> None:
     [
         (FRONT, changed("front_inbound", "payload", "target", value={"_meta": {"type": "message"}})),
         (HELPSCOUT, {"id": 1, "subject": "Fatura", "threads": [{"body": "Fui cobrado duas vezes"}]}),
+        (HELPSCOUT, {"id": 1, "rating": "not good", "comments": "Quero cancelar"}),
         (INTERCOM, changed("intercom_user_replied", "topic", value="ticket.contact.replied")),
         (INTERCOM, changed("intercom_user_replied", "topic", value="ticket.created")),
     ],
-    ids=["preview of an event", "payload V1", "reply to a ticket", "new ticket"],
+    ids=["preview of an event", "payload V1", "comment on a rating", "reply to a ticket", "new ticket"],
 )
 def test_a_customers_message_in_a_form_that_is_not_read_does_not_pass_for_a_known_event(
     source: Source, payload: object

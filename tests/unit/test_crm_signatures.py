@@ -18,7 +18,18 @@ from tests.support.crm import (
     signature,
     zendesk_headers,
 )
-from triagem.producer.crm import AcceptedWebhook, IgnoredWebhook, RefusedWebhook, Source, Webhook
+from triagem.producer.crm import (
+    AcceptedWebhook,
+    IgnoredWebhook,
+    RefusedWebhook,
+    Source,
+    UnreadableWebhook,
+    Webhook,
+    challenge,
+    payload,
+    read_verdicts,
+    read_webhook,
+)
 from triagem.producer.crm.settings import make_source, presets
 from triagem.producer.crm.signature import SignatureScheme, check_signature
 
@@ -211,6 +222,26 @@ def test_an_empty_body_of_the_right_sender_is_a_ping() -> None:
     assert receive_webhook(Webhook(b" \n", {"X-Triagem-Token": TOKEN}), FRESHDESK, NOW) == IgnoredWebhook(
         "an empty body"
     )
+
+
+def test_a_body_is_parsed_once_even_if_it_is_not_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[bytes] = []
+    real = payload.parse
+
+    def parse(body: bytes) -> object:
+        parsed.append(body)
+        return real(body)
+
+    monkeypatch.setattr(payload, "parse", parse)
+    source, webhook = (
+        generic(challenge={"field": "challenge"}, verdict={"external_id": "id", "value": "v"}),
+        Webhook(b"x"),
+    )
+
+    assert challenge(webhook, source) is None
+    assert isinstance(read_webhook(webhook, source, NOW), UnreadableWebhook)
+    assert read_verdicts(webhook, source) == []
+    assert parsed == [b"x"]
 
 
 def test_the_repr_of_a_webhook_shows_nothing_of_its_content() -> None:

@@ -267,7 +267,22 @@ def test_rows_with_message_ids_are_messages_of_conversations_and_repeat_no_id() 
     notes = survey(rows.records, ReadingRules(field_map(rows.columns, None), "import")).notes
 
     assert notes[0] == "4 rows are messages of 2 conversations"
-    assert notes[1].startswith("5 rows, 4 ids: 1 rows repeat an id (line 5)")
+    assert notes[1].startswith("every message counts as the customer's")
+    assert notes[2].startswith("5 rows, 4 ids: 1 rows repeat an id (line 5)")
+
+
+def test_a_column_that_may_be_the_channel_is_reported_as_the_source() -> None:
+    (note,) = surveyed("1,a,Email", "2,b,Portal", "3,c,", header="id,text,Source").notes
+
+    assert note.startswith("the source of each row is in the column 'Source', 2 different ones: --map source=")
+    assert surveyed("1,a,zendesk", header="id,text,source").notes == ()
+
+
+def test_a_json_row_whose_source_is_a_list_is_rejected() -> None:
+    row = Record(1, {"id": 1, "text": "a", "source": ["x"]})
+    result = survey(iter([row]), ReadingRules(field_map(["id", "text", "source"], None), "import"))
+
+    assert result.rules.ticket(row) == BadLine(1, "source: Input should be a valid string")
 
 
 def test_ids_in_scientific_form_are_reported() -> None:
@@ -297,6 +312,7 @@ def test_whole_numbers_written_as_floats_lose_the_fraction_if_all_ids_are_so() -
         ("id,texto,tag\nana,a\nlia,b\neva,c,x\n", ["ana", "lia", "eva"]),
         ("id,texto\n1,a\n2,b\n3,c\nana@example.com,d\n", ["1", "2", "3", "ana@example.com"]),
         ("id,texto\n1,a\n2,b\n\nTotal de chamados: 2\n", ["1", "2"]),
+        ("id;canal;texto\n1;x;a\n2;y;b\nTotal geral;2;\n", ["1", "2"]),
         ("id,texto\n1,a\n2", ["1"]),
         ("id,data,texto,canal\n1,,a,x\nTotal: 1,,,\n", ["1"]),
     ],

@@ -36,8 +36,9 @@ def test_a_column_with_a_standard_name_needs_no_mapping(column: str, field: str)
     assert mapped({column: "value"}) == {field: "value"}
 
 
-def test_subject_and_body_become_one_text() -> None:
-    assert mapped({"subject": "Fatura", "body": "Em dobro"}) == {"text": "Fatura\nEm dobro"}
+@pytest.mark.parametrize("columns", [("subject", "body"), ("Assunto", "Texto"), ("DS_ASSUNTO", "DS_MENSAGEM")])
+def test_subject_and_body_become_one_text(columns: tuple[str, str]) -> None:
+    assert mapped(dict(zip(columns, ("Fatura", "Em dobro"), strict=True))) == {"text": "Fatura\nEm dobro"}
 
 
 @pytest.mark.parametrize("empty", ["", None])
@@ -181,6 +182,31 @@ def test_a_column_with_a_comma_or_plus_sign_is_mapped_in_quotes(mapping: str, te
         (("Nº", "Cliente", "Mensagem", "Data"), ("external_id", None, "text", "revised_at")),
         (("Ticket Id", "Description", "Last updated time"), ("external_id", "text", "revised_at")),
         (("Conversation ID", "Conversation started at", "First message"), ("external_id", "revised_at", "text")),
+        (
+            ("conversation_id", "started_at (America/Sao_Paulo)", "first_message"),
+            ("external_id", "revised_at", "text"),
+        ),
+        (
+            (
+                "message_id",
+                "message_body",
+                "message_created_at",
+                "message_author_type",
+                "conversation_id",
+                "updated_at",
+            ),
+            ("message_id", "text", "revised_at", "author", "external_id", None),
+        ),
+        (("Message ID", "Direction", "Message date", "Text"), ("message_id", "author", "revised_at", "text")),
+        (("Case ID", "Agent ID", "Description", "Closed time"), ("external_id", None, "text", None)),
+        (("Ticket Id", "Description", "Created Time (Ticket)"), ("external_id", "text", "revised_at")),
+        (("Ticket ID", "Description", "Last update time"), ("external_id", "text", "revised_at")),
+        (("Código do ticket", "Mensagem", "Data de criação do ticket"), ("external_id", "text", "revised_at")),
+        (("ID do chamado", "Descrição do problema", "Dt. Abertura"), ("external_id", "text", "revised_at")),
+        (("Nº Protocolo", "Texto da mensagem", "Data da solicitação"), ("external_id", "text", "revised_at")),
+        (("ID", "Descrição da reclamação", "Data da reclamação"), ("external_id", "text", "revised_at")),
+        (("ID", "Descrição - Descrição", "Status do chamado"), ("external_id", "text", None)),
+        (("Chave da item", "ID da item", "Descrição", "Atualizado(a)"), ("external_id", None, "text", "revised_at")),
     ],
 )
 def test_columns_are_found_by_their_usual_names(columns: tuple[str, ...], fields: tuple[str | None, ...]) -> None:
@@ -216,6 +242,8 @@ def test_an_absent_time_is_left_out(absent: str) -> None:
 
 def test_a_date_and_a_time_of_day_in_usual_columns_are_one_time() -> None:
     assert mapped({"id": 1, "Data": "31/12/2025", "Hora": "14:05"})["revised_at"] == "31/12/2025\n14:05"
+    dated = {"id": 1, "Data de abertura": "31/12/2025", "Hora de abertura": "14:05", "Hora": "1"}
+    assert mapped(dated)["revised_at"] == "31/12/2025\n14:05"
     assert mapped({"id": 1, "Created at": "31/12/2025", "Time": "3 h"})["revised_at"] == "31/12/2025"
 
 
@@ -273,7 +301,15 @@ def test_a_row_without_a_message_id_is_a_whole_text() -> None:
 
 @pytest.mark.parametrize(
     ("word", "author"),
-    [("end-user", "customer"), ("Agente", "agent"), ("outgoing", "agent"), ("Robô", "bot"), ("Ana Lima", "Ana Lima")],
+    [
+        ("end-user", "customer"),
+        ("lead", "customer"),
+        ("Inbound", "customer"),
+        ("Agente", "agent"),
+        ("outgoing", "agent"),
+        ("Robô", "bot"),
+        ("Ana Lima", "Ana Lima"),
+    ],
 )
 def test_usual_words_for_authors_are_understood(word: str, author: str) -> None:
     row = {"id": "c-1", "n": 7, "quem": word, "text": "a"}

@@ -92,8 +92,8 @@ def test_a_pattern_replaces_the_other_forms() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [0, 2025, 20251231, 202512311405, 46022.58, "0", "2025", "20251231", "202512311405", "46022.58", "46022,58",
-     "1999-12-30 23:59", "31/12/1999", "ontem", "", "31/02/2025", "99/99/2025", "2025-12-31 25:00",
+    [0, 2025, 20251231, 202512311405, 46022.58, "0", "2025", "20251231", "202512311405", "46022.58",
+     "46022,58", 20251231140500, 1767189900000000, "1999-12-30 23:59", "31/12/1999", "ontem", "", "31/02/2025", "99/99/2025", "2025-12-31 25:00",
      "31/12/2025 13:05 PM", "2025-12-31 14:05 +99", "2025-12-31 x", "14:05 31/12/2025 15:00", "7 31/12/2025",
      pytest.param("2025-12-31 10:00" + " " * 1_000_000 + "(", id="a million spaces"),
      True, None, [], float("nan"), "1e400", pytest.param(10**400, id="10**400")],
@@ -101,6 +101,12 @@ def test_a_pattern_replaces_the_other_forms() -> None:
 def test_a_value_that_no_crm_means_as_a_time_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match=r"."):
         read_moment(value, SAO_PAULO)
+
+
+@pytest.mark.parametrize("value", [20251231140500, "1767189900000000"])
+def test_a_number_that_is_no_epoch_is_named_so(value: object) -> None:
+    with pytest.raises(ValueError, match="is a number, but not seconds or milliseconds since 1970"):
+        read_moment(value)
 
 
 def test_a_time_without_an_offset_is_refused_without_a_zone() -> None:

@@ -93,6 +93,11 @@ def test_nul_characters_do_not_make_a_file_utf16(read: Read) -> None:
         ("ログインできません", "shift_jis"),
         ("요금이 얼마예요", "euc-kr"),
         ("Πόσο κοστίζει το πακέτο", "cp1253"),
+        ("Nie mogę się zalogować, proszę o pomoc z działaniem", "cp1250"),
+        ("Chciałbym kupić więcej licencji, żeby działało", "iso-8859-2"),
+        ("Kolik stojí roční předplatné? Děkuji, Žižka", "cp1250"),
+        ("Szőke Győző vagyok, mennyibe kerül az előfizetés", "cp1250"),
+        ("Yıllık plan ne kadar? Giriş yapamıyorum, Doğan", "cp1254"),  # noqa: RUF001
     ],
 )
 def test_an_encoding_that_looks_like_others_is_refused(read: Read, text: str, encoding: str) -> None:
@@ -105,7 +110,17 @@ def test_accents_and_punctuation_in_a_row_are_not_a_foreign_encoding(read: Read,
     assert read(f"id;text\n1;{text}\n".encode("cp1252")) == [Record(2, {"id": "1", "text": text})]
 
 
-@pytest.mark.parametrize("text", ["Größe ändern, Straße", "Où est ma facture reçue à l'hôtel", "Ação: não"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Größe ändern, Straße",
+        "Où est ma facture reçue à l'hôtel, cœur",
+        "Ação: não",
+        "Jeg får ikke logget inn på kontoen, vær så snill",
+        "Área de 30 m² e 2 m³, ½ do valor, é ´grátis´?",  # noqa: RUF001
+        "Meu nome é Novotný, não chegou a cobrança de março, e a opção é ótima",
+    ],
+)
 def test_western_languages_in_the_encoding_of_windows_keep_their_letters(read: Read, text: str) -> None:
     assert read(f"id;text\n1;{text}\n".encode("cp1252")) == [Record(2, {"id": "1", "text": text})]
 
@@ -263,7 +278,7 @@ def test_titles_are_skipped_above_columns_that_nobody_expected(titles: str) -> N
     rows = read_rows(lines, format=None, name="export", is_header=lambda columns: "id" in columns)
 
     assert rows.columns == ["Nº", "Relato", "Fila"]
-    assert rows.above == len(lines) - 3
+    assert rows.header == "".join(lines[:-2])
 
 
 @pytest.mark.parametrize("rows", [["a, b\n"], ["a, b\n", "c\n"], ["a, b\n", "c, d, e\n"]])
@@ -353,6 +368,11 @@ def test_an_empty_file_is_refused(read: Read, content: str) -> None:
 def test_a_json_array_is_refused_and_the_error_names_the_expected_format(read: Read, content: str) -> None:
     with pytest.raises(InvalidInput, match="JSON array, expected one JSON object a line"):
         read(content)
+
+
+def test_a_json_object_of_several_lines_is_refused(read: Read) -> None:
+    with pytest.raises(InvalidInput, match="JSON object of several lines, expected one JSON object a line"):
+        read('{\n  "id": 1\n}\n')
 
 
 def test_a_header_alone_is_a_file_without_records(read: Read) -> None:

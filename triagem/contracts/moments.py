@@ -153,10 +153,9 @@ def _epoch(value: object) -> datetime:
         value = float(value.strip().replace(",", "."))
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("is not a time")
-    try:
-        return datetime.fromtimestamp(value / 1000 if value > _LATEST_EPOCH_S else value, UTC)
-    except (ValueError, OverflowError, OSError):
-        raise ValueError("is a number, but not seconds or milliseconds since 1970") from None
+    if not 0 <= value <= 1000 * _LATEST_EPOCH_S:  # microseconds, 20251231140500, or NaN
+        raise ValueError("is a number, but not seconds or milliseconds since 1970")
+    return datetime.fromtimestamp(value / 1000 if value > _LATEST_EPOCH_S else value, UTC)
 
 
 def _written(text: str, format: MomentFormat) -> datetime:  # noqa: A002

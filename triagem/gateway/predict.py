@@ -23,7 +23,12 @@ from triagem.db.auth import Scope
 from triagem.db.tickets.queries import results_by_external_id
 from triagem.gateway.admission import read_body
 from triagem.gateway.authentication import Credentials, require_scope
-from triagem.gateway.problems import NEEDS_KEY, ProblemError, problem_responses
+from triagem.gateway.problems import (
+    NEEDS_KEY,
+    ProblemError,
+    problem_responses,
+    refuse_unknown_parameters,
+)
 from triagem.gateway.services import ServicesDep, is_loopback
 from triagem.producer.crm.payload import parse
 
@@ -98,6 +103,7 @@ class PredictionPending(BaseModel):
 
 
 async def _authorize(request: Request, services: ServicesDep, credentials: Credentials) -> None:
+    refuse_unknown_parameters(request)
     if not services.settings.predict_is_open or not (services.settings.open_predict or _is_local(request)):
         await _KEY(request, credentials)
 

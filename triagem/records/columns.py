@@ -9,23 +9,24 @@ from unicodedata import category
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.unicode_form import normalized
 
-# Folded as by `folded_name`.
+# Names as by `folded_name`, in order of preference. `essential_name` finds `Número do chamado` as `numero`.
 SUBJECT: Final = (
-    "subject", "assunto", "title", "titulo", "ticket name", "nome do ticket", "ticket subject", "assunto do chamado",
-    "assunto do ticket", "summary", "resumo", "short description",
+    "subject", "assunto", "title", "titulo", "ticket name", "nome do ticket", "nome do tiquete", "summary", "resumo",
+    "short description",
 )  # fmt: skip
 BODY: Final = (
-    "body", "corpo", "message", "mensagem", "description", "descricao", "content", "conteudo", "comment",
-    "comentario", "solicitacao", "ticket description", "descricao do ticket", "descricao da acao",
-    "descricao do chamado", "message body", "first message", "primeira mensagem", "mensagem do cliente",
-    "article body", "details", "detalhes", "relato", "reclamacao", "manifestacao", "observacoes",
+    "text", "texto", "body", "corpo", "message", "mensagem", "description", "descricao", "content", "conteudo",
+    "comment", "comentario", "solicitacao", "descricao acao", "message body", "comment body", "first message",
+    "primeira mensagem", "mensagem cliente", "message text", "texto mensagem", "article body", "details", "detalhes",
+    "relato", "reclamacao", "manifestacao", "observacoes",
 )  # fmt: skip
 EXTERNAL_ID: Final = (
-    "external id", "id", "ticket id", "ticket", "ticket number", "case number", "conversation id", "protocolo",
-    "numero do protocolo", "chamado", "numero do chamado", "no do chamado", "id do chamado", "id do ticket",
-    "numero do ticket", "no do ticket",
-    "id da conversa", "numero", "number", "codigo", "record id", "id do registro", "numero do caso", "issue key",
-    "chave da item", "issue id", "no do protocolo", "chamado no", "id da reclamacao", "uuid", "no", "chave", "key",
+    "external id", "issue key", "chave da item", "id", "ticket", "protocolo", "chamado", "no", "number", "numero",
+    "nr", "identificador", "codigo", "cod", "cd", "uuid", "display id", "key", "chave",
+)  # fmt: skip
+_OBJECTS: Final = (
+    "a", "o", "de", "da", "do", "the", "of", "ticket", "tiquete", "chamado", "caso", "case", "conversation",
+    "conversa", "issue", "request", "item", "record", "registro", "reclamacao", "protocolo", "problema", "ds", "tx",
 )  # fmt: skip
 EMPTY: Final = (None, "", "NULL", r"\N")  # the last two are MySQL's
 _MAX_NAME_CHARS: Final = 40
@@ -72,12 +73,9 @@ def parse_map(given: str, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 
 def usual_text(columns: Sequence[str]) -> tuple[str, ...]:
-    """The columns that usually hold a message: `text`, else subject and body, else `prompt`."""
-    return (
-        find_column(columns, ("text", "texto"))
-        or ((body := find_column(columns, BODY)) and find_column(columns, SUBJECT) + body)
-        or find_column(columns, ("prompt",))
-    )
+    """The columns that usually hold a message: subject and body, else `prompt`."""
+    body = find_column(columns, BODY)
+    return find_column(columns, SUBJECT) + body if body else find_column(columns, ("prompt",))
 
 
 def find_column(columns: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
@@ -86,9 +84,9 @@ def find_column(columns: Sequence[str], names: Sequence[str]) -> tuple[str, ...]
 
 
 def find_columns(columns: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
-    """The columns with these folded names, in the order of the names."""
-    by_name = {folded_name(column): column for column in reversed(columns)}
-    return tuple(by_name[name] for name in names if name in by_name)
+    """The columns with these folded or essential names, in the order of the names."""
+    by_name = {form(column): column for form in (essential_name, folded_name) for column in reversed(columns)}
+    return tuple(dict.fromkeys(by_name[name] for name in names if name in by_name))
 
 
 def joined(values: Sequence[Any]) -> Any:
@@ -108,6 +106,12 @@ def folded_name(column: str) -> str:
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", column)  # ticketId
     letters = (char for char in normalized("NFKD", words.casefold()) if category(char) != "Mn")
     return " ".join(re.sub(r"[^a-z0-9]+", " ", "".join(letters)).split())
+
+
+def essential_name(column: str) -> str:
+    """The folded name without `(UTC)` or such, and without words such as `do chamado` if others remain."""
+    folded = folded_name(re.sub(r"\([^()]*\)", " ", column)) or folded_name(column)
+    return " ".join(word for word in dict.fromkeys(folded.split()) if word not in _OBJECTS) or folded
 
 
 def quoted_column(field: str, column: str) -> str:

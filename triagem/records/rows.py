@@ -45,7 +45,7 @@ class Rows:
     """The rows of a file, read lazily.
 
     `columns` are those of the header, or of the first JSON record. `separator` is None for JSONL. `header` holds the
-    lines before the first record as they are; `above` of them are titles above the header. `notes` are for a person.
+    lines before the first record as they are. `notes` are for a person.
     """
 
     columns: list[str]
@@ -53,7 +53,6 @@ class Rows:
     separator: str | None
     header: str = ""
     notes: tuple[str, ...] = ()
-    above: int = 0
 
 
 def read_rows(
@@ -80,8 +79,9 @@ def read_rows(
         raise InvalidInput(f"{name} is empty")
     first = first.removeprefix("\ufeff")
     if format is None:
-        if first.lstrip().startswith("["):
-            raise InvalidInput(f"{name} is a JSON array, expected one JSON object a line (JSONL) or CSV")
+        if first.lstrip().startswith("[") or first.strip() == "{":
+            kind = "array" if first.lstrip().startswith("[") else "object of several lines"
+            raise InvalidInput(f"{name} is a JSON {kind}, expected one JSON object a line (JSONL) or CSV")
         format = "jsonl" if first.lstrip().startswith("{") else "csv"  # noqa: A001
     rest = (line for _, line in numbered)
     if format == "jsonl":
@@ -98,7 +98,7 @@ def read_rows(
     above = len(table.above)
     where = f"line {start}" if above == 1 else f"lines {start} to {start + above - 1}"
     notes = (f"skipped above the header, {where}: {', '.join(titles)}",) if above else ()
-    return Rows(table.columns, records, table.separator, before + "".join(table.above) + table.header, notes, above)
+    return Rows(table.columns, records, table.separator, before + "".join(table.above) + table.header, notes)
 
 
 def _with_columns(records: Iterator[Record | BadLine]) -> Rows:

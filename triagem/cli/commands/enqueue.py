@@ -1,9 +1,7 @@
 """`triagem enqueue`: puts tickets from a file or standard input into the inbox."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +18,7 @@ from triagem.contracts.ticket import Lane
 from triagem.producer.columns import FieldMap
 from triagem.producer.load import LoadSummary, ReadingRules, load_records
 from triagem.producer.publisher import Publisher
-from triagem.producer.survey import Survey, survey_file
+from triagem.producer.survey import TicketFile, survey_file
 from triagem.records.columns import short_name
 from triagem.records.parquet_file import ParquetFile
 from triagem.records.rows import BadLine, FileFormat, Rows
@@ -83,15 +81,15 @@ def enqueue(
     with ExitStack() as stack:
         text = stack.enter_context(closing(open_text(file, encoding=encoding)))
         tickets = survey_file(text, name=name, source=source, mapping=mapping, moments=moments, form=file_format)
-        first, surveyed = tickets.first, tickets.survey
+        rules = tickets.survey.rules
         if not as_json:
-            _print_reading(text, first, surveyed, timezone)
+            _print_reading(text, tickets, timezone)
         if dry_run:
-            summary = _dry_run(tickets.read(), surveyed.rules, as_json=as_json)
+            summary = _dry_run(tickets.read(), rules, as_json=as_json)
         else:
             publisher = Publisher(servers.inbox())
-            write_reject = _rejects_writer(stack, rejects, text, first.header)
-            with progress_reporter(f"enqueue {name}", surveyed.rows) as report:
+            write_reject = _rejects_writer(stack, rejects, text, tickets.first.header)
+            with progress_reporter(f"enqueue {name}", tickets.survey.rows) as report:
 
                 def show(summary: LoadSummary) -> None:
                     note = "inbox full, waiting" if summary.waiting else ""
@@ -99,7 +97,7 @@ def enqueue(
 
                 summary = load_records(
                     tickets.read().records,
-                    surveyed.rules,
+                    rules,
                     publisher,
                     lane=lane,
                     strict=strict,
@@ -107,7 +105,7 @@ def enqueue(
                     on_progress=show,
                 )
     outcome = "would be accepted" if dry_run else f"accepted into the {lane} lane"
-    answer = _as_json(summary, text, first, surveyed, lane)
+    answer = _as_json(summary, text, tickets, lane)
     print_answer(answer, _describe(summary, outcome, rejects), as_json=as_json)
     if summary.rejected:
         raise typer.Exit(_REJECTED)
@@ -129,22 +127,22 @@ def _moment_format(timezone: str, date_format: str | None) -> MomentFormat:
     return MomentFormat(zone, pattern=date_format)
 
 
-def _print_reading(text: TextFile | ParquetFile, rows: Rows, surveyed: Survey, timezone: str) -> None:
+def _print_reading(text: TextFile | ParquetFile, tickets: TicketFile, timezone: str) -> None:
     """Print how the file is read, before anything is enqueued."""
-    rules = surveyed.rules
+    rows, rules = tickets.first, tickets.survey.rules
     form = f"JSON lines, {text.encoding}"
     if rows.separator:
         form = f"CSV separated by {_SEPARATOR_NAMES.get(rows.separator, rows.separator)}, {text.encoding}"
     elif isinstance(text, ParquetFile):
         form = "Parquet"
-    lines = [f"{surveyed.rows:,} rows of {form}"]
+    lines = [f"{tickets.survey.rows:,} rows of {form}"]
     if "revised_at" in rules.mapping.columns:
         order = {DateOrder.DAY_FIRST: ", day first", DateOrder.MONTH_FIRST: ", month first", None: ""}
         lines.append(f"times without an offset are in {timezone}{order[rules.moments.order]}")
     fields = ", ".join(f"{field} = {' + '.join(names)}" for field, names in rules.mapping.columns.items())
     ignored = _ignored(rows, rules.mapping)
     lines.append(f"fields: {fields}" + (f"; ignored: {', '.join(ignored)}" if ignored else ""))
-    print_lines(*lines, *(f"note: {note}" for note in (*rows.notes, *surveyed.notes)))
+    print_lines(*lines, *(f"note: {note}" for note in tickets.notes))
 
 
 def _ignored(rows: Rows, mapping: FieldMap) -> list[str]:
@@ -187,19 +185,17 @@ def _rejects_writer(
     return write
 
 
-def _as_json(
-    summary: LoadSummary, text: TextFile | ParquetFile, rows: Rows, surveyed: Survey, lane: Lane
-) -> dict[str, Any]:
-    rules = surveyed.rules
+def _as_json(summary: LoadSummary, text: TextFile | ParquetFile, tickets: TicketFile, lane: Lane) -> dict[str, Any]:
+    rules = tickets.survey.rules
     return {
         "accepted": summary.accepted,
         "rejected": [{"line": rejected.line, "reason": rejected.reason} for rejected in summary.rejected],
         "fields": {field: "+".join(names) for field, names in rules.mapping.columns.items()},
-        "ignored_columns": _ignored(rows, rules.mapping),
+        "ignored_columns": _ignored(tickets.first, rules.mapping),
         "encoding": text.encoding,
-        "separator": rows.separator,
+        "separator": tickets.first.separator,
         "date_order": rules.moments.order,
-        "notes": [*rows.notes, *surveyed.notes],
+        "notes": tickets.notes,
         "lane": lane.value,
     }
 
@@ -210,14 +206,11 @@ def _describe(summary: LoadSummary, outcome: str, rejects: Path | None) -> Itera
         return
     where = f", written to {rejects}" if rejects else ""
     yield Text.assemble((f"{len(summary.rejected):,} rejected", "red"), where)
-    lines: dict[str, list[int]] = defaultdict(list)
-    for rejected in summary.rejected:
-        lines[rejected.reason].append(rejected.line)
-    by_count = sorted(lines.items(), key=lambda item: -len(item[1]))
-    for reason, numbers in islice(by_count, _MAX_REASONS):
+    reasons = summary.reasons()
+    for reason, numbers in reasons[:_MAX_REASONS]:
         shown = ", ".join(map(str, numbers[:_MAX_LINES]))
         more = f" and {len(numbers) - _MAX_LINES:,} more" if len(numbers) > _MAX_LINES else ""
         word = "line" if len(numbers) == 1 else "lines"
         yield f"  {word} {shown}{more}: {reason}"
-    if len(by_count) > _MAX_REASONS:
-        yield f"  and {len(by_count) - _MAX_REASONS:,} more reasons; `--json` lists all lines"
+    if len(reasons) > _MAX_REASONS:
+        yield f"  and {len(reasons) - _MAX_REASONS:,} more reasons; `--json` lists all lines"

@@ -42,8 +42,6 @@ _FLASHES: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(("replayed", "dropped", "not_replayed"), ("count",)),
     "saved": ("label",),
     "promoted": ("version",),
-    "uploaded": ("accepted", "rejected"),
-    "uploaded_below_titles": ("accepted", "rejected", "above"),
 }
 _NOTIFY_LANGUAGE: Final[dict[Lang, Language]] = {Lang.EN: "en", Lang.PT: "pt-BR"}
 _TEMPLATES: Final = Environment(

@@ -1,15 +1,15 @@
 """`/console/start`: helps to a first model. A person names labels, uploads messages and labels them by keyboard."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from triagem.contracts.errors import InboxFull, InvalidInput
 from triagem.contracts.text import plain
 from triagem.db.audit import Action, record
-from triagem.db.auth import Scope
 from triagem.db.labels import accept_proposal, change_label, label_name, list_labels, list_proposals, reject_proposal
 from triagem.db.reviews.labelling import QuestionKind, labelling_state, next_question
 from triagem.db.training_jobs import newest_jobs
@@ -21,11 +21,13 @@ from triagem.gateway.console.review import (
     shortcut_context,
     store_answer,
 )
-from triagem.gateway.console.session import Admin, Form, Reviewer, require_visitor
+from triagem.gateway.console.session import Admin, Form, Reviewer, Visitor
 from triagem.gateway.console.tickets import label_context
 from triagem.gateway.console.upload import enqueue_upload, parse_upload
-from triagem.gateway.services import ServicesDep
+from triagem.gateway.services import Services, ServicesDep
 from triagem.ops.labelling import answers_to_version, newest_version_answers, request_due_jobs
+from triagem.process import TimezoneSettings
+from triagem.producer.load import LoadSummary
 
 _SOURCE: Final = "upload"
 
@@ -33,6 +35,7 @@ router = APIRouter()
 
 
 @router.get("/start")
+@router.get("/start/upload")  # the answer to an upload has this address; a language may be chosen there
 def start(
     request: Request,
     services: ServicesDep,
@@ -42,6 +45,20 @@ def start(
     again: bool = False,
 ) -> Response:
     """Show the next text to label, or ask for labels or messages first. `again`: show suspicious answers instead."""
+    return _page(request, services, visitor, skipped=skipped, again=again)
+
+
+def _page(
+    request: Request,
+    services: Services,
+    visitor: Visitor,
+    *,
+    skipped: str = "",
+    again: bool = False,
+    loaded: LoadSummary | None = None,
+    notes: Sequence[str] = (),
+) -> Response:
+    """The page, with the outcome of an upload and notes about the file."""
     context = label_context(services)
     labels, state = context["labels"], labelling_state(services.database)
     ready = len(labels) > 1
@@ -64,6 +81,8 @@ def start(
         model=services.current_manifest(),
         jobs=[job for job in newest_jobs(services.database, limit=5) if job.active],
         to_version=answers_to_version(state.answers, newest_version_answers(services.database)),
+        loaded=loaded,
+        notes=notes,
         **context,
         **shortcut_context(labels),
     )
@@ -94,13 +113,12 @@ def name_label(services: ServicesDep, visitor: Admin, form: Form) -> Response:
     return redirect(address("start", message="label_added"))
 
 
-@router.post("/start/upload", dependencies=[Depends(require_visitor(Scope.ADMIN))])
-def upload_file(request: Request, services: ServicesDep, body: LargeBody) -> Response:
-    """Put the rows of a file into the inbox."""
+@router.post("/start/upload")
+def upload_file(request: Request, services: ServicesDep, visitor: Admin, body: LargeBody) -> Response:
+    """Put the rows of a file into the inbox, and show what was rejected and why."""
     upload = parse_upload(request.headers.get("content-type", ""), body)
     try:
-        summary, above = enqueue_upload(upload, services.publisher, _SOURCE)
+        loaded, notes = enqueue_upload(upload, services.publisher, _SOURCE, TimezoneSettings().timezone)
     except InboxFull as error:
         raise InvalidInput(f"{error}; a part of the file was accepted, and uploading it again is harmless") from None
-    counts = (summary.accepted, len(summary.rejected), *((above,) if above else ()))
-    return redirect(address("start", message="uploaded_below_titles" if above else "uploaded", about=counts))
+    return _page(request, services, visitor, loaded=loaded, notes=notes)

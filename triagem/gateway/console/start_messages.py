@@ -33,10 +33,7 @@ START_MESSAGES: Final = {
         "Messages accepted: {accepted}. Rows rejected: {rejected}.",
         "Mensagens aceitas: {accepted}. Linhas rejeitadas: {rejected}.",
     ),
-    "uploaded_below_titles": (
-        "Messages accepted: {accepted}. Rows rejected: {rejected}. Title lines skipped: {above}.",
-        "Mensagens aceitas: {accepted}. Linhas rejeitadas: {rejected}. Linhas de título ignoradas: {above}.",
-    ),
+    "rejected_lines": ("Number: {count}; lines: {lines}.", "Quantidade: {count}; linhas: {lines}."),
     "connect_crm": (
         "Or connect a CRM: docs/how-to/crm.md. Its messages are stored until there is a model.",
         "Ou conecte um CRM: docs/how-to/crm.md. As mensagens ficam guardadas até haver um modelo.",

@@ -8,11 +8,12 @@ from email.policy import HTTP
 from typing import Final
 
 from triagem.contracts.errors import InboxFull, InvalidInput
+from triagem.contracts.moments import MomentFormat, time_zone
 from triagem.contracts.ticket import Lane
 from triagem.producer import Publisher
 from triagem.producer.load import LoadSummary, load_records
 from triagem.producer.survey import survey_file
-from triagem.records.text_file import TextFile
+from triagem.records.text_file import read_bytes
 
 _BOUNDARY: Final = re.compile(r'multipart/form-data; *boundary="?([^\s";]{1,70})"?')
 _MAX_PARTS: Final = 20
@@ -51,14 +52,14 @@ def parse_upload(content_type: str, body: bytes) -> Upload:
     return Upload(fields, content, name)
 
 
-def enqueue_upload(upload: Upload, publisher: Publisher, source: str) -> tuple[LoadSummary, int]:
-    """Put the rows of a CSV or JSONL file into the bulk lane; also the number of lines skipped above its header.
-
-    Raises InboxFull, or InvalidInput for a bad file.
-    """
-    file = survey_file(TextFile(io.BytesIO(upload.content)), name=upload.name or "the file", source=source)
+def enqueue_upload(
+    upload: Upload, publisher: Publisher, source: str, timezone: str
+) -> tuple[LoadSummary, tuple[str, ...]]:
+    """Put the rows of a file into the bulk lane; also notes about the file. Raises InboxFull, or InvalidInput."""
+    name, moments = upload.name or "the file", MomentFormat(time_zone(timezone))
+    file = survey_file(read_bytes(io.BytesIO(upload.content), name), name=name, source=source, moments=moments)
     summary = load_records(file.read().records, file.survey.rules, publisher, lane=Lane.BULK, sleep=_refuse)
-    return summary, file.first.above
+    return summary, file.notes
 
 
 def _refuse(_: float) -> None:
