@@ -46,6 +46,13 @@ def worker(endpoints: Endpoints, instant_models: Path) -> Iterator[None]:
         yield
 
 
+def test_an_unknown_query_parameter_is_refused(opened: Services, inbox: Inbox) -> None:
+    answer = client(opened).post("/predict?lane=bulk", json={"text": TEXT})
+
+    assert (answer.status_code, answer.json()["detail"]) == (422, "query: 'lane' is unknown: known are none")
+    assert inbox.redis.xlen("triagem:{0}:live") == 0
+
+
 @pytest.mark.usefixtures("worker")
 class TestWithAWorker:
     def test_a_text_is_answered_with_its_class_and_confidence(self, opened: Services) -> None:

@@ -116,7 +116,7 @@ def _recorded(services: Services, row: object, labels: Sequence[str], reviewer: 
     except ValidationError as error:
         raise InvalidInput(": ".join(filter(None, first_error(error)))) from None
     if verdict.label is not None and verdict.label not in labels:
-        raise InvalidInput(f"label: is not one of {', '.join(labels) or 'the known labels: there are none yet'}")
+        raise InvalidInput(f"label: is not one of {', '.join(labels)}")
     outcome = record_review(
         services.database, identify(verdict.source, verdict.external_id), verdict.label, reviewer,
         kind=Unasked.CRM, requested=False, revision=verdict.revision, comment=verdict.comment,
