@@ -276,7 +276,8 @@ def _advise_records(payload: object, source: Source) -> Iterator[str]:
     """Reasons why `records` selects nothing: comparisons that fail, and what the payload has."""
     first = payload[0] if isinstance(payload, list) and payload else payload
     for path, expected, value in expressions.failed_comparisons(source.records, first):
-        yield f"`records` wants {path} to be {expected!r}; here it is {'missing' if value is None else repr(value)}."
+        actual = _missing(path, first) if value is None else f"here it is {value!r}."
+        yield f"`records` wants {path} to be {expected!r}; {actual}"
     if isinstance(first, dict):
         yield f"The payload has {', '.join(f'{name}{_inner_names(value)}' for name, value in _first(first))}."
     event = field_map.event_name(payload, source) or "it"

@@ -19,6 +19,7 @@ from pydantic import AfterValidator
 from triagem.contracts.errors import InvalidTicket
 
 _ANY: Final[dict[str, list[str]]] = {"types": []}
+_OF_LISTS: Final = ("projection", "filter_projection", "flatten")
 _PATTERN: Final = {"types": ["string"]}
 # JMESPath's own errors are ValueErrors.
 _FAILURES: Final = (ArithmeticError, LookupError, RecursionError, TypeError, ValueError, re.error)
@@ -37,20 +38,12 @@ class _Functions(Functions):  # type: ignore[misc]
 class _Interpreter(TreeInterpreter):  # type: ignore[misc]
     """Reads one object where an expression for a list, such as `items[]`, expects a list."""
 
-    def visit_projection(self, node: Any, value: object) -> Any:
-        return super().visit_projection(self._listed(node, value), value)
-
-    def visit_filter_projection(self, node: Any, value: object) -> Any:
-        return super().visit_filter_projection(self._listed(node, value), value)
-
-    def visit_flatten(self, node: Any, value: object) -> Any:
-        return super().visit_flatten(self._listed(node, value), value)
-
-    def _listed(self, node: Any, value: object) -> Any:
-        """The node with its list as a literal."""
-        base = self.visit(node["children"][0], value)
-        literal = {"type": "literal", "value": [base] if isinstance(base, dict) else base, "children": []}
-        return {**node, "children": [literal, *node["children"][1:]]}
+    def visit(self, node: Any, *args: Any, **kwargs: Any) -> Any:
+        if node["type"] in _OF_LISTS:
+            base = self.visit(node["children"][0], *args)
+            listed = {"type": "literal", "value": [base] if isinstance(base, dict) else base, "children": []}
+            node = {**node, "children": [listed, *node["children"][1:]]}
+        return super().visit(node, *args, **kwargs)
 
 
 _OPTIONS: Final = jmespath.Options(custom_functions=_Functions())

@@ -101,6 +101,12 @@ def test_a_payload_that_no_record_matches_shows_the_comparison_that_fails() -> N
     assert checked.advice[1] == "The payload has id, type, contact (message, e-mail), at."
 
 
+def test_a_payload_without_the_field_that_records_compares_shows_a_similar_one() -> None:
+    checked = check(RECORD, shop("[?typ=='message']"))
+
+    assert checked.advice[0] == "`records` wants typ to be 'message'; the record has no typ; did you mean type?"
+
+
 @pytest.mark.parametrize(
     "body", [b'{"text": "diz "oi""}', b'{"text": "C:\\pasta"}', "não".encode("cp1252"), b"text=oi"]
 )
