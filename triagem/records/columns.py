@@ -30,9 +30,7 @@ _OBJECTS: Final = (
 )  # fmt: skip
 EMPTY: Final = (None, "", "NULL", r"\N")  # the last two are MySQL's
 _MAX_NAME_CHARS: Final = 40
-_QUOTED_OR_PLAIN: Final = r'\s*(?:"((?:[^"]|"")*)"|([^,+"]*))\s*'
-_COLUMN: Final = re.compile(_QUOTED_OR_PLAIN)
-_FIELD: Final = re.compile(r"\s*([^=,]*?)\s*=")
+_OUTSIDE: Final = r'(?=(?:[^"]*"[^"]*")*[^"]*\Z)'  # of quotes: an even number of them follows
 
 
 def parse_map(given: str, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -41,28 +39,15 @@ def parse_map(given: str, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
     Raises InvalidInput: a part is not `field=column`, or the file has no such column.
     """
     chosen: dict[str, tuple[str, ...]] = {}
-    position = 0
-    while position < len(given):
-        if given[position] in ", ":
-            position += 1
-            continue
-        start = _FIELD.match(given, position)
-        if start is None:
-            raise InvalidInput(f"--map {given[position:]!r}: expected field=column")
-        position = start.end()
-        names = []
-        while match := _COLUMN.match(given, position):
-            names.append(match[1].replace('""', '"') if match[1] is not None else match[2].strip())
-            position = match.end()
-            if given[position : position + 1] != "+":
-                break
-            position += 1
-        if given[position : position + 1] not in {",", ""}:
-            raise InvalidInput(f"--map {given[position:]!r}: expected a comma after a quoted column name")
-        if start[1] in chosen:
-            both = "+".join((*chosen[start[1]], *names))
-            raise InvalidInput(f"--map gives {start[1]} twice: join its columns, as in {start[1]}={both}")
-        chosen[start[1]] = () if names == [""] else tuple(names)
+    for part in filter(str.strip, re.split(f",{_OUTSIDE}", given)):
+        field, equals, value = map(str.strip, part.partition("="))
+        if not equals:
+            raise InvalidInput(f"--map {part!r}: expected field=column")
+        names = [_unquoted(name.strip()) for name in re.split(rf"\+{_OUTSIDE}", value)]
+        if field in chosen:
+            both = "+".join((*chosen[field], *names))
+            raise InvalidInput(f"--map gives {field} twice: join its columns, as in {field}={both}")
+        chosen[field] = () if names == [""] else tuple(names)
     for field, required in chosen.items():
         if missing := [column for column in required if column not in columns]:
             raise InvalidInput(
@@ -70,6 +55,10 @@ def parse_map(given: str, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
                 f"{', '.join(map(short_name, columns))}"
             )
     return chosen
+
+
+def _unquoted(name: str) -> str:
+    return name[1:-1].replace('""', '"') if re.fullmatch('"(?:[^"]|"")*"', name) else name
 
 
 def usual_text(columns: Sequence[str]) -> tuple[str, ...]:
