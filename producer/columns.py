@@ -39,7 +39,7 @@ _USUAL: Final[Mapping[str, Sequence[str]]] = {
     ),
     "message_id": ("message id", "id da mensagem"),
     "author": (
-        "author", "autor", "message author type", "author type", "sender type", "tipo autor", "direction", "direcao",
+        "message author type", "author type", "sender type", "tipo autor", "author", "autor", "direction", "direcao",
     ),
     "metadata": ("metadata",),
 }  # fmt: skip

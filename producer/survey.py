@@ -44,7 +44,7 @@ class TicketFile:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know before the file is loaded."""
+        """Notes for a person, to read before the file is loaded."""
         return self.first.notes + self.survey.notes
 
 
@@ -147,7 +147,7 @@ class _Ids:
         return bool(self._floats) and self._floats == self._named
 
     def notes(self, mapping: FieldMap) -> Iterator[str]:
-        """What a person should know."""
+        """Notes for a person."""
         column = "".join(mapping.columns.get("source", ()))
         if self._sources and column not in {"", "source"}:
             yield (

@@ -194,7 +194,7 @@ def test_a_column_with_a_comma_or_plus_sign_is_mapped_in_quotes(mapping: str, te
                 "message_created_at",
                 "message_author_type",
                 "conversation_id",
-                "updated_at",
+                "author",
             ),
             ("message_id", "text", "revised_at", "author", "external_id", None),
         ),
