@@ -260,13 +260,13 @@ def _advise_escapes(body: bytes) -> Iterator[str]:
     try:
         json.loads(body)
     except ValueError:  # the gateway also reads strings with raw line breaks
-        found = "The body has unescaped line breaks"
+        sign = "The body has unescaped line breaks"
     else:
         if not (path := _PATH.search(body)):
             return
-        found = f"The body has {path[0].decode()}, which JSON reads as a control character"
+        sign = f"The body has {path[0].decode()}, which JSON reads as a control character"
     yield (
-        f"{found}: the CRM's template seems to fill in texts without escaping them. A quotation mark in a message "
+        f"{sign}: the CRM's template seems to fill in texts without escaping them. A quotation mark in a message "
         "then makes a dead letter, and a path such as C:\\nota loses its backslash. If the CRM can escape values as "
         "JSON, or can send its own events, use that."
     )

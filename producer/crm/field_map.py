@@ -103,8 +103,8 @@ def _message(record: object, source: Source, text: str, *, deleted: bool) -> Mes
 def select(expression: str, payload: object) -> list[object]:
     """The values that an expression selects in a payload or, if it is a list and none are selected, in its items."""
     for values in ([payload], payload if isinstance(payload, list) else []):
-        found = [search(expression, value, "records") for value in values]
-        lists = [records if isinstance(records, list) else [records] for records in found]
+        selections = [search(expression, value, "records") for value in values]
+        lists = [records if isinstance(records, list) else [records] for records in selections]
         if selected := [record for records in lists for record in records if record is not None]:
             return selected
     return []
