@@ -113,7 +113,7 @@ def test_following_the_printed_commands_he_has_a_current_model_in_two_commands(b
     assert trained.status == 0, trained
     assert "no dev part is split off: it would have 2 different texts, fewer than 10" in trained.err
     assert "test rows (4 different texts)" in trained.out
-    assert "temperature 1.00, not calibrated: no text was held out" in trained.out
+    assert "not calibrated: no text was held out" in trained.out
     assert "review below 0.700, the default" in trained.out
     assert Registry("models").current().version == "v1.0.0"
     assert command == "classify"

@@ -126,11 +126,11 @@ class TrainingRun:
         return out_of_fold_probabilities(self.plan.folds, predict_fold, work)
 
     def calibrate(
-        self, model: LoadedModel, out_of_fold: Floats | None
+        self, model: LoadedModel, out_of_fold: Floats | None, usual_temperature: float
     ) -> tuple[LoadedModel, CalibrationResult, ReviewThreshold]:
         """Return the calibrated model and the evidence, from one calibration row per different text.
 
-        With too few texts, the temperature is the parent's, and the dev rows, if any, set the review budget.
+        With too few texts, the temperature is the usual one, and the dev rows, if any, set the review budget.
 
         Args:
             model: its temperature is 1.
@@ -140,8 +140,7 @@ class TrainingRun:
         rows = [self.plan.calibration_rows[index] for index in kept]
         probabilities = probabilities_of(model, rows) if out_of_fold is None else out_of_fold[kept]
         labels = label_indices(model, rows)
-        fallback = self.parent.manifest.temperature if self.parent else 1.0
-        calibration = calibrate(probabilities, labels, self.plan.source, fallback_temperature=fallback)
+        calibration = calibrate(probabilities, labels, self.plan.source, fallback_temperature=usual_temperature)
         probabilities = apply_temperature(probabilities, calibration.temperature)
         correct = probabilities.argmax(axis=1) == labels
         threshold = review_threshold(probabilities.max(axis=1), correct, self.settings.precision)
