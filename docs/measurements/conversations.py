@@ -1,7 +1,9 @@
 """Measures rules for the label of a conversation: label changes by small talk and by new subjects, cost, calibration.
 
 `python docs/measurements/conversations.py MODEL [CONVERSATIONS] [--turns FILE]`, a minute on two cores. MODEL is a
-version's folder, CONVERSATIONS a file like `examples/conversations.jsonl` (the default). `--turns` has labelled
+version's folder, CONVERSATIONS a file like `examples/conversations.jsonl` (the default): the rule was chosen on
+`conversations_dev.jsonl`, and not on `conversations_held_out.jsonl`. Below the table are the messages after which the
+last rule, the chosen one, is wrong. `--turns` has labelled
 English texts of several domains, one JSON object per line with `prompt`, `completion` and `domain`: each conversation
 is four of one domain, with small talk of CONVERSATIONS after each.
 """
@@ -102,7 +104,7 @@ def mean(weigh: Callable[[str], float]) -> Combine:
 
 
 def kept(change: float) -> Combine:
-    """The chosen filter, but each message counts in full."""
+    """The chosen filter, but no message is small talk."""
 
     def combined(_: Sequence[str], rows: Sequence[Row]) -> Row:
         belief, *later = map(np.asarray, rows)
@@ -135,15 +137,17 @@ class Measurement:
     def __init__(self, model: LoadedModel) -> None:
         self._model = model
         self._known: dict[str, tuple[Row, int]] = {}
+        self.wrong: list[str] = []
 
     def measure(self, rule: Rule, conversations: Sequence[Sequence[Turn]]) -> dict[str, Any]:
         """The figures of a rule: each message is judged when it arrives; unchanged texts are not judged again."""
         flips, moved, new, followed, tokens = 0, 0, 0, 0, 0
         truth, rows, finals = [], [], []
+        self.wrong = []
         self._classify(
             {text for turns in conversations for messages in growing(turns) for text in rule.choose(messages)}
         )
-        for turns in conversations:
+        for number, turns in enumerate(conversations, 1):
             judged, guess, right = list[str](), "", None
             for turn, texts in zip(turns, map(rule.choose, growing(turns)), strict=True):
                 row = rule.combine(texts, [self._known[text][0] for text in texts])
@@ -156,6 +160,9 @@ class Measurement:
                 elif right and guess != before:
                     flips, moved = flips + turn.small_talk, moved + (not turn.small_talk)
                 right = turn.label
+                if guess != right:
+                    newest = max(self._known[texts[-1]][0])
+                    self.wrong.append(f"{number}: {turn.text!r}: {guess} {max(row):.2f}, newest text {newest:.2f}")
                 truth.append(self._model.labels.index(right))
                 rows.append(row)
             finals.append(guess == right)
@@ -189,6 +196,7 @@ def print_table(title: str, measurement: Measurement, conversations: Sequence[Se
         figures = measurement.measure(rule, conversations)
         shown = (f"{value:.3f}" if isinstance(value, float) else str(value) for value in figures.values())
         print(f"| {rule.name} | {' | '.join(shown)} |", flush=True)
+    print(*measurement.wrong, sep="\n")
 
 
 def main() -> None:

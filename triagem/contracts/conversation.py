@@ -1,9 +1,10 @@
 """Decides which messages of a conversation the model reads, and combines its answers into one. Pure.
 
 The label is kept until the evidence for another label is strong enough. The method is the forward filter of a hidden
-Markov model. The state is the label of the customer's present subject, which changes between two messages with the
-probability `CHANGE`. Each message is weighted by its words (`small_talk.evidence`); small talk has the weight 0. Rule
-and constants were chosen on `examples/conversations.jsonl` by `docs/measurements/conversations.py` (decision 16).
+Markov model. The state is the label of the customer's present subject. A message is small talk, and says nothing
+about the label, with a probability that depends on its words (`SMALL_TALK`). Otherwise it may be about a new subject,
+with the probability `CHANGE`. So the evidence of a message is bounded, however sure the model is. Decision 16 says
+how rule and constants were chosen.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from typing import Final
 
 from triagem.contracts.abstain import abstain_reason
 from triagem.contracts.prediction import AbstainReason
-from triagem.contracts.small_talk import evidence, states_subject
+from triagem.contracts.small_talk import SUBJECT_WORDS, evidence, telling_words
 from triagem.contracts.text import clean
 from triagem.contracts.ticket import Author, OnReply
 
@@ -23,7 +24,14 @@ FIRST_MESSAGES: Final = 4
 NEWEST_MESSAGES: Final = 60
 _NEWEST_PARTS: Final = 12
 MAX_CHARS: Final = 16_000  # of a message, and of the newest ones together
-CHANGE: Final = 0.05  # fitted on the dev conversations, with the constants of `small_talk.evidence`
+CHANGE: Final = 0.4
+SMALL_TALK: Final = (
+    1.0,
+    1.0,
+    0.5,
+    0.3,
+    0.05,
+)  # by the number of telling words (`small_talk.evidence`); the last: more
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +67,8 @@ def judge(messages: Sequence[ConversationMessage], on_reply: OnReply) -> JudgedT
     """Choose the messages that the label is about.
 
     Customers' messages without a request, such as a greeting, are left out if there are other messages, because they
-    do not affect the label. The messages up to the first that states a subject form one text, because people split a
-    sentence over several messages.
+    do not affect the label. The messages up to the one that completes a subject form one text, because people split a
+    sentence over several messages; it has no small talk after the first telling word.
 
     Args:
         messages: in the order in which they were written; at least the first and the newest ones of the customer.
@@ -69,8 +77,10 @@ def judge(messages: Sequence[ConversationMessage], on_reply: OnReply) -> JudgedT
     cleaned = [clean(message.text[:MAX_CHARS]) for message in bounded]
     reasons = [abstain_reason(message.text[:MAX_CHARS], text) for message, text in zip(bounded, cleaned, strict=True)]
     chosen = [index for index, reason in enumerate(reasons) if reason is None] or [*range(len(bounded))]
-    opening = next((end for end, index in enumerate(chosen, 1) if states_subject(cleaned[index])), len(chosen))
-    groups = [chosen[:opening], *([index] for index in chosen[opening:] if evidence(cleaned[index]))]
+    telling = [telling_words(cleaned[index]) for index in chosen]
+    opening = next((end for end, words in enumerate(accumulate(telling), 1) if words >= SUBJECT_WORDS), len(chosen))
+    first = [index for number, index in enumerate(chosen[:opening]) if telling[number] or not any(telling[:number])]
+    groups = [first, *([index] for index in chosen[opening:] if evidence(cleaned[index]))]
     groups = groups[:FIRST_MESSAGES] + groups[FIRST_MESSAGES:][-_NEWEST_PARTS:]
     if on_reply is OnReply.FIRST:
         groups = groups[:1]
@@ -89,10 +99,14 @@ def combine(parts: Sequence[str], probabilities: Sequence[Sequence[float]]) -> l
     The probabilities of a single part are returned unchanged.
     """
     belief, *later = map(list, probabilities)
+    others = len(belief) - 1
     for part, row in zip(parts[1:], later, strict=True):
-        weight, others = evidence(part), len(belief) - 1
+        small_talk = SMALL_TALK[min(evidence(part), len(SMALL_TALK) - 1)]
         expected = [(1 - CHANGE) * before + CHANGE * (1 - before) / others for before in belief]
-        joint = [before * probability**weight for before, probability in zip(expected, row, strict=True)]
+        joint = [
+            small_talk * before / len(belief) + (1 - small_talk) * subject * probability
+            for before, subject, probability in zip(belief, expected, row, strict=True)
+        ]
         belief = [probability / sum(joint) for probability in joint]
     return belief
 

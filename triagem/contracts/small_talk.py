@@ -13,11 +13,11 @@ from unicodedata import combining
 from triagem.contracts.cleaning.addition_patterns import COURTESIES
 from triagem.contracts.unicode_form import normalized
 
-# Chosen with `conversation.CHANGE` (decision 16).
-_MIN_WORDS: Final = 2
+# Chosen with `conversation.SMALL_TALK` (decision 16).
+SUBJECT_WORDS: Final = 2
 _MIN_SHARE: Final = 1 / 4
 _MANY_WORDS: Final = 6  # this many telling words are enough, whatever their share
-_WORDS_PER_MESSAGE: Final = 3  # of evidence 1
+_DECISIVE_WEIGHT: Final = 3  # a decisive word counts as this many
 _WORD: Final = re.compile(r"[^\W\d_]{2,}(?:['\u2019]t\b)?")  # "can't" is a word
 _APOSTROPHE: Final = re.compile(r"['\u2019]")
 _REPEATED: Final = re.compile(r"(.)\1+")
@@ -53,7 +53,11 @@ pergunta incomodar incomodo junto rapaz senhor senhora irma irmao filha filho di
 volto levar levo busco buscar pegar pego compromisso viagem viajando dirigindo almoco jantar certinho calma olhada
 encaminhar encaminho analisar analiso avaliar entendo sair saio saindo bastante algum alguma alguns algumas nenhum
 nenhuma gostar demais achar acho acha achei dois duas tres ate desde aproveitando pressa preocupa preocupe lembro
-esqueci vi visto consegui esperava imaginava tao atendido atendida
+esqueci vi visto consegui esperava imaginava tao atendido atendida aceito aceitei convite calendario agenda acordo
+ficou ficaram mostrar mostro mostrei escolher escolho escolhi escolhemos comparar comparo preparar prepara separar
+separa separo aprovado aprovada aprovo aprovei retirar retiro retirei testar testo testei fechar fecho fechamos topo
+topou assinado assinada assinamos conhecer visitar visita parabens capricho equipe pessoal melhor medir normalizou
+normalizado gerar apareceu apareceram
 """
 _ENGLISH: Final = """
 an and or but of in on by from with without if than then that this these those here it its he she they them him her
@@ -69,7 +73,8 @@ husband wife home partner boss colleague documents document picture pictures pho
 driving full reach anytime anything something everything someone earlier quick quickly questions question helped
 helping chat ask asked need needed noted understood clear makes sense want like info information enquiry inquiry
 morning evening afternoon floor available around either sounds thinking decided few things sign signed traffic running
-calling caller see make mind worry hurry rush
+calling caller see make mind worry hurry rush attached attach placed ordered sorted happy ready reception gone through
+pop popping drop dropping found copy form sweet legend phew yay afterwards trouble written write
 """
 # Verbs and nouns of failure or wish: a single one states what the customer wants.
 _DECISIVE: Final = """
@@ -84,7 +89,8 @@ nao nem nunca not never cannot cant dont doesnt didnt isnt arent wasnt wont have
 """
 # Words of arrangements that name a failure if negated, and words that reassure if negated.
 _FAILING: Final = (
-    "liga ligar ligou ligando funciona funcionou funcionando recebi voltou resolveu work works worked working"
+    "liga ligar ligou ligando funciona funcionou funcionando recebi voltou resolveu apareceu apareceram "
+    "work works worked working"
 )
 _REASSURING: Final = "problema problemas reclamar problem problems complaints"
 
@@ -107,16 +113,16 @@ _FAILING_KEYS: Final = _keys(_FAILING.split())
 _REASSURING_KEYS: Final = _keys(_REASSURING.split())
 
 
-def states_subject(cleaned: str) -> bool:
-    """Whether a message has enough telling words to judge the conversation's label from here on."""
-    return _telling_words(cleaned)[0] >= _MIN_WORDS
+def telling_words(cleaned: str) -> int:
+    """The number of different telling words, at most six. `SUBJECT_WORDS` of them state a subject."""
+    return _telling_words(cleaned)[0]
 
 
-def evidence(cleaned: str) -> float:
-    """The weight of a message: 0 for small talk, else the number of different telling words ÷ 3, at most 2."""
+def evidence(cleaned: str) -> int:
+    """The number of different telling words, at most six; 0 for small talk."""
     telling, words = _telling_words(cleaned)
-    enough = telling >= _MIN_WORDS and (telling >= _MIN_SHARE * words or telling >= _MANY_WORDS)
-    return telling / _WORDS_PER_MESSAGE if enough else 0.0
+    enough = telling >= SUBJECT_WORDS and (telling >= _MIN_SHARE * words or telling >= _MANY_WORDS)
+    return telling if enough else 0
 
 
 def _telling_words(cleaned: str) -> tuple[int, int]:
@@ -141,7 +147,7 @@ def _telling_words(cleaned: str) -> tuple[int, int]:
         fails = since_negation == 1 and key in _FAILING_KEYS
         if fails or (key not in _SMALL_TALK and (starts_sentence or not word.istitle())):
             negated = since_negation <= _NEGATED_WORDS and key not in _REASSURING_KEYS
-            weight = _WORDS_PER_MESSAGE if fails or negated or key in _DECISIVE_KEYS else 1
+            weight = _DECISIVE_WEIGHT if fails or negated or key in _DECISIVE_KEYS else 1
             telling[key] = max(weight, telling.get(key, 0))
             if sum(telling.values()) >= _MANY_WORDS:
                 break
