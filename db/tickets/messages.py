@@ -195,7 +195,7 @@ def _row(new: NewMessage) -> dict[str, Any]:
     return {
         "source": ticket.source, "external_id": ticket.external_id, "message_id": message.id,
         "author": message.author, "text": ticket.text, "deleted": message.deleted,
-        "on_reply": message.on_reply if message.id else None,
+        "on_reply": message.on_reply,
         "revised_at": ticket.revised_at, "arrival": new.arrival, "received_at": new.received_at, "lane": new.lane,
         "metadata": ticket.metadata, "channel": channel_of(ticket.metadata),
         "language": language_of(ticket.metadata),

@@ -58,7 +58,7 @@ WITH incoming AS (
 )
 -- A text composed from what was read before this statement is older than one composed after it (messages.py).
 UPDATE tickets t SET
-  on_reply = coalesce(changed.on_reply, t.on_reply),
+  on_reply = coalesce(changed.on_reply, t.on_reply, 'conversation'),
   revised_at = CASE WHEN by_customer THEN greatest(t.revised_at, changed.revised_at) ELSE t.revised_at END,
   arrival = t.arrival + CASE WHEN by_customer THEN 2 ELSE 0 END,
   lane = CASE WHEN live THEN 'live' ELSE t.lane END

@@ -136,6 +136,14 @@ class TestMessages:
         assert current(database).text == text
         assert current(database).on_reply == mode
 
+    def test_a_message_without_this_choice_keeps_that_of_its_conversation(self, database: Database) -> None:
+        worker = ManualWorker(database)
+
+        for entry in entries([message("1", QUOTE, on_reply="first"), message("2", PROBLEM, minute=1, on_reply=None)]):
+            worker.process([entry])
+
+        assert (current(database).text, current(database).on_reply) == (QUOTE, "first")
+
     def test_messages_of_a_forgotten_ticket_are_not_stored(self, database: Database) -> None:
         worker = ManualWorker(database)
         first, second = entries([message("1", QUOTE), message("2", MORE, minute=1)])

@@ -31,7 +31,7 @@ def message(
     minute: int = 0,
     author: str = "customer",
     deleted: bool = False,
-    on_reply: str = "conversation",
+    on_reply: str | None = "conversation",
     **fields: Any,
 ) -> Ticket:
     """A message that was written, edited or deleted at that minute. Without an id it is a whole text."""

@@ -105,7 +105,10 @@ class Message(BaseModel):
     id: Annotated[_Name, Field(max_length=255, description="the message's id, unique in its conversation")]
     author: Annotated[Author, Field(description="only customers' messages are classified")] = Author.CUSTOMER
     deleted: Annotated[bool, Field(description="the message was deleted; its text is not needed")] = False
-    on_reply: Annotated[OnReply, Field(description="the messages that the label is about")] = OnReply.CONVERSATION
+    on_reply: Annotated[
+        OnReply | None,
+        Field(description="the messages that the label is about; default: as before, at first `conversation`"),
+    ] = None
 
     @field_validator("id", mode="before")
     @classmethod

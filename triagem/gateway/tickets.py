@@ -90,8 +90,9 @@ def _ticket_schema() -> dict[str, Any]:
     schema = Ticket.model_json_schema()
     message = schema.pop("$defs")["Message"]
     for name, values in (("author", Author), ("on_reply", OnReply)):
+        described = {key: message["properties"][name].get(key) for key in ("default", "description")}
+        message["properties"][name] = {key: value for key, value in described.items() if value is not None}
         message["properties"][name] |= {"type": "string", "enum": [*values]}
-        del message["properties"][name]["$ref"]
     for name, field in MESSAGE_FIELDS.items():
         short = {"title": name, "description": f"short for `message.{field}`"}
         schema["properties"][name] = message["properties"][field] | short
