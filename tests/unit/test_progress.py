@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from triagem.trainer.active.linear import EmbeddingSpace, description_prior, fit_head
-from triagem.trainer.active.pool import MAX_STRETCHED_ANSWERS, Answer, Pool
+from triagem.trainer.active.linear import FULL_ANSWERS, EmbeddingSpace, description_prior, fading, fit_head
+from triagem.trainer.active.pool import Answer, Pool
 from triagem.trainer.active.progress import (
     TARGET,
     answers_missing,
@@ -110,7 +110,7 @@ def test_platts_scaling_recovers_a_known_slope_and_bias() -> None:
 
 def test_a_head_gives_the_same_logits_inside_and_outside_of_its_space() -> None:
     embeddings = np.random.default_rng(0).normal(loc=5, scale=0.2, size=(40, 6))
-    space = EmbeddingSpace.of(embeddings, stretch=True)
+    space = EmbeddingSpace.of(embeddings, stretch=1.0)
     head = fit_head(space(embeddings), np.arange(40) % 3, 3)
 
     assert np.allclose(head.logits(space(embeddings)), head.outside(space).logits(embeddings))
@@ -120,11 +120,11 @@ def test_a_head_gives_the_same_logits_inside_and_outside_of_its_space() -> None:
     texts=st.integers(2, 60),
     width=st.integers(1, 8),
     scale=st.floats(1e-2, 1e3),
-    stretch=st.booleans(),
+    stretch=st.floats(0, 1),
     seed=st.integers(0, 9),
 )
 def test_in_their_space_any_texts_have_the_mean_zero_and_the_mean_squared_length_one(
-    texts: int, width: int, scale: float, stretch: bool, seed: int
+    texts: int, width: int, scale: float, stretch: float, seed: int
 ) -> None:
     embeddings = np.random.default_rng(seed).normal(loc=5 * scale, scale=scale, size=(texts, width))
 
@@ -137,10 +137,16 @@ def test_in_their_space_any_texts_have_the_mean_zero_and_the_mean_squared_length
 def test_equal_texts_have_a_space() -> None:
     embeddings = np.full((5, 3), 0.1)
 
-    assert np.allclose(EmbeddingSpace.of(embeddings, stretch=True)(embeddings), 0, atol=1e-3)
+    assert np.allclose(EmbeddingSpace.of(embeddings, stretch=1.0)(embeddings), 0, atol=1e-3)
 
 
-@pytest.mark.parametrize(("answers", "decides"), [(2, 0), (MAX_STRETCHED_ANSWERS, 0), (MAX_STRETCHED_ANSWERS + 2, 1)])
+def test_assumptions_count_in_full_at_first_then_fade_but_never_vanish() -> None:
+    assert fading(0) == fading(FULL_ANSWERS) == 1
+    assert fading(2 * FULL_ANSWERS) == pytest.approx(0.5)
+    assert 0 < fading(1_000_000) == fading(5 * FULL_ANSWERS) < 0.5
+
+
+@pytest.mark.parametrize(("answers", "decides"), [(2, 0), (FULL_ANSWERS, 0), (5 * FULL_ANSWERS, 1)])
 def test_among_two_directions_that_explain_few_answers_the_one_in_which_texts_differ_more_decides(
     answers: int, decides: int
 ) -> None:
@@ -159,6 +165,22 @@ def test_descriptions_decide_where_the_answers_say_little() -> None:
 
     margin = head.logits(descriptions) @ np.array([1.0, -1.0])
     assert margin[0] > 1 > -1 > margin[1]
+
+
+def test_descriptions_lose_influence_as_answers_are_added() -> None:
+    texts = np.array([[1.0, 0.1, 0.0], [1.0, 0.0, 0.1]])
+    descriptions = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+
+    def margin(copies: int) -> float:
+        head = fit_head(
+            np.repeat(texts, copies, axis=0) * [1, 0, 0],
+            np.repeat([0, 1], copies),
+            2,
+            prior=description_prior(descriptions),
+        )
+        return float(head.logits(descriptions)[0] @ [1.0, -1.0])
+
+    assert margin(5 * FULL_ANSWERS // 2) == pytest.approx(fading(5 * FULL_ANSWERS) * margin(1))
 
 
 def test_each_label_counts_as_much_whatever_the_number_of_its_answers() -> None:

@@ -111,6 +111,16 @@ def test_a_label_without_an_answer_is_found_by_its_description() -> None:
     assert sum(text >= 508 for text in chosen) >= 6
 
 
+def test_texts_that_are_like_a_description_but_have_another_label_are_not_asked_again() -> None:
+    embeddings = clusters(400, 100, 20)
+    descriptions = np.stack([embeddings[:400].mean(axis=0), embeddings[400:500].mean(axis=0)])
+    pool = answered(embeddings, [*range(10), *range(400, 406)], [], descriptions=descriptions)
+
+    chosen = [question.text for question in next_questions(pool) if not question.random]
+
+    assert sum(text >= 500 for text in chosen) >= 6
+
+
 def test_a_label_with_enough_answers_is_not_rare() -> None:
     pool = answered(clusters(500, 20), list(range(9)), list(range(500, 503)))
 

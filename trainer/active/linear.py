@@ -1,7 +1,9 @@
 """Fits the linear head: logistic regression on centred embeddings, with label descriptions as a prior. Pure.
 
-The penalty is weak, because a few answers in 384 dimensions are separable. Each label has the same total weight,
-because the label distribution of the first answers rarely matches that of the messages.
+Few answers in 384 dimensions are separable, so assumptions choose among the heads that explain them: a penalty, the
+label descriptions, and stretched axes. They fade as answers are added (`fading`); the penalty fades more slowly,
+because some answers are wrong. Each label has the same total weight, because the label distribution of the first
+answers rarely matches that of the messages.
 """
 
 from collections.abc import Callable
@@ -17,7 +19,9 @@ from threadpoolctl import threadpool_limits
 
 from triagem.trainer.evaluate.metrics import Floats
 
-INVERSE_PENALTY: Final = 1.0
+FULL_ANSWERS: Final = 20  # up to this number, the assumptions count in full
+_LEAST: Final = 0.2  # more than 100 answers were not simulated
+_STRETCH: Final = 0.25
 _PRIOR_NORM: Final = 1.0
 
 Labels = NDArray[np.intp]
@@ -41,25 +45,34 @@ def one_blas_thread(function: Callable[_P, _R]) -> Callable[_P, _R]:
     return limited
 
 
+def fading(answers: int) -> float:
+    """The factor of all assumptions after a number of answers: 1 at first, then inversely proportional to it."""
+    return min(1.0, max(_LEAST, FULL_ANSWERS / max(answers, 1)))
+
+
 @dataclass(frozen=True, slots=True)
 class EmbeddingSpace:
     """Centre and axes of a company's messages: encoders place all texts close together, far from the origin.
 
-    Stretched axes are the fourth root of the covariance: the head prefers the directions in which the messages differ
-    most, because these separate topics. This helps while there are few answers.
+    Stretched axes are a root of the covariance, the fourth at first: the head prefers the directions in which the
+    messages differ most, because these separate topics.
     """
 
     mean: Floats
     axes: Floats
 
     @classmethod
-    def of(cls, embeddings: Floats, *, stretch: bool = False) -> "EmbeddingSpace":
-        """The space in which these embeddings have the mean 0 and a mean squared length of 1."""
+    def of(cls, embeddings: Floats, *, stretch: float = 0.0) -> "EmbeddingSpace":
+        """The space in which these embeddings have the mean 0 and a mean squared length of 1.
+
+        Args:
+            stretch: the factor of the root's exponent, 0 to 1.
+        """
         mean = embeddings.mean(axis=0)
         centred = embeddings - mean
         variances, directions = np.linalg.eigh(centred.T @ centred / len(centred))
         variances = np.maximum(variances, 0)  # rounding makes some negative
-        power = 0.25 if stretch else 0.0
+        power = _STRETCH * stretch
         length = max(1e-9, float(np.sqrt((variances ** (1 + 2 * power)).sum())))
         return cls(mean, (directions * (variances**power / length)) @ directions.T)
 
@@ -96,8 +109,8 @@ def fit_head(embeddings: Floats, truth: Labels, labels: int, *, prior: Floats | 
     """
     texts, width = embeddings.shape
     count = np.bincount(truth, minlength=labels)
-    weight = INVERSE_PENALTY * texts / (count > 0).sum() / count[truth]
-    expected = np.zeros((labels, width)) if prior is None else prior
+    weight = texts / np.sqrt(fading(texts)) / (count > 0).sum() / count[truth]
+    expected = np.zeros((labels, width)) if prior is None else fading(texts) * prior
     one_hot = np.eye(labels)[truth]
 
     def cost(parameters: Floats) -> tuple[float, Floats]:

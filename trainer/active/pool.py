@@ -8,12 +8,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from triagem.trainer.active.linear import EmbeddingSpace, Labels, LinearHead, description_prior, fit_head
+from triagem.trainer.active.linear import EmbeddingSpace, Labels, LinearHead, description_prior, fading, fit_head
 from triagem.trainer.evaluate.metrics import Floats, Positions, out_of_fold
 
-MAX_PRIOR_ANSWERS: Final = 20  # descriptions help below: docs/explanation/model-quality.md
-# With 1,000 answers, stretched axes lower the share that can be automated with a precision of 97 % from 92 to 88 %.
-MAX_STRETCHED_ANSWERS: Final = 100
 _FOLDS: Final = 10
 
 
@@ -48,8 +45,8 @@ class Pool:
     @cached_property
     def space(self) -> EmbeddingSpace:
         """The space of all texts."""
-        few = len(self.labelled) <= MAX_STRETCHED_ANSWERS
-        return EmbeddingSpace.of(np.asarray(self.embeddings, dtype=np.float64), stretch=few)
+        stretch = fading(len(self.labelled))
+        return EmbeddingSpace.of(np.asarray(self.embeddings, dtype=np.float64), stretch=stretch)
 
     @cached_property
     def points(self) -> Floats:
@@ -91,8 +88,7 @@ class Pool:
         """The head fitted to all or some labelled texts, for `points`."""
         chosen = slice(None) if answers is None else answers
         positions = self.positions[chosen]
-        prior = self.prior if len(positions) < MAX_PRIOR_ANSWERS else None
-        return fit_head(self.points[positions], self.truth[chosen], len(self.labels), prior=prior)
+        return fit_head(self.points[positions], self.truth[chosen], len(self.labels), prior=self.prior)
 
     def out_of_fold(self, seed: int = 0) -> Floats:
         """Logits of the labelled texts, each by a head that was fitted without it: `[answers][labels]`."""

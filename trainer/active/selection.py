@@ -23,6 +23,7 @@ ENOUGH_ANSWERS: Final = 10
 RARE_SHARE: Final = 0.4
 MAX_CANDIDATES: Final = 5000  # sampled from a larger pool, for speed; random texts come from the whole pool
 _SHORTLIST: Final = 5  # uncertain candidates per chosen text
+_NEAREST: Final = 3  # answered texts that a candidate is compared with
 _ITERATIONS: Final = 20
 _STARTS: Final = 4  # runs of k-means; the best run is kept
 
@@ -74,19 +75,36 @@ def _without_copies(pool: Pool) -> Positions:
 def _likely(pool: Pool, logits: Floats, rare: list[int], candidates: Positions) -> list[int]:
     """The candidates by the probability of a rare label; the rare labels take turns.
 
-    For a label without answers, candidates are ranked by similarity to its description. Without a description, they
-    are ranked by dissimilarity to the answered texts, because all of these have other labels.
+    Candidates for a label without answers are ranked by `_unlike_others`.
     """
     counts = pool.counts()
     probabilities = softmax(logits[candidates], axis=1)
     columns = []
     for number in rare:
-        score = probabilities[:, number]
-        if pool.descriptions is not None and not counts[pool.labels[number]]:
-            # not in the pool's space: its stretched directions are those of the frequent topics
-            score = pool.embeddings[candidates] @ (pool.descriptions[number] - pool.descriptions.mean(axis=0))
+        score = probabilities[:, number] if counts[pool.labels[number]] else _unlike_others(pool, number, candidates)
         columns.append(candidates[np.argsort(-score, kind="stable")])
     return list(dict.fromkeys(int(text) for turn in zip(*columns, strict=True) for text in turn))
+
+
+def _unlike_others(pool: Pool, number: int, candidates: Positions) -> Floats:
+    """The dissimilarity to the nearest answered texts, which have other labels, plus the similarity to the description.
+
+    A description alone can mislead: then the texts most similar to it would be asked again and again. Not in the
+    pool's space: its stretched directions are those of the frequent topics.
+    """
+    centred = pool.embeddings - pool.space.mean
+    directions = centred / np.maximum(1e-9, np.linalg.norm(centred, axis=1, keepdims=True))
+    cosines = np.sort(directions[candidates] @ directions[pool.positions].T, axis=1)
+    score: Floats = -_standardised(cosines[:, -_NEAREST:].mean(axis=1))
+    if pool.descriptions is not None:
+        difference = pool.descriptions[number] - pool.descriptions.mean(axis=0)
+        score += _standardised(directions[candidates] @ difference)
+    return score
+
+
+def _standardised(values: Floats) -> Floats:
+    standardised: Floats = (values - values.mean()) / max(1e-9, float(values.std()))
+    return standardised
 
 
 def _uncertain(
