@@ -129,9 +129,11 @@ def print_cold_start(report: ColdStartReport) -> None:
             ", without the samples",
             highlight=False,
         )
-    rows = new_table("4 % sales", "company", "macro-F1 after 100", "sales by 50", "sales in the pool")
+    rows = new_table("4 % sales", "company", "macro-F1 after 100", "all labels", "sales by 50", "sales in the pool")
     for rare in report.rare:
-        rows.add_row(rare.company, f"{rare.macro_f1:.3f}", f"{rare.sales:.1f}", str(rare.in_pool))
+        rows.add_row(
+            rare.company, f"{rare.macro_f1:.3f}", f"{rare.all_labels:.3f}", f"{rare.sales:.1f}", str(rare.in_pool)
+        )
     console.print(rows)
     console.print(
         f"estimate at 50 answers, {report.progress_starts} starts: the 90 % interval covers the truth in "

@@ -87,7 +87,7 @@ def _likely(pool: Pool, logits: Floats, rare: list[int], candidates: Positions) 
 
 
 def _unlike_others(pool: Pool, number: int, candidates: Positions) -> Floats:
-    """The dissimilarity to the nearest answered texts, which have other labels, plus the similarity to the description.
+    """Dissimilarity to the nearest answered texts, which have other labels, plus similarity to the description.
 
     A description alone can mislead: then the texts most similar to it would be asked again and again. Not in the
     pool's space: its stretched directions are those of the frequent topics.
