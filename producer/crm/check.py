@@ -6,6 +6,7 @@ Used by `triagem crm check`. It may show the customer's text, because nothing is
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from difflib import get_close_matches
@@ -96,12 +97,11 @@ def check_payload(webhook: Webhook, source: Source, now: datetime) -> PayloadChe
 
 
 def _check_body(webhook: Webhook, source: Source, sender: str, now: datetime) -> PayloadCheck:
-    try:
+    outcome, records = read_body(webhook, source, now), list[object]()
+    with suppress(InvalidTicket):
         records = field_map.select(source.records, webhook.payload)
-    except InvalidTicket as error:
-        return PayloadCheck("dead-lettered", str(error), sender, advice=[_NOT_JSON] if error.field == "body" else [])
     fields = _check_fields(records[0], source) if records else []
-    match outcome := read_body(webhook, source, now):
+    match outcome:
         case AcceptedWebhook(tickets, unread):
             values = [ticket.model_dump(mode="json", exclude_none=True) for ticket in tickets]
             advice = [*_advise_date_order(fields, source), *_advise_escapes(webhook.body)]
@@ -112,7 +112,8 @@ def _check_body(webhook: Webhook, source: Source, sender: str, now: datetime) ->
             return PayloadCheck(
                 "dead-lettered", reason, sender, advice=list(_advise_records(webhook.payload, source))
             )
-    return PayloadCheck("dead-lettered", outcome.reason, sender, fields=fields, advice=list(_advise_fields(fields)))
+    advice = [_NOT_JSON] if outcome.reason.startswith("body: ") else list(_advise_fields(fields))
+    return PayloadCheck("dead-lettered", outcome.reason, sender, fields=fields, advice=advice)
 
 
 def _check_proof(webhook: Webhook, source: Source, now: datetime) -> tuple[str, list[str]]:

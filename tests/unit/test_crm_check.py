@@ -117,6 +117,12 @@ def test_a_body_that_is_not_json_shows_the_likely_cause(body: bytes) -> None:
     assert "a template must escape" in checked.advice[0]
 
 
+def test_an_empty_body_is_ignored_as_in_the_gateway() -> None:
+    checked = check_payload(Webhook(b" \n"), shop(), NOW)
+
+    assert (checked.outcome, checked.reason) == ("ignored", "an empty body")
+
+
 @pytest.mark.parametrize(
     ("message", "sign"),
     [
