@@ -1,4 +1,6 @@
-"""Times the database statements of two source trees in turns on one Postgres, and prints the median ratio.
+"""Times the database statements of two source trees in turns on one Postgres, and prints the median ratios.
+
+CPU time is that of the client and of its server process. It hardly depends on other programs. Linux only.
 
 git worktree add /tmp/before COMMIT
 python -m bench.window /tmp/before --rows 1000000
@@ -38,14 +40,21 @@ ROWS: Final = 256
 
 
 def serve(url: str) -> None:
-    """Runs one statement per line of standard input, `kind,number,rows`, and prints its seconds."""
+    """Runs one statement per line of standard input, `kind,number,rows`, and prints its seconds and CPU seconds."""
     with Database(url) as database:
+        with database.autocommit() as connection:  # the pool's only connection, because only one thread uses it
+            backend = Path(f"/proc/{connection.execute(sql('SELECT pg_backend_pid()')).scalar_one()}/schedstat")
         for line in sys.stdin:
             kind, number, rows = line.split(",")
             work = _work(database, kind, int(number), int(rows))
-            started = time.perf_counter()
+            started, started_cpu = time.perf_counter(), _cpu(backend)
             work()
-            print(time.perf_counter() - started, flush=True)
+            print(time.perf_counter() - started, _cpu(backend) - started_cpu, flush=True)
+
+
+def _cpu(backend: Path) -> float:
+    """CPU seconds of this process and its server process, which other programs on the machine hardly change."""
+    return time.process_time() + int(backend.read_text().split()[0]) / 1e9
 
 
 def _work(database: Database, kind: str, number: int, rows: int) -> Callable[[], object]:
@@ -109,12 +118,13 @@ def tree(path: Path, url: str) -> Iterator[subprocess.Popen[str]]:
         process.stdin.close()
 
 
-def ask(process: subprocess.Popen[str], kind: str, pair: int, rows: int) -> float:
-    """The seconds of one statement."""
+def ask(process: subprocess.Popen[str], kind: str, pair: int, rows: int) -> tuple[float, float]:
+    """The seconds and the CPU seconds of one statement."""
     assert process.stdin
     assert process.stdout
     print(f"{kind},{pair},{rows}", file=process.stdin, flush=True)
-    return float(process.stdout.readline())
+    seconds, cpu = process.stdout.readline().split()
+    return float(seconds), float(cpu)
 
 
 def compare(before: Path, sizes: list[int], pairs: int) -> None:
@@ -141,19 +151,20 @@ def compare(before: Path, sizes: list[int], pairs: int) -> None:
 
 
 def _compare(sides: list[subprocess.Popen[str]], kind: str, numbers: range, rows: int) -> None:
-    seconds = []
+    times = []
     for number in numbers:
         if number % 2:
-            seconds.append([ask(side, kind, number, rows) for side in sides])
+            times.append([ask(side, kind, number, rows) for side in sides])
         else:
-            seconds.append([ask(side, kind, number, rows) for side in reversed(sides)][::-1])
-    medians = [statistics.median(column) * 1000 for column in zip(*seconds, strict=True)]
-    ratio = statistics.median(now / then for then, now in seconds)
-    print(
-        f"{rows:,} tickets, {kind}: {medians[0]:.2f} ms before, {medians[1]:.2f} ms now;"
-        f" median of {len(numbers)} ratios {ratio:.3f}",
-        flush=True,
-    )
+            times.append([ask(side, kind, number, rows) for side in reversed(sides)][::-1])
+    for position, unit in enumerate(("ms", "ms of CPU")):
+        before, now = ([time[side][position] * 1000 for time in times] for side in (0, 1))
+        ratio = statistics.median(ours / theirs for ours, theirs in zip(now, before, strict=True))
+        print(
+            f"{rows:,} tickets, {kind}: {statistics.median(before):.2f} {unit} before,"
+            f" {statistics.median(now):.2f} now; median of {len(numbers)} ratios {ratio:.3f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
