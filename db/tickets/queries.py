@@ -32,6 +32,7 @@ _RESULTS: Final = table(
         ),
     ),
 )  # fmt: skip
+_NEWEST_FIRST: Final = select(*_RESULTS.c).order_by(_RESULTS.c.received_at.desc(), _RESULTS.c.ticket_id.desc())
 
 
 class ReviewState(StrEnum):
@@ -94,11 +95,9 @@ def list_results(
     Raises:
         InvalidInput: `after` is not the cursor of an earlier page.
     """
-    c = _RESULTS.c
-    position = tuple_(c.received_at, c.ticket_id)
-    newest_first = select(*c).order_by(c.received_at.desc(), c.ticket_id.desc())
+    newest_first = _NEWEST_FIRST
     if after is not None:
-        newest_first = newest_first.where(position < _position(*_decode_cursor(after)))
+        newest_first = newest_first.where(_place() < _position(*_decode_cursor(after)))
     query, horizon = _filtered(newest_first, filters).limit(limit + 1), None
     with database.autocommit() as connection:
         if search is not None:
@@ -107,8 +106,8 @@ def list_results(
         if scan_limit is not None:
             horizon = connection.execute(newest_first.offset(scan_limit - 1).limit(1)).one_or_none()
         if horizon is not None:
-            query = query.where(position >= _position(horizon.received_at, horizon.ticket_id))
-        rows = [Result(*row) for row in connection.execute(query)]
+            query = query.where(_place() >= _position(horizon.received_at, horizon.ticket_id))
+        rows = [Result(*row) for row in connection.execute(query).all()]
     more = len(rows) > limit
     rows = rows[:limit]
     last = rows[-1] if more else horizon
@@ -156,7 +155,7 @@ def count_tickets(database: Database, filters: Filters) -> dict[tuple[str, str],
 
 _TICKET: Final = text("""
 SELECT r.*, t.id, t.state, t.text, t.metadata, t.source, t.external_id, t.lane, t.channel, t.language,
-  t.received_at, t.revised_at, t.revision
+  t.received_at, t.revised_at, t.revision, t.on_reply
 FROM tickets t LEFT JOIN results r ON r.ticket_id = t.id
 WHERE t.source = :source AND t.external_id = :external_id AND t.forgotten_at IS NULL
 """)
@@ -191,7 +190,7 @@ def find_ticket_with_history(database: Database, source: str, external_id: str) 
             ticket=row._asdict(),
             history=[prediction._asdict() for prediction in connection.execute(_HISTORY, {"id": row.id})],
             reviews=[review._asdict() for review in connection.execute(_REVIEWS, {"id": row.id})],
-            messages=read_thread(connection, row.id),
+            messages=read_thread(connection, row.id) if row.on_reply else [],
         )
 
 
@@ -255,6 +254,10 @@ def _filtered(query: Select[Any], filters: Filters) -> Select[Any]:
 
 
 _CURSOR: Final = TypeAdapter(tuple[AwareDatetime, Annotated[int, Field(ge=1, lt=2**63)]])
+
+
+def _place() -> Tuple:
+    return tuple_(_RESULTS.c.received_at, _RESULTS.c.ticket_id)
 
 
 def _position(received_at: datetime, ticket_id: int) -> Tuple:
