@@ -46,6 +46,11 @@ FROM tickets t JOIN (
 ) x ON x.ticket_id = t.id
 WHERE t.forgotten_at IS NOT NULL;
 
+-- ticketless-prediction: a prediction belongs to no ticket
+SELECT 'prediction of the deleted ticket ' || p.ticket_id
+FROM predictions p
+WHERE NOT EXISTS (SELECT FROM tickets t WHERE t.id = p.ticket_id);
+
 -- alerted-result: an alert is about a result that is not in the history
 SELECT 'alert ' || a.id
 FROM alerts a

@@ -10,11 +10,11 @@ from triagem.db.schema.tickets import drift_reports, metadata, tickets
 
 __all__ = ["TICKET_TABLES", "TRUNCATE_ALL", "drift_reports", "metadata", "tickets"]
 
-# All tables with a foreign key to `tickets`, so that a new table is included; and `run_changes`, which has none.
+# All tables with a foreign key to `tickets`, so that a new table is included; and two without one.
 TICKET_TABLES: Final = [
     table
     for table in metadata.sorted_tables
-    if table.name == "run_changes" or any(key.column.table is tickets for key in table.foreign_keys)
+    if table.name in {"predictions", "run_changes"} or any(key.column.table is tickets for key in table.foreign_keys)
 ]
 # Empties all tables, for tests and benchmarks with their own database.
 TRUNCATE_ALL: Final = text(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY")

@@ -1,5 +1,6 @@
 -- Stamps each ticket with the transaction that last changed its current result: the order of the change feed (INV-26, INV-27).
--- Triggers, so that no statement can leave it out. A new ticket is stamped by the column's default.
+-- Triggers, so that no statement can leave it out. The column's default stamps a new ticket, and the window's statement a
+-- new text.
 CREATE FUNCTION stamp_changed_ticket() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   NEW.changed_xid := pg_current_xact_id();
@@ -7,6 +8,7 @@ BEGIN
 END $$;
 
 CREATE TRIGGER stamp_changed_ticket BEFORE UPDATE ON tickets FOR EACH ROW WHEN (
+  NEW.changed_xid = OLD.changed_xid AND
   (NEW.forgotten_at, NEW.digest, NEW.label, NEW.confidence, NEW.band, NEW.model_version, NEW.classified_at, NEW.tokens,
    NEW.truncated, NEW.abstain_reason) IS DISTINCT FROM
   (OLD.forgotten_at, OLD.digest, OLD.label, OLD.confidence, OLD.band, OLD.model_version, OLD.classified_at, OLD.tokens,

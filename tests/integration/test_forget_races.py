@@ -10,7 +10,7 @@ from sqlalchemy import text
 from tests.support.dead_letters import payload_of
 from tests.support.forgetting import FORGOTTEN, FORGOTTEN_TEXT, all_content, forgotten_result, waiting_payloads
 from tests.support.pipeline import running
-from tests.support.waiting import until
+from tests.support.waiting import blocked, until
 from tests.support.windows import NO_CHANGES, rows
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
@@ -138,12 +138,3 @@ class TestComingBack:
             insert.join()
 
         assert rows(database, "dead_letters") == []
-
-
-def blocked(by: psycopg.Connection) -> int:
-    """The number of sessions that wait for a lock of this session."""
-    with psycopg.connect(by.info.dsn, password=by.info.password) as other:
-        (count,) = other.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))", [by.info.backend_pid]
-        ).fetchone() or (0,)
-    return int(count)

@@ -12,11 +12,11 @@ from sqlalchemy import text
 from tests.support.builders import NOW, classified
 from tests.support.command import Triagem, assert_one_line
 from tests.support.dead_letters import insert_dead_letters
-from tests.support.waiting import until
+from tests.support.waiting import blocked, until
 from tests.support.windows import all_rows, rows
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
-from triagem.db.retention import delete_old_rows, purge_texts
+from triagem.db.retention import delete_old_rows, delete_source_tickets, purge_texts
 from triagem.db.tickets.window import WindowCounts, write_window
 from triagem.stack import Endpoints
 
@@ -130,9 +130,7 @@ class TestTexts:
             window.execute("SELECT FROM tickets WHERE external_id = 'a' FOR UPDATE")
             purging = threading.Thread(target=purge, args=(database,))
             purging.start()
-            with psycopg.connect(endpoints.database_url) as other:
-                blocked_sessions = "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
-                until(lambda: other.execute(blocked_sessions, [window.info.backend_pid]).fetchone() == (1,))
+            until(lambda: blocked(window) == 1)
             window.execute("SELECT FROM tickets WHERE external_id = 'b' FOR UPDATE NOWAIT")
             window.execute(
                 "UPDATE tickets SET revised_at = now(), text = 'revised meanwhile' WHERE external_id = 'a'"
@@ -144,6 +142,28 @@ class TestTexts:
             ("b", None),
             ("a", "revised meanwhile"),
         ]
+
+
+class TestDeletedTickets:
+    def test_a_prediction_that_is_being_written_is_deleted_with_its_ticket(
+        self, database: Database, endpoints: Endpoints
+    ) -> None:
+        """The window holds the ticket's lock and will commit. The deletion waits for it."""
+        write_window(database, [ticket("1", OLD)])
+        with psycopg.connect(endpoints.database_url) as window:
+            window.execute("UPDATE tickets SET text = 'newer'")
+            window.execute(
+                "INSERT INTO predictions (ticket_id, digest, label, confidence, probabilities, band, model_version,"
+                " tokens, truncated, classified_at, epoch) SELECT ticket_id, 'newer', label, confidence,"
+                " probabilities, band, model_version, tokens, truncated, classified_at, epoch FROM predictions"
+            )
+            deleting = threading.Thread(target=lambda: [*delete_source_tickets(database, "zendesk", before=CUTOFF)])
+            deleting.start()
+            until(lambda: blocked(window) == 1)
+            window.commit()
+            deleting.join()
+
+        assert (rows(database, "tickets"), rows(database, "predictions")) == ([], [])
 
 
 class TestDeadLetters:

@@ -1,16 +1,18 @@
 """Migrations on a separate database: from empty, repeated, concurrent, and by another version."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 import psycopg
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import create_mock_engine, text
 
 from tests.support.builders import classified
 from tests.support.waiting import until
@@ -22,6 +24,7 @@ from triagem.db.tickets.window import write_window
 from triagem.db.upgrade import _config, upgrade
 from triagem.stack import Endpoints
 
+SCHEMA: Final = Path(__file__).parents[2] / "db" / "schema"
 VIEWS: Final = {"results", "label_paths"}
 
 
@@ -62,6 +65,19 @@ def test_the_oldest_and_the_newest_revision_are_those_of_the_migrations() -> Non
     migrations = ScriptDirectory.from_config(_config())
 
     assert (migrations.get_base(), migrations.get_current_head()) == (OLDEST, HEAD)
+
+
+def test_a_changed_schema_has_a_new_revision() -> None:
+    statements = [re.sub("--.*", "", path.read_text(encoding="utf-8")) for path in SCHEMA.glob("*.sql")]
+
+    def collect(ddl: Any, *_: object, **__: object) -> None:
+        statements.append(str(ddl.compile(dialect=engine.dialect)))
+
+    engine = create_mock_engine("postgresql+psycopg://", collect)
+    metadata.create_all(engine, checkfirst=False)
+
+    # If this fails: write the next revision into baseline.py and revision.py, and both values here.
+    assert (HEAD, sha256("".join(sorted(statements)).encode()).hexdigest()[:12]) == ("0013", "0732a03a5e18")
 
 
 def test_an_empty_database_gets_all_tables_and_views(empty: Database) -> None:

@@ -35,6 +35,10 @@ DAMAGES = {
     "searchable": ("DELETE FROM search_queue", "zendesk 1"),
     "purged-text": ("UPDATE tickets SET text = NULL WHERE external_id = '2'", "zendesk 2"),
     "forgotten-ticket": (f"UPDATE tickets SET {FORGET} WHERE external_id = '2'", "zendesk 2"),
+    "ticketless-prediction": (
+        "UPDATE predictions SET ticket_id = 4711 WHERE ticket_id = 1",
+        "prediction of the deleted ticket 4711",
+    ),
     "alerted-result": ("UPDATE alerts SET model_version = 'v0.0.0'", "alert 1"),
     "finished-delivery": ("UPDATE deliveries SET state = 'delivered'", "delivery 1"),
     "delivered-revision": (

@@ -6,14 +6,14 @@ from alembic import op
 
 from triagem.db.schema import metadata
 
-revision = "0012"  # revisions before 0012 were never released
+revision = "0013"  # revisions before 0013 were never released
 down_revision = None
 
 
 def upgrade() -> None:
     connection = op.get_bind()
     metadata.create_all(connection)
-    for name in ("statistics", "views", "analytics", "changes", "audit", "roles"):
+    for name in ("statistics", "views", "analytics", "changes", "cascades", "audit", "roles"):
         script = files("triagem.db.schema").joinpath(f"{name}.sql").read_text(encoding="utf-8")
         connection.exec_driver_sql(script, execution_options={"no_parameters": True})
     # No privilege on sequences: an identity column uses its sequence without one. Only the owner creates, changes and
