@@ -74,13 +74,14 @@ WITH incoming AS (
       WHERE (id, current_digest, current_version) = (excluded.ticket_id, excluded.digest, excluded.model_version)
         AND (current_label, current_confidence, current_band) = (excluded.label, excluded.confidence, excluded.band)
     )
-  RETURNING ticket_id, digest, model_version, band, confidence
+  RETURNING ticket_id
 ), new_alerts AS (
+  -- About the ticket's result: if a live text comes late, its result may be of a newer text that came in bulk.
   INSERT INTO alerts (ticket_id, digest, model_version, band, confidence)
-  SELECT p.ticket_id, p.digest, p.model_version, p.band, p.confidence
+  SELECT stored.id, current_digest, current_version, current_band, current_confidence
   FROM new_predictions p JOIN stored ON stored.id = p.ticket_id JOIN incoming USING (source, external_id)
-  WHERE incoming.live AND incoming.band <> 'automate' AND incoming.proved
-    AND (incoming.digest, incoming.model_version) = (stored.current_digest, stored.current_version)
+  WHERE incoming.live AND current_band <> 'automate' AND incoming.proved
+    AND incoming.model_version = current_version
   ON CONFLICT DO NOTHING
   RETURNING 1
 ), queued_deliveries AS (

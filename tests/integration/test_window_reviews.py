@@ -51,8 +51,17 @@ class TestAlerts:
 
         assert write_window(database, [doubtful("A", minute=1)]) == WindowCounts(predictions=1, alerts=0)
 
+    def test_an_older_live_text_that_comes_late_writes_one_about_a_doubtful_newer_text_from_bulk(
+        self, database: Database
+    ) -> None:
+        write_window(database, [doubtful("B", minute=2, lane=Lane.BULK)])
+
+        assert write_window(database, [result("A", minute=1)]) == WindowCounts(predictions=1, alerts=1)
+
+        assert [row["digest"] for row in rows(database, "alerts")] == [digest("B")]
+
     def test_a_late_worker_with_the_previous_model_writes_none(self, database: Database) -> None:
-        write_window(database, [result("A", model="v1.1.0", epoch=2)])
+        write_window(database, [doubtful("A", model="v1.1.0", epoch=2, lane=Lane.BULK)])
 
         assert write_window(database, [doubtful("A", model="v1.0.0", epoch=1)]) == WindowCounts(
             predictions=1, alerts=0
