@@ -117,6 +117,28 @@ def test_an_error_of_redis_reaches_every_request_of_the_call_and_the_next_call_i
     assert len(entry_ids(last)) == 1
 
 
+def test_requests_that_waited_for_a_call_that_failed_do_not_wait_for_another() -> None:
+    class Hanging(RecordedInbox):
+        def put_batches(self, lane: Lane, batches: Sequence[Batch]) -> list[PutRecord | InboxFull]:
+            super().put_batches(lane, batches)
+            raise InboxUnavailable("Redis does not answer")
+
+    inbox = Hanging()
+
+    async def put() -> list[PutRecord | BaseException]:
+        intake = Intake(inbox)
+        inbox.go_on.clear()
+        first = asyncio.create_task(intake.put(LIVE, Batch([b"1"])))
+        await inbox.called(1)
+        second = asyncio.create_task(intake.put(LIVE, Batch([b"2"])))
+        await asyncio.sleep(0)
+        inbox.go_on.set()
+        return [*await asyncio.gather(first, second, return_exceptions=True)]
+
+    assert [type(outcome) for outcome in asyncio.run(put())] == [InboxUnavailable] * 2
+    assert inbox.calls == [1]
+
+
 def test_while_one_lane_waits_for_redis_the_other_is_served() -> None:
     inbox = RecordedInbox()
 

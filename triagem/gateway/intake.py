@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+from triagem.contracts.errors import InboxUnavailable
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Batch, Inbox, PutRecord
 
@@ -45,7 +46,10 @@ class Intake:
                 try:
                     results = await loop.run_in_executor(self._threads, self._inbox.put_batches, lane, batches)
                 except Exception as error:  # noqa: BLE001 - each request raises it
-                    results = [error] * count
+                    if isinstance(error, InboxUnavailable):  # those that waited for it would only wait again
+                        taken += waiting
+                        waiting.clear()
+                    results = [error] * len(taken)
                 for (_, future), result in zip(taken, results, strict=True):
                     if future.done():  # the request was cancelled
                         continue
