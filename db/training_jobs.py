@@ -81,6 +81,9 @@ WHERE (CAST(:id AS bigint) IS NULL OR id = :id) AND (CAST(:kind AS text) IS NULL
   AND (NOT :active OR state IN ('queued', 'running'))
 ORDER BY id DESC LIMIT :limit
 """)  # noqa: S608
+_PROPOSED: Final = text(f"""
+SELECT {_COLUMNS} FROM training_jobs WHERE stage = 'proposed' AND state = 'done' ORDER BY id DESC LIMIT 1
+""")  # noqa: S608
 _COUNT: Final = text("SELECT kind, state, count(*) AS jobs FROM training_jobs GROUP BY kind, state")
 _CANCEL: Final = text("""
 UPDATE training_jobs SET state = 'cancelled', finished_at = now() WHERE id = :id AND state IN ('queued', 'running')
@@ -160,6 +163,12 @@ def newest_jobs(
 def newest_job(database: Database, kind: JobKind) -> TrainingJob | None:
     """The newest job of a kind, if there was one."""
     return next(iter(newest_jobs(database, kind=kind)), None)
+
+
+def newest_proposal(database: Database) -> TrainingJob | None:
+    """The newest training that proposed its version; a person may have promoted the version since."""
+    row = database.one_or_none(_PROPOSED)
+    return _job(row) if row else None
 
 
 def count_jobs(database: Database) -> dict[tuple[str, str], int]:

@@ -129,6 +129,29 @@ class TestCommands:
         (row,) = json.loads(triagem("audit", "--format", "json").out)
         assert (row["action"], row["object"]) == ("label.set", "venda")
 
+    def test_promotion_and_rollback_are_recorded(
+        self, triagem: Triagem, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        current_and_better(tmp_path / "models")
+        monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(tmp_path / "models"))
+        assert triagem("models", "promote", "v1.1.0").status == 0
+        assert triagem("models", "rollback").status == 0
+
+        assert [(entry.action, entry.object) for entry in entries(database)] == [
+            ("model.promote", "v1.1.0"),
+            ("model.rollback", "v1.0.0"),
+        ]
+
+    def test_without_a_database_a_promotion_works_and_says_that_it_is_not_recorded(
+        self, bare: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        registry = current_and_better(tmp_path / "models")
+        monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(tmp_path / "models"))
+        answer = bare("models", "promote", "v1.1.0")
+
+        assert (answer.status, registry.current().version) == (0, "v1.1.0")
+        assert answer.err.startswith("not in the audit trail, only in promotions.jsonl: TRIAGEM_DATABASE_URL is not")
+
     def test_a_list_is_filtered(self, triagem: Triagem, database: Database) -> None:
         record(database, Actor("key 1 (ana)"), Action.FORGET, "a/1")
         record(database, Actor("key 2 (bia)"), Action.LOG_IN, "console")

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -29,9 +29,10 @@ from triagem.ops.forget import forget
 from triagem.ops.retraining import request_due_retraining
 from triagem.ops.settings import OpsSettings
 from triagem.registry import Registry
+from triagem.registry.promotions import FIRST_HEAD
 from triagem.registry.records import read_rows
 from triagem.trainer.jobs import full
-from triagem.trainer.jobs.run import FIRST_HEAD, JobLost, JobRun, promote_job_version, run_job
+from triagem.trainer.jobs.run import JobLost, JobRun, promote_job_version, run_job
 from triagem.trainer.jobs.trainer import Trainer
 from triagem.trainer.settings import DueSettings, TrainerSettings
 
@@ -59,6 +60,37 @@ def test_a_version_that_is_not_due_is_left_alone(database: Database, tmp_path: P
     assert request_due_retraining(database, registry, DueSettings(), OpsSettings(), NOW) is None
 
     assert training_jobs.newest_jobs(database, limit=9) == []
+
+
+class TestProposal:
+    """v1.1.0 is proposed; v1.0.0, the current version, is due by its age."""
+
+    @pytest.fixture
+    def registry(self, database: Database, tmp_path: Path) -> Registry:
+        registry = current_and_better(tmp_path / "models", created_at=NOW - timedelta(days=100))
+        job = request(database, promote="propose")
+        training_jobs.claim(database, "trainer", lease_s=60)
+        training_jobs.finish(database, job.id, "trainer", "v1.1.0", "proposed")
+        return registry
+
+    def requested(self, database: Database, registry: Registry, *, in_days: int = 0) -> bool:
+        now = NOW + timedelta(days=in_days)
+        return request_due_retraining(database, registry, DueSettings(), OpsSettings(), now) is not None
+
+    def test_while_it_waits_no_training_repeats_it(self, database: Database, registry: Registry) -> None:
+        assert not self.requested(database, registry)
+
+    def test_if_it_is_due_itself_a_training_replaces_it(self, database: Database, registry: Registry) -> None:
+        assert self.requested(database, registry, in_days=100)
+
+    def test_after_a_rollback_it_no_longer_waits(self, database: Database, registry: Registry) -> None:
+        registry.promote("v1.1.0")
+        registry.rollback()
+        assert self.requested(database, registry)
+
+    def test_due_names_it(self, triagem: Triagem, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(registry.root))
+        assert "v1.1.0 is proposed: `triagem reclassify diff`" in triagem("due").out
 
 
 def test_the_command_proposes_by_default(triagem: Triagem) -> None:

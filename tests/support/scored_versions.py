@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from tests.support.builders import manifest
 from tests.support.records import LABELS, answer
@@ -19,10 +20,14 @@ from triagem.contracts.model import (
 from triagem.registry import Registry
 
 
-def current_and_better(folder: Path) -> Registry:
-    """Two versions: v1.0.0, current, is wrong on a fifth of the test rows; v1.1.0 is right on all."""
+def current_and_better(folder: Path, **changes: Any) -> Registry:
+    """Two versions: v1.0.0, current, is wrong on a fifth of the test rows; v1.1.0 is right on all.
+
+    Args:
+        changes: of the manifest of v1.0.0.
+    """
     registry = Registry(folder)
-    register_tested(registry, wrong=range(60))
+    register_tested(registry, wrong=range(60), **changes)
     register_tested(registry)
     registry.promote("v1.0.0")
     return registry

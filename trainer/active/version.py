@@ -88,8 +88,9 @@ def train_head_version(
     )
     with registry.staging() as staged:
         network, tokenizer = _network(base, pool.labels, pool.fit().outside(pool.space))
-        network.save_pretrained(staged)
-        tokenizer.save_pretrained(staged)
+        with silenced():  # its progress bar would be a line in the trainer's log that is not JSON
+            network.save_pretrained(staged)
+            tokenizer.save_pretrained(staged)
         digests = [digest(row.text).hex() for row in rows]
         split = SplitDigests(
             train=tuple(np.array(digests)[~drawn]), dev=(), calibration=(), test=tuple(np.array(digests)[drawn])

@@ -1,7 +1,5 @@
 """Archives the model versions that nothing needs any more; see `triagem.registry.archive`."""
 
-from typing import Final
-
 import structlog
 
 from triagem.db import Database, runs, training_jobs
@@ -12,8 +10,6 @@ from triagem.registry.archive import ArchiveDecision, decide_archive
 
 log = structlog.get_logger(__name__)
 
-_JOBS: Final = 100  # the proposed version is among the newest jobs
-
 
 def plan_archive(database: Database, registry: Registry) -> list[ArchiveDecision]:
     """The decision on each version that has its weights. Changes nothing."""
@@ -21,10 +17,8 @@ def plan_archive(database: Database, registry: Registry) -> list[ArchiveDecision
     in_use = dict.fromkeys(versions_of_results(database, versions), "results with a text are of it")
     if run := runs.find_active(database):
         in_use[run.version] = "a run uses it"
-    for job in training_jobs.newest_jobs(database, limit=_JOBS):
-        if job.stage == "proposed" and job.version:
-            in_use[job.version] = "proposed"
-            break
+    if (proposal := training_jobs.newest_proposal(database)) and proposal.version:
+        in_use[proposal.version] = "proposed"
     if current := registry.find_current():
         if previous := registry.rollback_version():
             in_use[previous] = "a rollback returns to it"

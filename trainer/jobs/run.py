@@ -22,7 +22,7 @@ from triagem.db.training_jobs import JobKind, TrainingJob
 from triagem.registry import Registry
 from triagem.registry.decision import Reject
 from triagem.registry.promote import evaluate_version, promote_through_gate
-from triagem.registry.promotions import PromotionReason
+from triagem.registry.promotions import FIRST_HEAD, PromotionReason
 from triagem.trainer.evaluate.report import TrainingProgress
 from triagem.trainer.jobs.archive import archive_old_versions
 from triagem.trainer.jobs.trainer import job_folder
@@ -32,7 +32,6 @@ log = structlog.get_logger(__name__)
 
 SHADOW_DAYS: Final = timedelta(days=30)
 SHADOW_TICKETS: Final = 2000
-FIRST_HEAD: Final = "the first version: everything is reviewed until its precision is proved"
 _REPORT_EVERY_S: Final = 1.0
 _NICENESS: Final = 10  # a training yields to the workers on its machine
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlalchemy import text
 
-from triagem.db import Database
+from triagem.db import Database, training_jobs
 from triagem.db.reviews import AccuracyEstimate, model_accuracy
 from triagem.registry import Registry
 from triagem.registry.records import read_rows
@@ -65,9 +65,18 @@ class DueReason:
     message: str
 
 
-def read_facts(database: Database, registry: Registry, now: datetime) -> RetrainingFacts:
-    """The facts on the current version. Raises NoModel if there is none."""
-    version = registry.current().version
+def waiting_proposal(database: Database, registry: Registry) -> str | None:
+    """The version that a training proposed last, if the current version has not changed since."""
+    job = training_jobs.newest_proposal(database)
+    if job is None or job.finished_at is None or job.version not in registry.versions():
+        return None
+    changed = any(promotion.at >= job.finished_at for promotion in registry.promotions())
+    return None if changed else job.version
+
+
+def read_facts(database: Database, registry: Registry, now: datetime, version: str | None = None) -> RetrainingFacts:
+    """The facts on a version, by default the current one. Raises NoModel if there is none."""
+    version = version or registry.current().version
     manifest = registry.manifest(version)
     with database.autocommit() as connection:
         reviewed = connection.execute(_REVIEWED).all()

@@ -71,3 +71,13 @@ def promote_through_gate(
     )
     announce()
     return decision, registry.promote(version, reason)
+
+
+def roll_back(registry: Registry, reason: str, announce: Callable[[str], object]) -> CurrentModel:
+    """Return to the version that was current before. `announce` is called with it first, as above.
+
+    Raises NoModel if there is no such version.
+    """
+    if version := registry.rollback_version():
+        announce(version)
+    return registry.rollback(reason)

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from triagem.contracts.model import CurrentModel, Version
+
+FIRST_HEAD: Final = "the first version: everything is reviewed until its precision is proved"
 
 
 class PromotionReason(BaseModel):

@@ -14,7 +14,7 @@ from triagem.cli.output import as_mapping, errors, print_answer, print_lines, pr
 from triagem.contracts.errors import InvalidInput
 from triagem.db import Database, training_jobs
 from triagem.db.training_jobs import JobKind, TrainingJob
-from triagem.trainer.monitor.due import check_due, distances, read_facts
+from triagem.trainer.monitor.due import check_due, distances, read_facts, waiting_proposal
 from triagem.trainer.settings import DueSettings
 
 jobs = typer.Typer(
@@ -37,7 +37,7 @@ def list_(
     """
     with servers.database() as database:
         newest = training_jobs.newest_jobs(database, limit=limit)
-    rows = [as_mapping(job) | {"done": f"{job.fraction:.0%}"} for job in newest]
+    rows = [as_mapping(job) | {"done": f"{job.fraction:.0%}" if job.state == "running" else ""} for job in newest]
     print_answer(newest, [rows_table(rows, _COLUMNS)], as_json=as_json)
 
 
@@ -133,16 +133,20 @@ def due(*, as_json: AsJson = False) -> None:
 
     Example: `triagem due || triagem alerts list`
     """
-    rules = DueSettings()
+    rules, registry = DueSettings(), servers.registry()
     with servers.database() as database:
-        facts = read_facts(database, servers.registry(), datetime.now(UTC))
+        facts = read_facts(database, registry, datetime.now(UTC))
+        proposed = waiting_proposal(database, registry)
     reasons = check_due(facts, rules)
     lines = [f"{facts.version}: retraining is not due", *(f"  {line}" for line in distances(facts, rules))]
     if reasons:
         lines[0] = f"retraining of {facts.version} is due:"
         lines[1:1] = [f"  {reason.trigger}: {reason.message}" for reason in reasons]
         lines += ["next: triagem review export new.jsonl", f"      triagem train DATA_DIR --from {facts.version}"]
-    print_answer({"due": bool(reasons), "reasons": reasons, "facts": facts}, lines, as_json=as_json)
+    if proposed:
+        lines.append(f"{proposed} is proposed: `triagem reclassify diff`, then `triagem models promote {proposed}`")
+    answer = {"due": bool(reasons), "reasons": reasons, "facts": facts, "proposed": proposed}
+    print_answer(answer, lines, as_json=as_json)
     if reasons:
         raise typer.Exit(3)
 

@@ -1,17 +1,19 @@
 """`triagem models`: lists, shows, compares and promotes the model versions of the registry."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from triagem import servers
-from triagem.cli.commands.audit import command_actor
+from triagem.cli.commands.audit import command_actor, record_action
 from triagem.cli.model_reports import describe_decision, describe_version, load_report
 from triagem.cli.options import AsJson, FormatOption, JsonFlag
-from triagem.cli.output import Format, as_mapping, print_answer, print_rows
-from triagem.contracts.errors import InvalidInput
+from triagem.cli.output import Format, as_mapping, errors, print_answer, print_lines, print_rows
+from triagem.contracts.errors import InvalidInput, TriagemError
+from triagem.db.audit import Action
 from triagem.registry.decision import Reject, Rule
-from triagem.registry.promote import evaluate_version, promote_through_gate
+from triagem.registry.promote import evaluate_version, promote_through_gate, roll_back
 
 models = typer.Typer(no_args_is_help=True, help="Model versions: list, show, compare, promote, rollback, archive.")
 
@@ -99,6 +101,15 @@ def compare(
     print_answer(decision, describe_decision(decision), as_json=as_json)
 
 
+def _record(action: Action, version: str) -> None:
+    """Add the action to the audit trail. An outage must not prevent a rollback: then print what is missing."""
+    try:
+        with servers.database() as database:
+            record_action(database, action, version)
+    except TriagemError as error:
+        print_lines(f"not in the audit trail, only in promotions.jsonl: {error}", screen=errors)
+
+
 @models.command()
 def promote(
     version: Annotated[str, typer.Argument(help="e.g. v1.1.0")],
@@ -125,7 +136,10 @@ def promote(
         answer = {"decision": None, "current": current, "forced": False}
         print_answer(answer, [f"{version} is already current"], as_json=as_json)
         return
-    decision, current = promote_through_gate(registry, version, rule, accept_cost=accept_cost, force=reason)
+    announce = partial(_record, Action.PROMOTE, version)
+    decision, current = promote_through_gate(
+        registry, version, rule, accept_cost=accept_cost, force=reason, announce=announce
+    )
     lines = [*describe_decision(decision)]
     if current:
         forced = ", by force" if isinstance(decision, Reject) else ""
@@ -143,7 +157,7 @@ def rollback(
 
     Example: `triagem models rollback --reason "misses refunds"`
     """
-    current = servers.registry().rollback(reason)
+    current = roll_back(servers.registry(), reason, partial(_record, Action.ROLL_BACK))
     print_answer(current, [f"{current.version} is current (epoch {current.epoch})"], as_json=as_json)
 
 
