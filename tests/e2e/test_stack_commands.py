@@ -64,6 +64,17 @@ def run(folder: Path, *arguments: str) -> str:
     return out
 
 
+def lines_until(process: subprocess.Popen[str], prefix: str) -> str:
+    """What the process prints up to the line with this prefix."""
+    printed = ""
+    assert process.stdout
+    for line in process.stdout:
+        printed += line
+        if line.startswith(prefix):
+            return printed
+    raise AssertionError(printed)
+
+
 def log_of(folder: Path, name: str) -> str:
     log = folder / ".triagem" / f"{name}.log"
     return log.read_text() if log.exists() else ""
@@ -100,6 +111,9 @@ def test_up_serves_until_it_is_asked_to_stop_and_leaves_nothing_running(
         ]
         until(lambda: "ops_ready" in log_of(folder, "ops") and "schedule" in log_of(folder, "beat"))
         until(lambda: "trainer_ready" in log_of(folder, "trainer"))
+        printed = lines_until(process, "ready after ")
+        assert f"API: http://127.0.0.1:{port} (described at http://127.0.0.1:{port}/docs); a key: " in printed
+        assert f"console: http://127.0.0.1:{port}/console/\n" in printed
         assert [name in fetch_metrics(first + offset) for offset, name in enumerate(METRICS)] == [True] * 3
         started = descendants(process.pid)
         process.send_signal(signum)
@@ -109,8 +123,9 @@ def test_up_serves_until_it_is_asked_to_stop_and_leaves_nothing_running(
         out, _ = process.communicate()
     assert len(started) >= 8  # both servers, gateway, a worker, ops with the process of its tasks, beat, trainer
     assert not started & process_parents().keys()
+    assert "link=" not in printed
     assert out.splitlines()[-1].startswith("✓ stop all processes")
-    assert "psql" not in out  # output that is not a terminal must not contain the URL with its password
+    assert "psql" not in printed  # output that is not a terminal must not contain the URL with its password
     assert all(pids)
     assert not any(alive(pid) for pid in pids if pid)
     assert running(folder / ".triagem") is None

@@ -2,13 +2,16 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pyarrow
 import pyarrow.parquet
 import pytest
 from prometheus_client import REGISTRY
+from typer.main import get_command
 
 from tests.support.builders import manifest
 from tests.support.command import Triagem, assert_one_line
@@ -16,6 +19,7 @@ from tests.support.engines import NoopModel
 from tests.support.pipeline import running, stored
 from tests.support.waiting import until
 from triagem import Publisher
+from triagem.cli.main import application
 from triagem.contracts.prediction import Thresholds
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
@@ -263,3 +267,26 @@ def test_help_is_there_with_an_example(bare: Triagem, arguments: tuple[str, ...]
     answer = bare(*arguments)
     assert answer.status == 0
     assert "Usage" in answer.out
+
+
+def test_help_groups_the_commands(bare: Triagem) -> None:
+    printed = bare("--help").out
+    headings = ["Try and check", "Run", "Tickets", "Models", "Operate", "Administer"]
+    places = [printed.index(f"─ {heading} ─") for heading in headings]
+    assert places == sorted(places)
+
+
+def test_each_command_that_prints_an_answer_prints_json_too() -> None:
+    services = {"up", "worker", "ops", "beat", "gateway", "trainer"}
+    no_answer = {"pause", "resume", "labels set", "db upgrade", "db url", "db dump", "db restore"}
+    assert {name for name, options in commands(get_command(application())) if "--json" not in options} == (
+        services | no_answer
+    )
+
+
+def commands(command: Any, *names: str) -> Iterator[tuple[str, set[str]]]:
+    """The name of each subcommand with its options."""
+    for name, child in getattr(command, "commands", {}).items():
+        yield from commands(child, *names, name)
+    if not getattr(command, "commands", None):
+        yield " ".join(names), {option for parameter in command.params for option in parameter.opts}

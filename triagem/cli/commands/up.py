@@ -1,11 +1,15 @@
 """`triagem up` runs the local stack with all processes, `env` prints its settings, `start` leads to a first model."""
 
+import json
 import shlex
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Final
 from urllib.parse import urlencode
+from urllib.request import ProxyHandler, build_opener
 
 import typer
 
@@ -24,6 +28,8 @@ from triagem.stack import Endpoints, LocalStack, ensure_reader_login, ensure_wri
 from triagem.worker.settings import WorkerSettings
 
 _OWNER: Final = "owner"
+_ANSWER_S: Final = 1.0
+_DIRECTLY: Final = build_opener(ProxyHandler({}))  # the gateway is on this machine
 
 
 def up(
@@ -34,6 +40,7 @@ def up(
 
     Example: `triagem up`
     """
+    began = time.monotonic()
     address = check_gateway_address() if workers else None
     steps = StepTimer(console)
     stack = LocalStack(servers.STACK_FOLDER)
@@ -46,22 +53,50 @@ def up(
         if console.is_terminal:  # show the URL on a terminal only: a log must not contain its password
             print_lines(f"psql '{endpoints.reader_url}'")
         if address:
-            print_lines(f"gateway: {address}, API docs: {address}/docs")
+            print_lines(
+                f"API: {address} (described at {address}/docs); a key: `triagem keys create NAME --scope enqueue`"
+            )
             print_first_step(endpoints, address)
         services = ("ops", "beat", "gateway", "trainer") if workers else ()
-        run_processes(endpoints, workers=workers, services=services, stack=stack)
+        ready = Ready(f"{address}/health", began) if address else None
+        run_processes(endpoints, workers=workers, services=services, stack=stack, ready=ready)
     finally:
         stack.stop()
 
 
 def print_first_step(endpoints: Endpoints, address: str) -> None:
-    """Print the next steps if there is no model. Never log the login link: it logs in whoever opens it."""
+    """Print where to continue. Never log the login link: it logs in whoever opens it."""
+    page = f"{address}/console/"
+    if console.is_terminal:
+        with Database(endpoints.database_url) as database:
+            page = f"{login_link(database, address)} (logs in once; `triagem start --link` prints another)"
     if servers.registry().find_current() is None:
-        page = f"{address}/console/start"
-        if console.is_terminal:
-            with Database(endpoints.database_url) as database:
-                page = f"{login_link(database, address)} (logs in once; `triagem start --link` prints another)"
-        print_lines(f"no model yet: tickets are stored, and your answers make the first model. Start at {page}")
+        page = f"no model yet: tickets are stored, and your answers make the first model. Start at {page}"
+    else:
+        page = f"console: {page}"
+    print_lines(page)
+
+
+@dataclass
+class Ready:
+    """Prints once, after the start, that tickets are processed: the address answers with status 200."""
+
+    url: str
+    began: float
+    printed: bool = False
+
+    def check(self) -> None:
+        """Ask the address unless it has answered before. Does not wait for an address that hangs."""
+        if self.printed:
+            return
+        try:
+            with _DIRECTLY.open(self.url, timeout=_ANSWER_S) as answer:
+                status = json.load(answer)["status"]
+        except (OSError, ValueError):
+            return
+        if status != "degraded":  # a worker that still loads its model
+            print_lines(f"ready after {time.monotonic() - self.began:.0f} s")
+            self.printed = True
 
 
 def check_gateway_address() -> str:
@@ -75,7 +110,12 @@ def check_gateway_address() -> str:
 
 
 def run_processes(
-    endpoints: Endpoints, *, workers: int, services: Sequence[str] = (), stack: LocalStack | None = None
+    endpoints: Endpoints,
+    *,
+    workers: int,
+    services: Sequence[str] = (),
+    stack: LocalStack | None = None,
+    ready: Ready | None = None,
 ) -> None:
     """Run workers and the `services` commands until SIGINT or SIGTERM, then let them finish.
 
@@ -94,9 +134,11 @@ def run_processes(
             TRIAGEM_CONSOLE_URL=AlertSettings().console_url or f"{gateway_address()}/console",
         )
 
-    def restart_servers() -> None:
+    def each_round() -> None:
         for server in stack.restart_dead() if stack and stack.down() else ():
             print_lines(f"{server.name} had stopped and was restarted: see {server.log}")
+        if ready:
+            ready.check()
 
     commands = {f"worker-{index}": "worker" for index in range(workers)}
     commands |= {service: service for service in services}
@@ -110,7 +152,7 @@ def run_processes(
     if ports:
         print_lines("metrics: " + ", ".join(f"{name} on port {port}" for name, port in ports.items()))
     stop_step = StepTimer(console).step("stop all processes")
-    if not run_until_stopped(slots, restart_servers, stop_step=stop_step)[0]:
+    if not run_until_stopped(slots, each_round, stop_step=stop_step)[0]:
         raise typer.Exit(1)
 
 
@@ -140,7 +182,7 @@ def env(*, as_json: AsJson = False) -> None:
 
 def start(
     *,
-    link: Annotated[bool, typer.Option("--link", help="Print a link to the start page that logs in once.")] = False,
+    link: Annotated[bool, typer.Option("--link", help="Print a link that logs in once.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the labels, messages and answers so far, and where to continue.

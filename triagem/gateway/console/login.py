@@ -76,7 +76,7 @@ def enter(request: Request, services: ServicesDep, form: Form) -> Response:
         return redirect(_NO_LINK)
     token = begin_session(services.database, key, previous=link)
     record(services.database, actor_of(request, key), Action.LOG_IN, "console")
-    return _logged_in(request, token, "/console/start")
+    return _logged_in(request, token, "/console/")
 
 
 @router.post("/logout")
