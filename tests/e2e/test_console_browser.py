@@ -1,6 +1,7 @@
 """The console in a real browser: a ticket arrives, is reviewed by keyboard and found; a model is promoted."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from triagem.db.tickets import dead_letters
 from triagem.db.tickets.queries import find_ticket_with_history
 from triagem.db.tickets.search import index_queued_tickets
 from triagem.db.tickets.window import write_window
+from triagem.gateway.console.messages import Lang, translate
 from triagem.gateway.services import Services
-from triagem.inbox import Inbox
+from triagem.inbox import Inbox, connect
 from triagem.registry import Registry
 from triagem.stack import Endpoints
 
@@ -46,10 +48,20 @@ def opened(database: Database, inbox: Inbox, registry: Registry) -> Services:
 
 
 @pytest.fixture
-def console(opened: Services, chrome: Any) -> Iterator[Any]:
+def lang() -> Lang:
+    """The reader's language, unless a test runs in both."""
+    return Lang.EN
+
+
+both_languages = pytest.mark.parametrize("lang", list(Lang))
+
+
+@pytest.fixture
+def console(opened: Services, chrome: Any, lang: Lang) -> Iterator[Any]:
     """A logged-in page; the test fails if the browser logs a warning or an error."""
     _, secret = create_key(opened.database, "ana", [Scope.ADMIN])
-    context = chrome.new_context(locale="en-GB", viewport=dict(zip(("width", "height"), SIZES["wide"], strict=True)))
+    locale = {Lang.EN: "en-GB", Lang.PT: "pt-BR"}[lang]
+    context = chrome.new_context(locale=locale, viewport=dict(zip(("width", "height"), SIZES["wide"], strict=True)))
     page = context.new_page()
     messages: list[str] = []
 
@@ -64,51 +76,70 @@ def console(opened: Services, chrome: Any) -> Iterator[Any]:
         page.fill("#key", secret)
         page.press("#key", "Enter")
         page.wait_for_url("**/console/overview")
-        page.address = f"{address}/console"
+        page.address, page.lang, page.errors = f"{address}/console", lang, messages
         yield page
         context.close()
     assert messages == []
 
 
+def press(console: Any, key: str) -> None:
+    """Press a key once the page's script listens."""
+    console.wait_for_load_state()
+    console.keyboard.press(key)
+
+
+@both_languages
 def test_a_ticket_arrives_is_reviewed_by_keyboard_and_found_and_a_model_is_promoted(
     console: Any, database: Database, inbox: Inbox, endpoints: Endpoints, registry: Registry
 ) -> None:
-    assert "No tickets yet" in console.content()
+    t = partial(translate, console.lang)
+    assert t("no_tickets") in console.content()
     ticket: TicketFields = {"source": "crm", "external_id": "4711", "text": "Minha fatura veio em dobro"}
     with running(endpoints, registry.root):
         Publisher(inbox).publish_many([ticket])
-        console.get_by_text("of the newest 1;").wait_for(timeout=30_000)  # the page refreshes itself
+        console.get_by_text(t("unsure_of", count=1)).wait_for(timeout=30_000)  # the page refreshes itself
 
-    console.get_by_role("link", name="Review", exact=True).click()
+    console.get_by_role("link", name=t("review"), exact=True).click()
     console.get_by_text("Minha fatura veio em dobro").wait_for()
-    console.locator("summary", has_text="Propose a new one").click()
+    console.locator("summary", has_text=t("propose_label")).click()
     console.keyboard.type("estorno")
-    assert console.get_by_label("New label").input_value() == "estorno"
+    assert console.get_by_label(t("proposed_label")).input_value() == "estorno"
     console.get_by_text("Minha fatura veio em dobro").click()
-    console.keyboard.press("?")
-    console.locator("details[open] dd", has_text="Can't tell").wait_for()
-    console.keyboard.press("v")
-    console.get_by_text("Saved: venda").wait_for()
-    console.keyboard.press("b")
-    console.get_by_text("Review undone").wait_for()
-    console.keyboard.press("s")
-    console.get_by_text("Saved: suporte").wait_for()
+    press(console, "?")
+    console.locator("details[open] dd", has_text=t("unclear")).wait_for()
+    press(console, "v")
+    console.get_by_text(t("saved", label="venda")).wait_for()
+    press(console, "b")
+    console.get_by_text(t("undone")).wait_for()
+    press(console, "s")
+    console.get_by_text(t("saved", label="suporte")).wait_for()
     detail = find_ticket_with_history(database, "crm", "4711")
     assert detail
     assert (detail.ticket["label"], detail.ticket["reviewer"]) == ("suporte", "ana")
 
     until(lambda: index_queued_tickets(database) == 0)
-    console.get_by_role("link", name="Tickets", exact=True).click()
-    console.get_by_label("Search").fill("faturas")
+    console.get_by_role("link", name=t("tickets"), exact=True).click()
+    console.get_by_label(t("search")).fill("faturas")
     console.keyboard.press("Enter")
     console.get_by_role("link", name="crm · 4711").click()
     console.get_by_role("heading", name="crm · 4711").wait_for()
 
-    console.get_by_role("link", name="Models", exact=True).click()
+    console.get_by_role("link", name=t("models"), exact=True).click()
     console.get_by_role("link", name="v1.1.0").click()
-    console.get_by_role("button", name="Make v1.1.0 current").click()
-    console.get_by_text("v1.1.0 is current").wait_for()
+    console.get_by_role("button", name=t("promote", version="v1.1.0")).click()
+    console.get_by_text(t("promoted", version="v1.1.0")).wait_for()
     assert registry.current().version == "v1.1.0"
+
+
+@both_languages
+def test_an_open_overview_shows_within_seconds_that_redis_is_gone_and_that_it_is_back(
+    console: Any, opened: Services
+) -> None:
+    working, opened.inbox.redis = opened.inbox.redis, connect("redis://127.0.0.1:1/0")
+    console.get_by_text(translate(console.lang, "error_redis")).wait_for()
+    opened.inbox.redis = working
+    console.get_by_text(translate(console.lang, "no_workers")).wait_for()
+    console.errors.clear()  # the browser reports each 503
 
 
 def pages(console: Any, database: Database) -> Iterator[str]:
@@ -116,19 +147,24 @@ def pages(console: Any, database: Database) -> Iterator[str]:
     evil = unsure(EVIL, text=EVIL, source="<b>crm</b>", metadata={EVIL: EVIL})
     write_window(database, [evil, *(unsure(str(number), 0.5 + number / 100) for number in range(30))])
     dead_letters.insert_dead_letter(database, Lane.LIVE, b"1-0", b"{", EVIL)
-    for path in ("overview", "start", "review", "tickets", "models", "model?version=v1.1.0", "operations"):
+    for path in (
+        "overview", "start", "preflight", "review", "tickets", "models", "model?version=v1.1.0", "operations",
+    ):  # fmt: skip
         console.goto(f"{console.address}/{path}")
         yield path
     console.goto(f"{console.address}/tickets?source=%3Cb%3Ecrm%3C%2Fb%3E")
     console.get_by_role("link", name="<b>crm</b> ·").click()
     console.locator("details summary").first.click()
     yield "ticket"
-    console.get_by_role("button", name="Log out").click()
+    console.get_by_role("button", name=translate(console.lang, "log_out")).click()
     console.wait_for_url("**/login")
     yield "login"
 
 
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("lang", "scheme"),
+    [(Lang.EN, "light"), (Lang.PT, "light"), pytest.param(Lang.EN, "dark", marks=pytest.mark.slow)],
+)
 def test_every_page_is_accessible_and_runs_no_code_of_a_customer(
     console: Any, database: Database, scheme: str
 ) -> None:
@@ -148,6 +184,16 @@ def test_every_page_is_accessible_and_runs_no_code_of_a_customer(
 SEVERE = {"moderate", "serious", "critical"}
 
 
+@both_languages
+def test_no_label_is_broken_within_a_word(console: Any, database: Database) -> None:
+    write_window(database, [unsure(str(number), text="uma mensagem longa " * 30) for number in range(3)])
+    console.goto(f"{console.address}/tickets")
+    heights = console.locator("tbody .chip").evaluate_all("all => all.map(chip => chip.clientHeight)")
+    assert len(heights) == 6
+    assert len(set(heights)) == 1
+
+
+@both_languages
 def test_on_a_phone_no_page_is_wider_than_the_screen(console: Any, database: Database) -> None:
     console.set_viewport_size(dict(zip(("width", "height"), SIZES["phone"], strict=True)))
     for path in pages(console, database):

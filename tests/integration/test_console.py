@@ -25,7 +25,7 @@ from triagem.db.tickets.window import write_window
 from triagem.gateway import request_middleware
 from triagem.gateway.app import create_app
 from triagem.gateway.services import Services
-from triagem.inbox import Inbox
+from triagem.inbox import Inbox, connect
 from triagem.producer.crm import load_crm_file
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7*7 }}"
@@ -507,12 +507,37 @@ class TestEveryPage:
         assert "Sair" in ana.see("tickets", lang="pt")
         assert "Sair" in ana.see("tickets")
 
-    def test_with_postgres_unavailable_a_page_reports_it(self, inbox: Inbox) -> None:
+    @pytest.mark.parametrize(
+        ("lang", "shown", "hidden"),
+        [
+            ("en", "Postgres does not answer. No data was lost.", "O Postgres"),
+            ("pt", "O Postgres não", "Postgres does"),
+        ],
+    )
+    def test_with_postgres_unavailable_a_page_says_what_to_do_in_the_readers_language(
+        self, inbox: Inbox, lang: str, shown: str, hidden: str
+    ) -> None:
         unavailable = Database("postgresql://x:y@127.0.0.1:1/none")
         http = TestClient(create_app(services(unavailable, inbox)))
-        answer = http.post("/console/login", data={"key": "trg_x"})
+        answer = http.post("/console/login", params={"lang": lang}, data={"key": "trg_x"})
         assert answer.status_code == 503
-        assert "No data was lost" in answer.text
+        assert shown in answer.text
+        assert hidden not in answer.text
+
+    def test_with_redis_unavailable_the_overview_names_it(self, database: Database) -> None:
+        gone = Inbox(connect("redis://127.0.0.1:1/0"))
+        ana = Person(services(database, gone), Scope.READ)
+        for lang, shown in (("en", "Redis does not answer"), ("pt", "O Redis não responde")):
+            answer = ana.http.get("/console/overview", params={"lang": lang})
+            assert (answer.status_code, shown in answer.text) == (503, True)
+
+    def test_in_portuguese_wrong_input_is_named_and_marked_as_english(self, opened: Services) -> None:
+        admin = Person(opened, *Scope)
+        token = admin.see("tickets").split('name="token" value="')[1][:64]
+        answer = admin.http.post("/console/dead-letter", params={"lang": "pt"}, data={"token": token, "id": "x"})
+        assert answer.status_code == 422
+        assert "Os dados enviados não podem ser usados" in answer.text
+        assert '<p class="dim" lang="en">no such dead letter</p>' in answer.text
 
     @pytest.mark.parametrize("value", ["\0", "x" * 65, "\u00b2", "9" * 5000, "9" * 19, "\U0001f600" * 300, "%", "-1"])
     def test_any_value_in_a_url_or_form_is_shown_or_refused(self, opened: Services, value: str) -> None:

@@ -240,7 +240,7 @@ class TestQuestions:
     def test_suspicious_answers_are_offered_once_for_a_second_look(self, owner: Person, labelled: Database) -> None:
         answer(labelled, 5, "venda")
         save_questions(labelled, [(read_pool(labelled)[5], QuestionKind.SUSPICIOUS)], None)
-        assert "Look at 1 answers again" in owner.see("start")
+        assert "Look again at answers that differ from those to similar messages (1)" in owner.see("start")
         page = owner.see("start", again="true")
         assert "Your earlier answer:" in page
 

@@ -1,4 +1,7 @@
-"""The system's Chromium, driven by Playwright, against a real gateway. Tests are skipped if either is missing."""
+"""The system's Chromium, driven by Playwright, against a real gateway.
+
+If either is missing, tests are skipped; with REQUIRE_BROWSER, which `.ci/run` sets, they fail.
+"""
 
 import importlib.resources
 import importlib.util
@@ -7,7 +10,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import pytest
 import uvicorn
@@ -22,19 +25,25 @@ SIZES: Final = {"wide": (1280, 800), "phone": (390, 800)}
 
 
 def chromium() -> str:
-    """The path of the browser. Skips the test if there is none."""
+    """The path of the browser. Skips or fails the test if there is none."""
     path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
     if importlib.util.find_spec("playwright") is None:
-        pytest.skip("Playwright is not installed: pip install playwright")
+        _missing("Playwright is not installed: pip install playwright")
     if path is None:
-        pytest.skip("no Chromium found: install it, or set CHROMIUM=/path")
+        _missing("no Chromium found: install it, or set CHROMIUM=/path")
     return path
 
 
+def _missing(reason: str) -> NoReturn:
+    if os.environ.get("REQUIRE_BROWSER"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 def axe() -> str:
-    """The script of axe-core. Skips the test if it is not installed."""
+    """The script of axe-core. Skips or fails the test if it is not installed."""
     if importlib.util.find_spec("axe_playwright_python") is None:
-        pytest.skip("axe-core is not installed: pip install axe-playwright-python")
+        _missing("axe-core is not installed: pip install axe-playwright-python")
     return (importlib.resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 
 

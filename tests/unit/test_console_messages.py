@@ -5,11 +5,14 @@ from string import Formatter
 
 import pytest
 
+from triagem.contracts.phrase import Phrase
 from triagem.db.outbox.alerts import ALERT_KINDS
+from triagem.gateway.console.gate_messages import PORTUGUESE, in_portuguese
 from triagem.gateway.console.messages import MESSAGES, Lang, preferred_language
 from triagem.gateway.console.render import HERE, format_number
 from triagem.inbox.lease import AT_WORK, COLLECTING, WARMING_UP
 from triagem.notify.alert_messages import headline
+from triagem.registry import gate_texts
 
 
 def placeholders(message: str) -> set[str | None]:
@@ -30,6 +33,21 @@ def test_pages_use_only_messages_of_the_catalogue() -> None:
             assert key in MESSAGES, f"{file.name}: {key}"
         shown = re.sub(r"{%.*?%}|{{.*?}}|{#.*?#}|<[^>]*>", " ", source, flags=re.DOTALL)
         assert not set(re.findall(r"[^\W\d_]{2,}", shown)) - {"Triagem"}, file.name
+
+
+def test_each_text_of_the_gate_is_translated_with_the_same_values() -> None:
+    templates = {text for name, text in vars(gate_texts).items() if name.isupper()}
+    assert templates == PORTUGUESE.keys()
+    for english, portuguese in PORTUGUESE.items():
+        assert placeholders(english) == placeholders(portuguese), english
+
+
+def test_a_reason_of_the_gate_is_in_portuguese_with_its_numbers() -> None:
+    reason = Phrase(gate_texts.SMALL_GAIN, accuracy=0.862, current=0.874, rows=1254, gain=-0.012, required=0.02)
+    assert reason == "accuracy 0.862 against 0.874 on 1,254 rows is -0.012, required is more than +0.020"
+    assert in_portuguese(reason) == (
+        "acurácia de 0,862 contra 0,874 em 1.254 linhas: diferença de -0,012, exigido: mais de +0,020"
+    )
 
 
 def test_each_kind_of_alert_and_each_state_of_a_worker_has_a_name() -> None:

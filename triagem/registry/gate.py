@@ -9,6 +9,8 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Final
 
+from triagem.contracts.phrase import Phrase
+from triagem.registry import gate_texts
 from triagem.registry.comparison import (
     ALPHA,
     COST_METRIC,
@@ -64,13 +66,13 @@ def evaluate_gate(
     """
     other = current or candidate
     missing_labels = tuple(
-        f"{other.version} knows the label {label!r}, {candidate.version} does not: train with rows of it"
+        Phrase(gate_texts.MISSING_LABEL, other=other.version, label=label, version=candidate.version)
         for label in other.labels
         if label not in candidate.labels
     )
     unverified: tuple[str, ...] = ()
     if current and current.leaked:
-        unverified = (f"{current.version} is not compared: its scores measure memorization (--allow-leakage)",)
+        unverified = (Phrase(gate_texts.NOT_COMPARED, version=current.version),)
         current = None
     other = current or candidate
     evidence = GateEvidence(
@@ -82,10 +84,7 @@ def evaluate_gate(
     if gaps := tuple(dict.fromkeys((*candidate.gaps, *other.gaps))):
         return Reject(evidence, gaps)
     if candidate.leaked:
-        leaked = (
-            f"{candidate.leaked:,} test rows of {candidate.version} are also training rows, or nearly "
-            "(--allow-leakage): its scores measure memorization; train it with test rows that train does not repeat"
-        )
+        leaked = Phrase(gate_texts.LEAKED, leaked=candidate.leaked, version=candidate.version)
         return Reject(evidence, (leaked,))
     common = candidate.predictions.keys() & other.predictions.keys()
     unseen = common - candidate.trained_on - other.trained_on
@@ -106,83 +105,72 @@ def evaluate_gate(
     cost, current_cost = metrics.mflops_per_token, comparison.mflops_per_token if comparison else None
     if cost is not None and current_cost:
         ratio = cost / current_cost
-        figures = f"{COST_METRIC} {cost:.1f} against {current_cost:.1f}, {ratio:.2f} times as many"
+        figures = {"metric": COST_METRIC, "cost": cost, "current": current_cost, "ratio": ratio}
         if ratio > max_cost_ratio:
-            limit = f"at most {max_cost_ratio} times is allowed (TRIAGEM_MAX_COST_RATIO)"
-            accept = "accept the cost with `triagem models promote --accept-cost`"
-            reasons += (f"slower: {figures}; {limit}: {accept}",)
+            reasons += (Phrase(gate_texts.SLOWER, limit=max_cost_ratio, **figures),)
         elif ratio > MAX_COST_RATIO:
-            evidence = replace(evidence, notes=(*evidence.notes, f"slower, which is accepted: {figures}"))
+            accepted = Phrase(gate_texts.SLOWER_ACCEPTED, **figures)
+            evidence = replace(evidence, notes=(*evidence.notes, accepted))
     return Reject(evidence, reasons) if reasons else Promote(evidence)
 
 
 def _no_rows(evidence: GateEvidence) -> str:
-    if evidence.excluded_rows:
-        versions = f"{evidence.candidate} or {evidence.current}" if evidence.current else evidence.candidate
-        return (
-            f"{versions} was trained on each of the {evidence.excluded_rows} test rows, so scores would only measure "
-            "memorization: test on rows that no version was trained on"
-        )
-    if evidence.current is None:
-        return f"{evidence.candidate} has no test rows: train again with test rows"
-    return f"no test row in common with {evidence.current}: train again with the same test rows"
+    version, current, rows = evidence.candidate, evidence.current, evidence.excluded_rows
+    if rows and current:
+        return Phrase(gate_texts.EITHER_SEEN, version=version, current=current, rows=rows)
+    if rows:
+        return Phrase(gate_texts.ALL_ROWS_SEEN, version=version, rows=rows)
+    if current is None:
+        return Phrase(gate_texts.NO_ROWS, version=version)
+    return Phrase(gate_texts.NO_COMMON_ROWS, current=current)
 
 
 def _accuracy_reasons(rule: Rule, metrics: CandidateMetrics, comparison: Comparison | None) -> Iterator[str]:
+    measured = {"accuracy": metrics.accuracy, "rows": metrics.rows}
     if comparison is None:
         if metrics.accuracy <= metrics.most_frequent:
-            yield (
-                f"accuracy {metrics.accuracy:.3f} on {metrics.rows:,} rows: always predicting their most frequent "
-                f"label would have {metrics.most_frequent:.3f}"
-            )
+            yield Phrase(gate_texts.NO_BETTER_THAN_GUESSING, guessing=metrics.most_frequent, **measured)
         return
-    accuracies = f"accuracy {metrics.accuracy:.3f} against {comparison.accuracy:.3f} on {metrics.rows:,} rows"
+    measured["current"] = comparison.accuracy
     if rule is Rule.NON_INFERIOR:
         if comparison.lower_bound <= -NON_INFERIORITY_MARGIN:
-            yield (
-                f"{accuracies}: the difference is above {comparison.lower_bound:+.3f} with 95 % confidence, required "
-                f"is {-float(NON_INFERIORITY_MARGIN):+.3f}; an equally good version needs about "
-                f"{comparison.rows_needed:,} rows"
-            )
+            yield Phrase(
+                gate_texts.PERHAPS_WORSE, bound=comparison.lower_bound, required=-float(NON_INFERIORITY_MARGIN),
+                needed=comparison.rows_needed, **measured,
+            )  # fmt: skip
         return
-    gain, smallest = Fraction(comparison.gained - comparison.lost, metrics.rows), f"{float(MIN_GAIN):+.3f}"
+    gain = Fraction(comparison.gained - comparison.lost, metrics.rows)
+    measured |= {"gain": float(gain), "required": float(MIN_GAIN)}
     if rule is Rule.GAIN:
         if gain <= MIN_GAIN:
-            yield f"{accuracies} is {float(gain):+.3f}, required is more than {smallest}"
+            yield Phrase(gate_texts.SMALL_GAIN, **measured)
         return
     if gain < MIN_GAIN:
-        yield f"{accuracies} is {float(gain):+.3f}, required is {smallest} or more"
+        yield Phrase(gate_texts.SMALL_IMPROVEMENT, **measured)
     if comparison.p_value >= ALPHA:
-        needed = f"showing {smallest} takes about {comparison.rows_needed:,}"
-        if gain > MIN_GAIN:
-            discordance = (comparison.gained + comparison.lost) / metrics.rows
-            needed += (
-                f", showing the observed {float(gain):+.3f} about {mcnemar_sample_size(discordance, float(gain)):,} "
-                f"(`--rule gain` requires only more than {smallest})"
-            )
-        yield (
-            f"{comparison.gained} rows gained and {comparison.lost} lost may be chance (McNemar's p "
-            f"{comparison.p_value:.3f}, required is under {ALPHA}): {metrics.rows:,} test rows are too few; {needed}"
-        )
+        discordance = (comparison.gained + comparison.lost) / metrics.rows
+        larger = {"needed_for_gain": mcnemar_sample_size(discordance, float(gain))} if gain > MIN_GAIN else {}
+        yield Phrase(
+            gate_texts.GAIN_PERHAPS_CHANCE if larger else gate_texts.PERHAPS_CHANCE, gained=comparison.gained,
+            lost=comparison.lost, p_value=comparison.p_value, alpha=ALPHA, needed=comparison.rows_needed,
+            **measured, **larger,
+        )  # fmt: skip
 
 
 def _recall_reasons(metrics: CandidateMetrics) -> Iterator[str]:
     for label, recall in metrics.recalls.items():
         if not recall.rows:
-            yield f"no test row is labelled {label!r}: add some"
+            yield Phrase(gate_texts.LABEL_WITHOUT_ROWS, label=label)
             continue
         share = Fraction(recall.true_positives, recall.rows)
-        summary = f"{recall.true_positives} of {recall.rows} rows of {label!r} found"
+        measured = {"found": recall.true_positives, "rows": recall.rows, "label": label}
         if share < MIN_RECALL:
-            yield f"{summary}, at least half is required"
+            yield Phrase(gate_texts.LOW_RECALL, **measured)
         current = recall.current_true_positives
         if current is not None and share < Fraction(current, recall.rows) - MAX_RECALL_DROP:
-            yield f"{summary}, the current version finds {current}: a drop of more than {float(MAX_RECALL_DROP)}"
+            yield Phrase(gate_texts.RECALL_DROP, current=current, limit=float(MAX_RECALL_DROP), **measured)
 
 
 def _reliability_reasons(metrics: CandidateMetrics, comparison: Comparison | None) -> Iterator[str]:
     if comparison and metrics.nll > comparison.nll + MAX_NLL_INCREASE:
-        yield (
-            f"confidences are less reliable: NLL {metrics.nll:.3f} against {comparison.nll:.3f}, at most "
-            f"{MAX_NLL_INCREASE} more is allowed"
-        )
+        yield Phrase(gate_texts.LESS_RELIABLE, nll=metrics.nll, current=comparison.nll, limit=MAX_NLL_INCREASE)

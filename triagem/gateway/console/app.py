@@ -23,9 +23,10 @@ from triagem.gateway.console import (
     ticket,
     tickets,
 )
-from triagem.gateway.console.messages import MESSAGES
+from triagem.gateway.console.error_messages import error_message_key
+from triagem.gateway.console.messages import MESSAGES, Lang
 from triagem.gateway.console.overview import ThroughputMeter
-from triagem.gateway.console.render import STATIC, redirect, render_page
+from triagem.gateway.console.render import STATIC, language, redirect, render_page
 from triagem.gateway.console.session import FormRefused, LoginNeeded
 from triagem.gateway.problems import RETRY_AFTER_S, status_of
 from triagem.gateway.services import Services
@@ -79,11 +80,13 @@ def _install_error_handlers(console: FastAPI) -> None:
         status = status_of(error)
         if status == HTTPStatus.INTERNAL_SERVER_ERROR:
             log.error("page_failed", error=type(error).__name__, reason=str(error))
-        return _error_page(request, status, str(error))
+        return _error_page(request, status, str(error), error_message_key(error))
 
 
-def _error_page(request: Request, status: HTTPStatus, detail: str = "", message_key: str = "") -> Response:
+def _error_page(request: Request, status: HTTPStatus, detail: str = "", message_key: str | None = None) -> Response:
     message_key = message_key or (f"error_{status:d}" if f"error_{status:d}" in MESSAGES else "error")
+    if status != HTTPStatus.UNPROCESSABLE_ENTITY and language(request) is Lang.PT:
+        detail = ""  # it is in English; only what is wrong with the input is shown, marked as English
     response = render_page(request, "error.html", status=status, message_key=message_key, detail=detail)
     if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
         response.headers["Retry-After"] = RETRY_AFTER_S

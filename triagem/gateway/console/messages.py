@@ -3,6 +3,7 @@
 from enum import StrEnum
 from typing import Final
 
+from triagem.gateway.console.error_messages import ERROR_MESSAGES
 from triagem.gateway.console.model_messages import MODEL_MESSAGES
 from triagem.gateway.console.preflight_messages import PREFLIGHT_MESSAGES
 from triagem.gateway.console.start_messages import START_MESSAGES
@@ -55,21 +56,6 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
         "This key can only submit tickets. The console needs the scope read, review or admin.",
         "Esta chave só permite enviar tickets. O console exige a permissão read, review ou admin.",
     ),
-    # errors
-    "error": ("Something went wrong", "Algo deu errado"),
-    "error_403": ("Your key does not allow this.", "Sua chave não permite esta ação."),
-    "error_404": ("Page not found.", "Página não encontrada."),
-    "error_503": (
-        "A service is unavailable, or there is no model yet. No data was lost. Try again in a moment.",
-        "Um serviço está indisponível ou ainda não há modelo. Nenhum dado foi perdido. Tente de novo em instantes.",
-    ),
-    "error_500": ("Internal error.", "Erro interno."),
-    "form_expired": (
-        "This form belongs to another session. Go back, reload the page and try again.",
-        "Este formulário é de outra sessão. Volte, recarregue a página e tente de novo.",
-    ),
-    "try_again": ("Try again", "Tentar de novo"),
-    "to_overview": ("To the overview", "Ir para a visão geral"),
     # tickets
     "search": ("Search", "Buscar"),
     "search_hint": ("words in the message, or a part of the id", "palavras da mensagem ou parte do ID"),
@@ -163,7 +149,10 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "worker_collecting labels": ("storing tickets until there is a model", "guardando tickets até haver um modelo"),
     "worker_waiting": ("waiting", "em espera"),
     "unsure_share": ("Confidence below {threshold}", "Confiança abaixo de {threshold}"),
-    "unsure_of": ("of the newest {count}; alert above 20%", "dos {count} mais recentes; alerta acima de 20%"),
+    "unsure_of": (
+        "of the newest tickets ({count}); alert above 20%",
+        "dos tickets mais recentes ({count}); alerta acima de 20%",
+    ),
     "alarm": ("above the alert limit", "acima do limite de alerta"),
     "labels_over_time": ("Labels over time", "Categorias ao longo do tempo"),
     "histogram": ("Confidence", "Confiança"),
@@ -263,10 +252,26 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
         "Com categoria: {labelled}. Não dá para saber: {unclear}. Pulados: {skipped}.",
     ),
     "key_space": ("space", "espaço"),
+    **ERROR_MESSAGES,
     **MODEL_MESSAGES,
     **PREFLIGHT_MESSAGES,
     **START_MESSAGES,
 }
+
+
+# Actors, objects and outcomes in the audit trail: their first words, and words that may follow a name.
+AUDIT_WORDS: Final = {
+    "key": "chave", "unknown key": "chave desconhecida", "schedule": "agendamento", "training": "treinamento",
+    "run": "execução", "dead letter": "mensagem não processada", "dead letters": "mensagens não processadas",
+    "all dead letters": "todas as mensagens não processadas", "done": "concluído", "refused": "recusado",
+    "failed": "falhou", "not found": "não encontrado", "not replayed": "não reprocessado", "added": "adicionada",
+    "changed": "alterada", "promoted": "promovida:", "proposed": "proposta:", "rejected": "reprovada:",
+    "shadow of": "em teste (shadow):",
+}  # fmt: skip
+AUDIT_ENDINGS: Final = {
+    " (command line)": " (linha de comando)", " was promoted": " foi promovida", " replayed": " reprocessadas",
+    " dropped": " descartadas",
+}  # fmt: skip
 
 
 def translate(lang: Lang, key: str, **values: object) -> str:

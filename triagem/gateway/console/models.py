@@ -10,6 +10,7 @@ from typing import Final
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from markupsafe import Markup, escape
 from pydantic import BaseModel, ValidationError
 
 from triagem.contracts.errors import ModelCorrupt
@@ -19,12 +20,15 @@ from triagem.db.reviews.expected import AccuracyReport, newest_accuracy_reports
 from triagem.db.training_jobs import JobKind, newest_jobs
 from triagem.db.training_jobs import cancel as cancel_job
 from triagem.db.training_jobs import request as request_job
-from triagem.gateway.console.render import HEADERS, address, redirect, render_page
+from triagem.gateway.console.gate_messages import in_portuguese
+from triagem.gateway.console.messages import Lang
+from triagem.gateway.console.render import HEADERS, address, language, redirect, render_page
 from triagem.gateway.console.session import Admin, Form, Reader, row_id
 from triagem.gateway.problems import ProblemError
 from triagem.gateway.services import Services, ServicesDep
 from triagem.registry.decision import Rule
-from triagem.registry.promote import evaluate_version, promote_through_gate
+from triagem.registry.promote import evaluate_version, promote_through_gate, roll_back
+from triagem.registry.promotions import FIRST_HEAD
 
 _CHART_DAYS: Final = 30
 _CHART_WIDTH: Final = 480
@@ -96,7 +100,7 @@ def models(request: Request, services: ServicesDep, visitor: Reader) -> Response
     return render_page(
         request, "models.html", visitor, known=versions, versions=manifests, current=services.current_version(),
         promotions=services.registry.promotions()[:-11:-1], jobs=newest_jobs(services.database, limit=10),
-        days=days, lowest=lowest, width=_CHART_WIDTH, height=_CHART_HEIGHT,
+        first_head=FIRST_HEAD, days=days, lowest=lowest, width=_CHART_WIDTH, height=_CHART_HEIGHT,
     )  # fmt: skip
 
 
@@ -111,7 +115,14 @@ def model(request: Request, services: ServicesDep, visitor: Reader, version: str
     return render_page(
         request, "model.html", visitor, manifest=services.registry.manifest(version),
         report=_report(services, version), current=current, decision=decision, rule=chosen, rules=list(Rule),
+        gate_text=partial(_gate_text, language(request)),
     )  # fmt: skip
+
+
+def _gate_text(lang: Lang, text: str) -> Markup:
+    """A reason or note of the gate in the reader's language; one without a translation is marked as English."""
+    translated = text if lang is Lang.EN else in_portuguese(text)
+    return Markup('<span lang="en">{}</span>').format(text) if translated is None else escape(translated)
 
 
 @router.get("/report")
@@ -159,8 +170,8 @@ def request_training(services: ServicesDep, visitor: Admin, form: Form) -> Respo
 def rollback(services: ServicesDep, visitor: Admin, form: Form) -> Response:
     """Roll back to the previous version; the log records who did it and why."""
     reason = form.get("reason", "").strip()
-    current = services.registry.rollback(f"{visitor.name}: {reason}" if reason else visitor.name)
-    record(services.database, visitor.actor, Action.ROLL_BACK, current.version)
+    announce = partial(record, services.database, visitor.actor, Action.ROLL_BACK)
+    current = roll_back(services.registry, f"{visitor.name}: {reason}" if reason else visitor.name, announce)
     return redirect(address("models", message="promoted", about=current.version))
 
 

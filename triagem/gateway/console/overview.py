@@ -58,7 +58,7 @@ router = APIRouter()
 
 @router.get("/overview")
 def overview(request: Request, services: ServicesDep, visitor: Reader) -> Response:
-    """Show the page. Its script reloads the page every ten seconds."""
+    """Show the page. Its script reloads the page every five seconds."""
     meter: ThroughputMeter = request.app.state.throughput_meter
     depths = {lane: services.inbox.depth(lane) for lane in Lane}
     rate, backlog = meter.per_second(), sum(depth.waiting + depth.in_flight for depth in depths.values())

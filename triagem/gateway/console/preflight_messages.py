@@ -37,8 +37,8 @@ PREFLIGHT_MESSAGES: Final = {
     ),
     "preflight_deleted": ("The file and the estimate were deleted.", "O arquivo e a estimativa foram apagados."),
     "preflight_waits": (
-        "The file waits for `triagem trainer`, which runs one job at a time.",
-        "O arquivo aguarda o `triagem trainer`, que executa um trabalho por vez.",
+        "The file waits for “triagem trainer”, which runs one job at a time.",
+        "O arquivo aguarda o “triagem trainer”, que executa um trabalho por vez.",
     ),
     "preflight_expired": ("The estimate was deleted.", "A estimativa foi apagada."),
     "delete": ("Delete file and estimate", "Apagar arquivo e estimativa"),
@@ -66,8 +66,8 @@ PREFLIGHT_MESSAGES: Final = {
         "Com mais 200 tickets com categoria, a acurácia seria de cerca de {accuracy}.",
     ),
     "expected_export": (
-        "{count} texts without labels: expected accuracy {accuracy}; the current version would automate {automated}.",
-        "{count} textos sem categoria: acurácia esperada {accuracy}; a versão atual automatizaria {automated}.",
+        "Texts without labels: {count}. Expected accuracy: {accuracy}. The current one would automate {automated}.",
+        "Textos sem categoria: {count}. Acurácia esperada: {accuracy}; a versão atual automatizaria {automated}.",
     ),
     "unlike": (
         "{share} are unlike the texts of its training; 1% would be usual.",

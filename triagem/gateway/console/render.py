@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from triagem.gateway.console.messages import MESSAGES, Lang, preferred_language, translate
+from triagem.gateway.console.messages import AUDIT_ENDINGS, AUDIT_WORDS, MESSAGES, Lang, preferred_language, translate
 from triagem.gateway.console.session import Visitor, row_id, set_cookie
 from triagem.notify.alert_messages import describe, headline
 from triagem.notify.alert_rules import Language
@@ -81,6 +81,8 @@ def render_page(
         "date": partial(format_date, lang),
         "alert_name": lambda kind: headline(_NOTIFY_LANGUAGE[lang], kind, {}),
         "alert_text": partial(describe, _NOTIFY_LANGUAGE[lang]),
+        "named": partial(_named, lang),
+        "audited": partial(_audited, lang),
         "worker_state": partial(_worker_state, lang),
         "number": partial(format_number, lang),
         "percent": lambda share, digits=1: format_number(lang, share * 100, digits) + "%",
@@ -105,11 +107,28 @@ def _flash(request: Request, lang: Lang, known: Collection[str]) -> str | None:
     return translate(lang, key, **dict(zip(names, values, strict=True)))
 
 
-def _worker_state(lang: Lang, state: str) -> str:
+def _named(lang: Lang, kind: str, value: str) -> Markup:
+    """The message for one of a kind's values; a value without a message, marked as English, as it is."""
+    key = f"{kind}_{value}"
+    return escape(translate(lang, key)) if key in MESSAGES else Markup('<span lang="en">{}</span>').format(value)
+
+
+def _audited(lang: Lang, text: str) -> str:
+    """An actor, object or outcome of the audit trail, such as `key 3 (ana)`, in the language."""
+    if lang is Lang.EN:
+        return text
+    for ending, translated in AUDIT_ENDINGS.items():
+        text = text.removesuffix(ending) + translated if text.endswith(ending) else text
+    word = next((word for word in AUDIT_WORDS if f"{text} ".startswith(f"{word} ")), "")
+    return AUDIT_WORDS[word] + text[len(word) :] if word else text
+
+
+def _worker_state(lang: Lang, state: str) -> Markup:
     """A worker's state in words. The reason that may follow it is in English."""
-    name, colon, reason = state.partition(":")
-    key = f"worker_{name}"  # a worker of another release may report a state that has no message
-    return (translate(lang, key) if key in MESSAGES else name) + colon + reason
+    name, colon, reason = state.partition(": ")
+    return (
+        _named(lang, "worker", name) + colon + (Markup('<span lang="en">{}</span>').format(reason) if reason else "")
+    )
 
 
 def redirect(path: str) -> RedirectResponse:

@@ -41,15 +41,18 @@ addEventListener("pageshow", (event) => {
   if (event.persisted) location.reload(); // back to a page whose form was submitted
 });
 
-// Refresh part of the page while it is visible.
+// Refresh part of the page while it is visible. An error is shown in its place: old figures would look like a
+// healthy system.
 const live = document.getElementById("live");
 if (live)
   setInterval(async () => {
     if (document.hidden) return;
     const response = await fetch(location.href).catch(() => null);
-    if (!response || !response.ok || response.redirected) return;
-    const fresh = new DOMParser().parseFromString(await response.text(), "text/html").getElementById("live");
-    if (!fresh || live.contains(document.activeElement)) return;
+    if (response?.redirected) return location.reload(); // the session has ended
+    const page = new DOMParser().parseFromString((await response?.text()) ?? "", "text/html");
+    const fresh = page.querySelector("#live, main > section");
+    if (live.contains(document.activeElement)) return;
+    if (!fresh) return live.replaceChildren(live.dataset.lost);
     localTimes(fresh);
     live.replaceChildren(...fresh.childNodes);
   }, Number(live.dataset.refresh) * 1000);

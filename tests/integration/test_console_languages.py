@@ -1,0 +1,109 @@
+"""No English on a Portuguese page: what both languages of a page share is data, or a word that both languages use."""
+
+import re
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from tests.support.assessments import report
+from tests.support.console import Person
+from tests.support.gateway import services
+from tests.support.reviewing import sure, unsure
+from tests.support.scored_versions import current_and_better, register_tested
+from triagem.contracts.prediction import AbstainReason, Band
+from triagem.contracts.ticket import Lane
+from triagem.db import Database, runs, training_jobs
+from triagem.db.audit import Action, Actor, record
+from triagem.db.auth import Scope
+from triagem.db.outbox.alerts import ALERT_KINDS, raise_alert
+from triagem.db.runs import RunPlan
+from triagem.db.tickets import dead_letters
+from triagem.db.tickets.window import write_window
+from triagem.db.training_jobs import JobKind
+from triagem.gateway.console.messages import MESSAGES
+from triagem.inbox import Inbox
+from triagem.inbox.lease import AT_WORK, Lease
+from triagem.notify.alert_messages import system_alert_detail
+
+NOW = datetime.now(UTC)
+PAGES = ("overview", "start", "preflight", "review", "tickets", "ticket?source=zendesk&id=1", "models", "operations")
+# What people and machines have written: labels, sources, ids, versions, actors, times, and the languages' codes.
+DATA = re.compile(
+    r"suporte|venda|estorno|zendesk|text \S+|v\d\.\d\.\d|key \d+|ana|testclient|Triagem|EN|PT|UTC"
+    r"|run \d+|training \d+|ticket|console|dead letter \d+|→|none|und|Tickets|import|pt|\d\S*"
+)
+SAME = {english for english, portuguese in MESSAGES.values() if english == portuguese}
+
+
+class Texts(HTMLParser):
+    """The texts that a reader of the page sees or hears, except those marked as English."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.texts = set[str]()
+        self._languages: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs) if tag != "html" else {}
+        if tag not in {"meta", "link", "input", "br"}:
+            self._languages.append("en" if tag in {"style", "script"} else values.get("lang") or self._language)
+        for name in ("title", "aria-label", "placeholder"):
+            self.handle_data(values.get(name) or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._languages.pop()
+
+    def handle_data(self, data: str) -> None:
+        if self._language != "en" and re.search(r"[^\W\d_]{2}", data):
+            self.texts.add(" ".join(data.split()))
+
+    @property
+    def _language(self) -> str:
+        return self._languages[-1] if self._languages else ""
+
+
+@pytest.fixture
+def admin(database: Database, inbox: Inbox, tmp_path: Path) -> Person:
+    """An administrator of an installation in which everything that a page can show has happened."""
+    registry = current_and_better(tmp_path / "models")
+    register_tested(registry, wrong=range(200), report=report().model_dump_json())
+    results = [
+        sure("1"),
+        *(unsure(f"3{n}", reason=reason, band=Band.ABSTAIN) for n, reason in enumerate(AbstainReason)),
+    ]
+    write_window(database, [*results, unsure("2")])
+    lease = Lease(inbox.redis, 60)
+    lease.acquire()
+    lease.report_state(AT_WORK)
+    dead_letters.insert_dead_letter(database, Lane.BULK, b"1-0", b"{", "a reason in English")
+    run = runs.start(database, RunPlan("v1.1.0", 1, shadow=True))
+    runs.cancel(database, run.id, "v1.1.0 was promoted")
+    for kind in ALERT_KINDS:
+        detail = system_alert_detail(kind, "open", 0.5, 0.2, since=NOW, now=NOW)
+        raise_alert(database, kind, "1", detail | {"version": "v1.0.0", "trigger": "drift"})
+    for action in Action:
+        for outcome in ("done", "refused", "not found"):
+            record(database, Actor("key 1 (ana)"), action, "console", outcome)
+    for kind in JobKind:
+        job, _ = training_jobs.request(database, kind, requested_by="ana", parameters={"upload": 1})
+        training_jobs.claim(database, "trainer", lease_s=60)
+        training_jobs.fail(database, job.id, "trainer", "a reason in English")
+    person = Person(services(database, inbox, models=registry.root), Scope.ADMIN)
+    for name in ("suporte", "venda"):
+        person.send("start/label", person.see("start"), name=name)
+    return person
+
+
+@pytest.mark.parametrize("path", [*PAGES, "model?version=v1.1.0", "model?version=v1.2.0", "nowhere"])
+def test_a_page_in_portuguese_has_no_english(admin: Person, path: str) -> None:
+    separator = "&" if "?" in path else "?"
+    pages = {lang: admin.http.get(f"/console/{path}{separator}lang={lang}").text for lang in ("en", "pt")}
+    shown = {lang: Texts(page).texts for lang, page in pages.items()}
+    shared = shown["en"] & shown["pt"] - SAME
+
+    words = {text for text in shared if re.search(r"[^\W\d_]{2}", DATA.sub("", text))}
+    assert words == set()
+    assert shown["en"] - shown["pt"]

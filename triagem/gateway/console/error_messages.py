@@ -1,0 +1,93 @@
+"""The console's texts about errors in English and Brazilian Portuguese, and which error has which."""
+
+from typing import Final
+
+from triagem.contracts.errors import (
+    AccessDenied,
+    DatabaseUnavailable,
+    GroupMissing,
+    InboxFull,
+    InboxUnavailable,
+    NoModel,
+    NotMigrated,
+    RegistryUnavailable,
+    TriagemError,
+)
+
+_KEYS: Final[dict[type[TriagemError], str]] = {
+    InboxFull: "error_full",
+    GroupMissing: "no_workers",
+    InboxUnavailable: "error_redis",
+    DatabaseUnavailable: "error_postgres",
+    RegistryUnavailable: "error_registry",
+    NoModel: "error_no_model",
+    NotMigrated: "error_tables",
+    AccessDenied: "error_access",
+}
+
+
+def error_message_key(error: TriagemError) -> str | None:
+    """The message that says what the error means and what to do; None if it has no message of its own."""
+    return next((key for kind, key in _KEYS.items() if isinstance(error, kind)), None)
+
+
+ERROR_MESSAGES: Final[dict[str, tuple[str, str]]] = {
+    "error": ("Something went wrong", "Algo deu errado"),
+    "error_403": ("Your key does not allow this.", "Sua chave não permite esta ação."),
+    "error_404": ("Page not found.", "Página não encontrada."),
+    "error_413": ("The file or form is too large.", "O arquivo ou formulário é grande demais."),
+    "error_422": (
+        "The input cannot be used. Nothing was changed.",
+        "Os dados enviados não podem ser usados. Nada foi alterado.",
+    ),
+    "error_429": (
+        "Too many requests. Try again in a minute.",
+        "Requisições demais. Tente de novo em um minuto.",
+    ),
+    "error_500": (
+        "Internal error: the gateway's log has the reason.",
+        "Erro interno: o log do gateway indica o motivo.",
+    ),
+    "error_503": (
+        "A service is unavailable. No data was lost. Try again in a moment.",
+        "Um serviço está indisponível. Nenhum dado foi perdido. Tente de novo em instantes.",
+    ),
+    "error_redis": (
+        "Redis does not answer. No data was lost. Start it again; “triagem doctor” shows its address.",
+        "O Redis não responde. Nenhum dado foi perdido. Inicie-o de novo; “triagem doctor” mostra o endereço.",
+    ),
+    "error_postgres": (
+        "Postgres does not answer. No data was lost. Start it again; “triagem doctor” shows its address.",
+        "O Postgres não responde. Nenhum dado foi perdido. Inicie-o de novo; “triagem doctor” mostra o endereço.",
+    ),
+    "error_registry": (
+        "The model registry does not answer. Workers keep their model. Check TRIAGEM_REGISTRY_URL.",
+        "O registro de modelos não responde. Os workers mantêm o modelo atual. Verifique TRIAGEM_REGISTRY_URL.",
+    ),
+    "error_no_model": (
+        "There is no such model, or its files were deleted.",
+        "Este modelo não existe, ou seus arquivos foram excluídos.",
+    ),
+    "error_tables": (
+        "The database does not match this release. Run “triagem db upgrade”.",
+        "O banco de dados não corresponde a esta versão. Execute “triagem db upgrade”.",
+    ),
+    "error_access": (
+        "A server refuses the gateway's password. The gateway's log names the setting.",
+        "Um servidor recusa a senha do gateway. O log do gateway indica a configuração.",
+    ),
+    "error_full": (
+        "The queue is full: wait until workers have processed a part of it.",
+        "A fila está cheia: aguarde até que os workers processem uma parte dela.",
+    ),
+    "form_expired": (
+        "This form belongs to another session. Go back, reload the page and try again.",
+        "Este formulário é de outra sessão. Volte, recarregue a página e tente de novo.",
+    ),
+    "gateway_lost": (
+        "The gateway does not answer. Check that “triagem up” or “triagem gateway” runs.",
+        "O gateway não responde. Verifique se “triagem up” ou “triagem gateway” está em execução.",
+    ),
+    "try_again": ("Try again", "Tentar de novo"),
+    "to_overview": ("To the overview", "Ir para a visão geral"),
+}
