@@ -275,7 +275,7 @@ def scale(
     Example: `python -m bench scale --json > scale.json && python docs/images/scaling.py scale.json > scaling.svg`
     """
     from bench.formatting import new_table
-    from bench.scale import run
+    from bench.scaling.scale import run
 
     outcomes = run([2**power for power in range(max_gpus.bit_length())], days=days, seed=seed)
     if as_json:
@@ -359,7 +359,7 @@ def preflight_(
     Example: `python -m bench preflight train_en.jsonl dev_en.jsonl`
     """
     from bench.formatting import new_table
-    from bench.preflight import run
+    from bench.quality.preflight import run
 
     with errors.status("split"):
         report = run(data, cache.expanduser(), rows=rows, splits=splits)

@@ -34,8 +34,8 @@ from triagem.cli import logs
 from triagem.db import Database
 from triagem.inbox import Inbox, InboxSettings, connect
 from triagem.registry import Registry
+from triagem.worker.app import loader
 from triagem.worker.pipeline import Pipeline
-from triagem.worker.run import loader
 from triagem.worker.settings import WorkerSettings
 
 ROOT: Final = Path(__file__).parents[1]

@@ -14,7 +14,7 @@ from pydantic_core import to_json
 from sqlalchemy import Row, text
 
 from triagem.contracts.errors import RowRefused
-from triagem.db.audit import Action, Actor
+from triagem.db.auth import Action, Actor
 from triagem.db.connect import Database
 
 
@@ -129,7 +129,7 @@ def request(
     A new training is added to the audit trail, by `actor` or, without one, by `requested_by`.
     """
     values = {"kind": kind, "requested_by": requested_by, "parameters": to_json(dict(parameters or {})).decode()}
-    values |= _audited(actor or Actor(requested_by), Action.REQUEST_TRAINING, "done")
+    values |= _audited(actor or Actor(requested_by), "training.request", "done")
     while True:
         row = database.one_or_none(_REQUEST, **values)
         if row is not None:
@@ -221,7 +221,7 @@ def fail(database: Database, job_id: int, trainer: str, error: str) -> bool:
 
 
 def _finish(database: Database, job_id: int, trainer: str, audited: str, **values: Any) -> bool:
-    entry = _audited(Actor(f"training {job_id}"), Action.FINISH_TRAINING, audited)
+    entry = _audited(Actor(f"training {job_id}"), "training.finish", audited)
     return _update(database, _FINISH, job_id, trainer, **values, **entry)
 
 

@@ -8,8 +8,8 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
-from triagem.db import revision
 from triagem.db.connect import Database, database_errors, without_deadline
+from triagem.db.verify import HEAD, refuse_unreleased
 
 LOCK: Final = 0x7472_6961  # arbitrary, but the same in every process, because two upgrades at once would race
 
@@ -27,13 +27,13 @@ def upgrade(database: Database) -> tuple[str | None, str]:
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         before = MigrationContext.configure(connection).get_current_revision()
-        if before is not None and before > revision.HEAD:
+        if before is not None and before > HEAD:
             return before, before
-        revision.refuse_unreleased(before)
+        refuse_unreleased(before)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         connection.execute(_STAMP_RESTORED_TICKETS)
-    return before, revision.HEAD
+    return before, HEAD
 
 
 # Transaction ids of the server that the dump came from may be far above this server's.

@@ -12,13 +12,13 @@ from datetime import datetime
 from http import HTTPStatus
 from itertools import count
 from random import uniform
-from typing import Any, Final, Literal, NotRequired, TypedDict, TypeVar
+from typing import Any, Final, NotRequired, TypedDict, TypeVar
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
+from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
 from triagem.contracts.errors import AccessDenied, GatewayUnavailable, InboxFull, InvalidInput, TriagemError
-from triagem.contracts.result import ChangePage, PredictResponse, ResultPage, TicketDetail
+from triagem.contracts.result import ChangePage, PredictResponse, ResultPage, TicketDetail, TicketReceipt
 from triagem.contracts.ticket import Lane, Message, Ticket, first_error
 
 T = TypeVar("T")
@@ -51,15 +51,8 @@ def ticket_data(fields: Ticket | TicketFields) -> dict[str, Any]:
     return data
 
 
-class Receipt(BaseModel):
+class Receipt(TicketReceipt):
     """The gateway's answer for one ticket: accepted, so it will be classified; or rejected, with field and reason."""
-
-    model_config = ConfigDict(frozen=True)
-
-    status: Literal["accepted", "rejected"]
-    entry_id: str | None = None
-    field: str | None = None
-    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from celery.worker import state
 
 from triagem import servers
 from triagem.broker import TRAIN_QUEUE, broker_url, make_app, run_celery_worker
+from triagem.db.verify import require_current
 from triagem.registry import Registry, RegistrySettings
 from triagem.trainer.jobs.trainer import Trainer
 from triagem.trainer.settings import TrainerSettings
@@ -32,10 +33,12 @@ def trainer_app(url: str) -> Celery:
     return app
 
 
-def run_trainer(url: str) -> int:
-    """Run until SIGTERM or SIGINT; returns the exit status, 1 if the trainer failed."""
-    app = trainer_app(url)
-    signals.worker_ready.connect(_log_ready)
+def run_trainer() -> int:
+    """Run until SIGTERM or SIGINT; returns the exit status, 1 if the trainer failed. Raises NotMigrated."""
+    with servers.database() as database:
+        require_current(database)
+    app = trainer_app(broker_url())
+    signals.worker_ready.connect(lambda **_: log.info("trainer_ready", queue=TRAIN_QUEUE), weak=False)
     status = run_celery_worker(app, TRAIN_QUEUE, pool="solo")
     return 1 if app.trainer_failed.is_set() else status
 
@@ -87,10 +90,6 @@ def wake(task: Any) -> None:
     """Look for a job now."""
     if task.app.trainer:
         task.app.trainer.wake()
-
-
-def _log_ready(**_: object) -> None:
-    log.info("trainer_ready", queue=TRAIN_QUEUE)
 
 
 def __getattr__(name: str) -> Any:

@@ -19,8 +19,7 @@ from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.inbox import Entry, Inbox
 from triagem.inbox.client import BLOCK_S
-from triagem.inbox.desired import paused
-from triagem.inbox.lease import Lease
+from triagem.inbox.lease import Lease, paused
 from triagem.inbox.reclaim import MAX_SOLO_CRASHES, InProgressMarkers
 from triagem.worker.batch import Cause, CommitBatch, FailedEntry, MicroBatch
 from triagem.worker.failures import Retrier

@@ -124,12 +124,15 @@ def _from_zero() -> None:
 _from_zero()
 
 
-USED = ScrapedGauge("triagem_gpu_memory_used_bytes", "Used memory of a GPU, by all processes", ("gpu",))
-TOTAL = ScrapedGauge("triagem_gpu_memory_bytes", "Total memory of a GPU", ("gpu",))
-BUSY = ScrapedGauge(
-    "triagem_gpu_busy_ratio", "Share of the last sampling period in which a GPU was busy, with any process", ("gpu",)
+GAUGES: Final = (
+    ScrapedGauge("triagem_gpu_memory_used_bytes", "Used memory of a GPU, by all processes", ("gpu",)),
+    ScrapedGauge("triagem_gpu_memory_bytes", "Total memory of a GPU", ("gpu",)),
+    ScrapedGauge(
+        "triagem_gpu_busy_ratio",
+        "Share of the last sampling period in which a GPU was busy, with any process",
+        ("gpu",),
+    ),
 )
-GAUGES = (USED, TOTAL, BUSY)
 
 
 class GpuCollector(Collector):

@@ -11,8 +11,9 @@ from triagem.process import ScrapedGauge
 
 def metrics_section(module: ModuleType) -> str:
     """A table of a module's metrics, in its order."""
-    declared = [metric for metric in vars(module).values() if isinstance(metric, ScrapedGauge | MetricWrapperBase)]
-    return table(("metric", "kind", "labels", "meaning"), [metric_row(metric) for metric in declared])
+    declared = [metric for metric in vars(module).values() if isinstance(metric, MetricWrapperBase)]
+    metrics = [*getattr(module, "GAUGES", ()), *declared]
+    return table(("metric", "kind", "labels", "meaning"), [metric_row(metric) for metric in metrics])
 
 
 def metric_row(metric: Any) -> tuple[str, ...]:

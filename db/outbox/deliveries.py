@@ -1,7 +1,7 @@
 """Delivery outbox: leases due results for CRMs, and records the outcome of results and alert digests.
 
 Results wait here when a window, a review or a run changes them; alert digests come from
-`triagem.db.outbox.alert_digests`. A delivery is leased before it is sent and marked afterwards, each in its own
+`triagem.db.outbox.alerts`. A delivery is leased before it is sent and marked afterwards, each in its own
 statement: no transaction is open while a receiver responds. If the process dies in between, the lease expires and the
 delivery is sent again.
 """

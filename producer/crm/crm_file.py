@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 import structlog
 from pydantic import Field, ValidationError
@@ -13,13 +13,11 @@ from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import first_error
 from triagem.notify import settings_file
 from triagem.notify.crm import CrmTarget
-from triagem.notify.hosts import check_url
-from triagem.producer.crm.settings import GENERIC, TARGET_TABLES, Source, make_source, presets
+from triagem.notify.settings_file import check_url
+from triagem.producer.crm.settings import GENERIC, Source, make_source, presets
 from triagem.settings import Settings
 
 log = structlog.get_logger(__name__)
-
-_SECRETS: Final = ("secret", "token")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +123,8 @@ def _source(name: str, table: object, path: Path) -> Source:
         raise InvalidInput(f"{where} adapter: expected one of {', '.join(adapters)}. {hint}")
     if "name" in table:
         raise InvalidInput(f"{where} name: remove it, the name of the table is the name of the source")
-    fields = settings_file.with_secrets(table, _SECRETS, path, name)
-    for sub in TARGET_TABLES:
-        if isinstance(fields.get(sub), dict):
-            fields[sub] = settings_file.with_secrets(fields[sub], _SECRETS, path, f"{name}.{sub}")
     try:
-        return make_source(name, fields)
+        return make_source(name, table)
     except ValidationError as error:
         field, reason = first_error(error)
         if field.endswith("allowed_hosts"):  # in TOML, a line below the header of a table belongs to the table

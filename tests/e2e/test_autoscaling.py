@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from bench.cluster import Autoscaler
+from bench.scaling.cluster import Autoscaler
 from tests.faults.engine import ENGINE
 from tests.support.cluster import Cluster
 from tests.support.gateway import client, services

@@ -17,9 +17,9 @@ from tests.support.delivery import KEY, make_due
 from tests.support.receiver import OK, UNAVAILABLE, CannedResponse, ReceivedRequest, Receiver
 from triagem.contracts.ticket import Author, Lane, Ticket
 from triagem.db.outbox.deliveries import sync_result_targets
+from triagem.notify.channels import Sender
 from triagem.notify.crm import CallbackSettings
 from triagem.notify.deliveries import deliver_due
-from triagem.notify.send import Sender
 
 _MESSAGES: Final = 5
 _AGENTS: Final = 2  # the number of the agent's message

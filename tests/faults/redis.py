@@ -15,7 +15,7 @@ from tests.support.proxy import cutting_proxy
 from triagem.contracts.errors import InboxFull
 from triagem.contracts.ticket import Lane
 from triagem.inbox.client import redis_errors
-from triagem.inbox.desired import pause, resume
+from triagem.inbox.lease import pause, resume
 from triagem.inbox.stream import stream_key
 
 _BYTES: Final = 4000  # a ticket with a long note: entries must need more memory than Redis itself

@@ -16,8 +16,7 @@ from tests.support.scored_versions import current_and_better
 from triagem.contracts.errors import AccessDenied, InvalidInput
 from triagem.contracts.ticket import Lane
 from triagem.db import Database, runs, training_jobs
-from triagem.db.audit import Action, Actor, AuditEntry, list_audit, record, record_once
-from triagem.db.auth import Scope, create_key
+from triagem.db.auth import Actor, AuditEntry, Scope, create_key, list_audit, record, record_once
 from triagem.db.runs import RunPlan
 from triagem.db.tickets.dead_letters import insert_dead_letter
 from triagem.db.training_jobs import JobKind
@@ -153,8 +152,8 @@ class TestCommands:
         assert answer.err.startswith("not in the audit trail, only in promotions.jsonl: TRIAGEM_DATABASE_URL is not")
 
     def test_a_list_is_filtered(self, triagem: Triagem, database: Database) -> None:
-        record(database, Actor("key 1 (ana)"), Action.FORGET, "a/1")
-        record(database, Actor("key 2 (bia)"), Action.LOG_IN, "console")
+        record(database, Actor("key 1 (ana)"), "ticket.forget", "a/1")
+        record(database, Actor("key 2 (bia)"), "login", "console")
 
         for option in (("--actor", "ana"), ("--action", "ticket.forget")):
             (row,) = json.loads(triagem("audit", *option, "--format", "json").out)
@@ -198,7 +197,7 @@ class TestTrainings:
     ) -> None:
         registry, job = current_and_better(tmp_path / "models"), request(database, promote="auto")
         if killed_before == "the promotion":
-            record_once(database, Actor("training 1"), Action.PROMOTE, "v1.1.0")
+            record_once(database, Actor("training 1"), "model.promote", "v1.1.0")
         else:
             promote_job_version(database, registry, "v1.1.0", job, datetime.now(UTC))
 
@@ -231,7 +230,7 @@ def test_a_run_is_recorded_with_its_actor(database: Database, tmp_path: Path) ->
 
 @pytest.mark.parametrize("statement", ["UPDATE audit SET actor = 'x'", "DELETE FROM audit"])
 def test_rows_cannot_be_changed_or_deleted(database: Database, statement: str) -> None:
-    record(database, Actor("key 1 (ana)"), Action.FORGET, "a/1")
+    record(database, Actor("key 1 (ana)"), "ticket.forget", "a/1")
     with pytest.raises(AccessDenied), database.autocommit() as connection:
         connection.execute(text(statement))
     assert len(entries(database)) == 1

@@ -14,8 +14,7 @@ from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.db.auth import Scope
 from triagem.inbox import Inbox, InboxSettings, connect
-from triagem.inbox.desired import pause
-from triagem.inbox.lease import Lease, list_workers
+from triagem.inbox.lease import Lease, list_workers, pause
 from triagem.stack import Endpoints
 
 SETTINGS = {"TRIAGEM_SCALE_RATE": "10", "TRIAGEM_SCALE_DRAIN_S": "100", "TRIAGEM_SCALE_COLD_START_S": "0"}

@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -15,8 +16,7 @@ from tests.support.scored_versions import current_and_better, register_tested
 from triagem.contracts.prediction import AbstainReason, Band
 from triagem.contracts.ticket import Lane
 from triagem.db import Database, runs, training_jobs
-from triagem.db.audit import Action, Actor, record
-from triagem.db.auth import Scope
+from triagem.db.auth import Action, Actor, Scope, record
 from triagem.db.outbox.alerts import ALERT_KINDS, raise_alert
 from triagem.db.runs import RunPlan
 from triagem.db.tickets import dead_letters
@@ -84,7 +84,7 @@ def admin(database: Database, inbox: Inbox, tmp_path: Path) -> Person:
     for kind in ALERT_KINDS:
         detail = system_alert_detail(kind, "open", 0.5, 0.2, since=NOW, now=NOW)
         raise_alert(database, kind, "1", detail | {"version": "v1.0.0", "trigger": "drift"})
-    for action in Action:
+    for action in get_args(Action):
         for outcome in ("done", "refused", "not found"):
             record(database, Actor("key 1 (ana)"), action, "console", outcome)
     for kind in JobKind:

@@ -21,8 +21,7 @@ from triagem.db.tickets.window import write_window
 from triagem.gateway.console.overview import ThroughputMeter
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox
-from triagem.inbox.desired import pause
-from triagem.inbox.lease import AT_WORK, Lease
+from triagem.inbox.lease import AT_WORK, Lease, pause
 from triagem.registry import Registry
 
 EVIL = "<script>alert(1)</script>"

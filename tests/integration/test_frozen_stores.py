@@ -23,7 +23,7 @@ from triagem.db.runs import RunPlan
 from triagem.gateway import authentication
 from triagem.inbox import Inbox
 from triagem.inbox.lease import Lease, worker_states
-from triagem.registry import Registry, deadline
+from triagem.registry import Registry, backends
 from triagem.stack import Endpoints
 from triagem.worker import fetcher
 
@@ -49,7 +49,7 @@ def hang(registry: Registry) -> None:
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deadline, "DEADLINE_S", 0.1)
+    monkeypatch.setattr(backends, "DEADLINE_S", 0.1)
     monkeypatch.setattr(fetcher, "_SHADOW_WAIT_S", 0.1)
 
 

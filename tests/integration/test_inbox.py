@@ -6,7 +6,7 @@ from tests.integration.conftest import ids
 from triagem.contracts.errors import GroupMissing
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Depth, Entry, Inbox, InboxSettings
-from triagem.inbox.desired import pause, paused, resume
+from triagem.inbox.lease import pause, paused, resume
 from triagem.inbox.stream import entries_of, stream_key
 
 LIVE, BULK = Lane

@@ -11,8 +11,7 @@ from tests.support.waiting import until
 from triagem.contracts.errors import InboxFull
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Inbox, InboxSettings, connect
-from triagem.inbox.desired import pause, paused, resume
-from triagem.inbox.lease import Lease, live_worker_count
+from triagem.inbox.lease import Lease, live_worker_count, pause, paused, resume
 from triagem.inbox.reclaim import Reclaimer
 from triagem.inbox.stream import GROUP, stream_key
 from triagem.producer import Publisher

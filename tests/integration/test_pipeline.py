@@ -19,8 +19,7 @@ from triagem.contracts.ticket import Lane, Ticket
 from triagem.contracts.wire import encode
 from triagem.db import Database
 from triagem.inbox import Inbox
-from triagem.inbox.desired import pause, resume
-from triagem.inbox.lease import worker_states
+from triagem.inbox.lease import pause, resume, worker_states
 from triagem.registry import Registry
 from triagem.stack import Endpoints
 

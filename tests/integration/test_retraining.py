@@ -19,7 +19,7 @@ from triagem.contracts.model import REPORT_FILE
 from triagem.contracts.text import digest
 from triagem.contracts.ticket import Identity
 from triagem.db import Database, runs, training_jobs
-from triagem.db.audit import list_audit
+from triagem.db.auth import list_audit
 from triagem.db.outbox.deliveries import DeliveryState, lease_result, mark_delivery, sync_result_targets
 from triagem.db.reviews.records import Unasked, record_correction
 from triagem.db.tickets.window import write_window
@@ -29,7 +29,7 @@ from triagem.ops.forget import forget
 from triagem.ops.retraining import request_due_retraining
 from triagem.ops.settings import OpsSettings
 from triagem.registry import Registry
-from triagem.registry.promotions import FIRST_HEAD
+from triagem.registry.history import FIRST_HEAD
 from triagem.registry.records import read_rows
 from triagem.trainer.jobs import full
 from triagem.trainer.jobs.run import JobLost, JobRun, promote_job_version, run_job

@@ -20,8 +20,8 @@ from triagem.db import Database
 from triagem.db.outbox.deliveries import sync_result_targets
 from triagem.db.reviews import record_review
 from triagem.inbox import Inbox
+from triagem.notify.channels import Sender
 from triagem.notify.deliveries import deliver_due
-from triagem.notify.send import Sender
 from triagem.producer.crm import CrmConfig, load_crm_file
 from triagem.stack import Endpoints
 

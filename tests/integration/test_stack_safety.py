@@ -15,8 +15,7 @@ from redis import AuthenticationError, Redis
 from tests.support.stack import pids_of, servers
 from triagem.stack import LocalStack, StackFailed, ensure_reader_login, ensure_writer_login
 from triagem.stack.binaries import valkey_server
-from triagem.stack.files import claim_folder
-from triagem.stack.state import load_secrets
+from triagem.stack.state import claim_folder, load_secrets
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, which only Linux has")
 

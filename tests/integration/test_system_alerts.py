@@ -20,8 +20,7 @@ from triagem.db.outbox.monitoring import MonitorState, monitor_states, save_moni
 from triagem.db.tickets.dead_letters import insert_dead_letter
 from triagem.db.tickets.window import ClassifiedTicket, write_window
 from triagem.inbox import Inbox
-from triagem.inbox.desired import pause
-from triagem.inbox.lease import Lease, lease_key, worker_memory
+from triagem.inbox.lease import Lease, lease_key, pause, worker_memory
 from triagem.notify.alert_rendering import AlertMessage
 from triagem.notify.alert_rules import Channel
 from triagem.notify.deliveries import send_due_alerts

@@ -14,8 +14,8 @@ from tests.support.gateway import client, services
 from tests.support.receiver import Receiver
 from tests.support.waiting import until
 from tests.support.windows import result
-from triagem.cli import logs, telemetry
-from triagem.cli.telemetry import processors
+from triagem.cli import logs
+from triagem.cli.logs import processors
 from triagem.contracts.errors import MissingExtra
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
@@ -75,7 +75,7 @@ def test_a_request_and_its_window_are_one_trace_with_a_span_for_each_stage(
     )
 
     until(lambda: all(name in bodies(receiver) for name in (b"POST /v1/tickets", b"tokenize", b"commit")))
-    trace = telemetry._trace("r-1").trace_id.to_bytes(16, "big")
+    trace = logs._trace("r-1").trace_id.to_bytes(16, "big")
     assert bodies(receiver).count(trace) == 3  # two requests, and the window that links to them
     assert b"triagem-worker" in bodies(receiver)
     assert TEXT.encode() not in bodies(receiver)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from starlette.testclient import TestClient
 
-from bench.cluster import Autoscaler
+from bench.scaling.cluster import Autoscaler
 from triagem.cli.processes import WorkerProcess
 
 

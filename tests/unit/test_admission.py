@@ -1,8 +1,12 @@
 """Clients without credentials may start a limited number of requests per second, and keys have a rate limit."""
 
+import pytest
+from pydantic import ValidationError
+
 from tests.support.builders import Clock
 from triagem.gateway.admission import Pace
 from triagem.gateway.authentication import MovingWindow
+from triagem.gateway.services import GatewaySettings
 
 
 def test_requests_over_the_pace_of_a_client_wait_their_turn() -> None:
@@ -56,3 +60,9 @@ class TestMovingWindow:
             clock.now += 1
 
         assert len(window._times) <= 10_000
+
+
+@pytest.mark.parametrize("limit", ["fast", "0/second", "10/day", "10 per second"])
+def test_a_limit_that_cannot_be_read_is_refused_at_start(limit: str) -> None:
+    with pytest.raises(ValidationError, match="rate_limit"):
+        GatewaySettings(rate_limit=limit)

@@ -8,8 +8,16 @@ from string import Formatter
 import pytest
 
 from triagem.contracts.prediction import AbstainReason, Band
-from triagem.db.outbox.alert_digests import AlertDigest, DoubtfulCount, DoubtfulTicket, SystemEvent
-from triagem.db.outbox.alerts import ALERT_KINDS, LOW_CONFIDENCE, MONITOR_KINDS, OUTAGE_KINDS
+from triagem.db.outbox.alerts import (
+    ALERT_KINDS,
+    LOW_CONFIDENCE,
+    MONITOR_KINDS,
+    OUTAGE_KINDS,
+    AlertDigest,
+    DoubtfulCount,
+    DoubtfulTicket,
+    SystemEvent,
+)
 from triagem.notify.alert_messages import _PHRASES, RUNBOOK_SECTIONS, describe, duration, phrase, system_alert_detail
 from triagem.notify.alert_rendering import (
     build_email,

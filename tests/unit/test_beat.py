@@ -12,8 +12,7 @@ from triagem.broker import make_app
 from triagem.contracts.errors import NoModel
 from triagem.ops.app import is_worth_logging, ops_app, schedule_entries
 from triagem.ops.run import redact_exception
-from triagem.ops.schedule import parse_schedule
-from triagem.ops.settings import OpsSettings
+from triagem.ops.settings import OpsSettings, parse_schedule
 
 BROKER = "redis://127.0.0.1:6379/1"
 

@@ -26,7 +26,7 @@ def serve_with(run: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(uvicorn.Server, "run", run)
     monkeypatch.setattr(serve, "create_app", lambda services: None)
     monkeypatch.setattr(serve, "listen", lambda host, port: None)
-    monkeypatch.setattr("triagem.gateway.docs.rendered", lambda app: None)
+    monkeypatch.setattr(serve, "rendered", lambda app: None)
     services: Any = SimpleNamespace(settings=GatewaySettings())
     metrics: Any = SimpleNamespace(serve=lambda: None)
 

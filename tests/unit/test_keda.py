@@ -6,8 +6,7 @@ import pytest
 
 from tests.support.manifests import K8S, OVERLAYS, documents, resources
 from triagem.contracts.ticket import Lane
-from triagem.inbox.scaling import ScalingSettings
-from triagem.inbox.scaling_signal import ScalingSignal
+from triagem.inbox.scaling import ScalingSettings, ScalingSignal
 from triagem.inbox.stream import stream_key
 
 # The fields of KEDA's published schema (2.20, keda.sh/v1alpha1) that are useful, by name; a type if it has no

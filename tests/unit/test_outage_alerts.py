@@ -12,7 +12,7 @@ from triagem.notify.alert_rendering import AlertMessage
 from triagem.notify.alert_rules import AlertRules, Channel
 from triagem.notify.outage import OutageWatch
 from triagem.notify.request import Delivered, Retry, SendResult
-from triagem.ops.monitored import TaskProgress
+from triagem.ops.run import TaskProgress
 
 RULE = '[rules.system]\nchannels = ["team"]\nkinds = ["postgres", "no-task"]\nlanguage = "{}"'
 

@@ -11,8 +11,8 @@ import pytest
 
 from tests.support.receiver import CannedResponse, Receiver
 from tests.support.tls import authority
+from triagem.notify.channels import Sender
 from triagem.notify.request import Delivered, Request, Retry, Undeliverable
-from triagem.notify.send import Sender
 
 ALLOWED = ["crm.example.com", "127.0.0.1"]
 

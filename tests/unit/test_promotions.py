@@ -11,7 +11,7 @@ from tests.support.registries import Files, Interrupted, interrupted
 from triagem.contracts.errors import ModelCorrupt, NoModel
 from triagem.contracts.model import CURRENT_FILE, PROMOTIONS_FILE, CurrentModel
 from triagem.registry import Registry
-from triagem.registry.promotions import Promotion, PromotionReason, rollback_target
+from triagem.registry.history import Promotion, PromotionReason, rollback_target
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.scale import ClusterSetup, arrivals, run, scaling_signals, simulate
+from bench.scaling.scale import ClusterSetup, arrivals, run, scaling_signals, simulate
 from tests.support.command import Triagem
 
 DAY = ClusterSetup(gpus=16, days=1)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bench.cluster import Autoscaler
+from bench.scaling.cluster import Autoscaler
 from triagem.inbox.scaling import BacklogSample, Hold, ScaleTo, ScalingSettings, decide
 
 EMPTY = BacklogSample(waiting=0, in_flight=0, live=0, workers=0, warm=0, halted=0, rate=10, paused=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from triagem.cli.worker_pool import parse_gpu_list, select_gpus, worker_environment, write_pool_heartbeat
+from triagem.cli.processes import parse_gpu_list, select_gpus, worker_environment, write_pool_heartbeat
 from triagem.contracts.errors import InvalidInput
 from triagem.process import MetricsSettings
 from triagem.worker import health

@@ -1,10 +1,12 @@
-"""Finds and reads the columns of labelled rows, by `--map` or by the usual names in exports. Pure."""
+"""Finds and reads the columns of labelled rows, and compares the spellings of labels. Pure."""
 
 import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, Final
+from unicodedata import category
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -12,6 +14,7 @@ from triagem.contracts.conversation import ConversationMessage, judge
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import clean
 from triagem.contracts.ticket import OnReply, first_error
+from triagem.contracts.unicode_form import normalized
 from triagem.records.columns import (
     EXTERNAL_ID,
     find_column,
@@ -159,3 +162,43 @@ def compose(messages: Sequence[ConversationMessage]) -> str:
     if text := judge(messages, OnReply.CONVERSATION).text:
         return text
     raise InvalidInput("'messages' has no text of the customer")
+
+
+def declared_labels(labels: Sequence[str]) -> tuple[str, ...]:
+    """The labels that `--labels` gives. Raises InvalidInput."""
+    known = tuple(composed(label) for label in labels)
+    folded = {folded_label(label) for label in known}
+    if len(known) < 2 or len(folded) < len(known) or "" in folded:
+        raise InvalidInput(
+            f"labels {','.join(labels)!r}: expected at least two different labels, for example suporte,venda"
+        )
+    return known
+
+
+def edit_distance(left: str, right: str) -> int:
+    """The fewest insertions, deletions and replacements of letters that turn one into the other (Levenshtein)."""
+    previous = list(range(len(right) + 1))
+    for number, letter in enumerate(left, start=1):
+        line = [number]
+        for index, other in enumerate(right):
+            line.append(min(previous[index] + (letter != other), previous[index + 1] + 1, line[index] + 1))
+        previous = line
+    return previous[-1]
+
+
+def suggest_label(label: str, known: Sequence[str]) -> str:
+    """The most similar known label as a question, if there is one."""
+    folded = {folded_label(candidate): candidate for candidate in known}
+    near = get_close_matches(folded_label(label), folded, n=1)
+    return f"; did you mean {folded[near[0]]!r}?" if near else ""
+
+
+def composed(text: str) -> str:
+    """A label's normal form for comparisons."""
+    return normalized("NFC", text).strip()  # otherwise the same letter in two Unicode forms would make two labels
+
+
+def folded_label(label: str) -> str:
+    """A label without case, accents, invisible characters and repeated spaces."""
+    plain = (char for char in normalized("NFKD", label.casefold()) if category(char) not in {"Mn", "Cf"})
+    return " ".join("".join(plain).split())

@@ -28,14 +28,18 @@ from triagem.trainer.data.columns import (
     USUAL,
     ReadingRules,
     compose,
+    composed,
+    declared_labels,
     describe_columns,
+    edit_distance,
+    folded_label,
     is_header,
     read_messages,
+    suggest_label,
     training_cell,
     training_label,
     training_text,
 )
-from triagem.trainer.data.label_names import composed, declared_labels, edit_distance, folded_label, suggest_label
 
 FILES: Final = "train.jsonl or train.csv and optionally dev, calibration and test files, named the same way"
 # A label is taken for a typo if its count is below this share of the count of a label at most two letters away.

@@ -1,12 +1,12 @@
-"""Archives the model versions that nothing needs any more; see `triagem.registry.archive`."""
+"""Archives the model versions that nothing needs any more; see `triagem.registry.history`."""
 
 import structlog
 
 from triagem.db import Database, runs, training_jobs
-from triagem.db.audit import Action, Actor, record
+from triagem.db.auth import Actor, record
 from triagem.db.model_versions import versions_of_results
 from triagem.registry import Registry, RegistrySettings
-from triagem.registry.archive import ArchiveDecision, decide_archive
+from triagem.registry.history import ArchiveDecision, decide_archive
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +31,7 @@ def archive_old_versions(database: Database, registry: Registry, actor: Actor) -
     decisions = plan_archive(database, registry)
     for decision in decisions:
         if decision.kept_for is None:
-            record(database, actor, Action.ARCHIVE, decision.version)
+            record(database, actor, "model.archive", decision.version)
             registry.archive(decision.version)
             log.info("version_archived", version=decision.version)
     return decisions

@@ -1,20 +1,24 @@
-"""Jobs for labelling the first model's data: choose the next questions, and train a version on the answers.
+"""Jobs that a person starts in the console: choose the next questions, train a version on the answers, rate a file.
 
-Both also estimate and store the progress, so that the console's page only reads stored values.
+The first two also estimate and store the progress, so that the console's page only reads stored values.
 """
 
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import PurePath
 from typing import Any, Final
 
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from triagem.contracts.abstain import abstain_reason
-from triagem.contracts.errors import InvalidInput
+from triagem.contracts.errors import InvalidInput, Retryable
 from triagem.contracts.text import clean
 from triagem.db.labels import list_labels, review_choices
 from triagem.db.reviews.agreed_labels import Exclusion, majority_label
 from triagem.db.reviews.labelling import PoolText, QuestionKind, read_pool, save_questions
+from triagem.db.uploads import delete_upload, find_upload, finish_upload
 from triagem.trainer.active.embeddings import embed_texts, frozen_base
+from triagem.trainer.active.export import rate_export
 from triagem.trainer.active.pool import Answer, Pool
 from triagem.trainer.active.progress import estimate_progress, suspicious_answers
 from triagem.trainer.active.selection import next_questions
@@ -98,3 +102,42 @@ def _save(run: JobRun, pool: Pool, stored: list[PoolText], proof_missing: int | 
         questions += [(stored[position], QuestionKind.SUSPICIOUS) for position in doubtful]
         progress = replace(progress, proof_missing=proof_missing)
     save_questions(run.database, questions, progress)
+
+
+_EXCERPT_CHARS: Final = 80
+
+
+class PreflightParameters(BaseModel):
+    """The uploaded file, and how to read it."""
+
+    upload: int
+    label_column: str = ""
+    label_map: str = ""
+    by: str = ""
+
+
+def rate_upload(run: JobRun) -> None:
+    """Store the figures in place of the file. If the job fails, the file is deleted too."""
+    parameters = PreflightParameters.model_validate(run.job.parameters)
+    upload = find_upload(run.database, parameters.upload)
+    if upload is None or upload.content is None:
+        raise InvalidInput("the file was deleted: upload it again")
+    run.report("evaluate")
+    name = PurePath(upload.name)
+    export = run.folder / f"export{name.suffix}"
+    try:
+        export.write_bytes(upload.content)
+        figures = asdict(rate_export(export, run.registry, **parameters.model_dump(exclude={"upload"})))
+    except Retryable:
+        raise
+    except Exception as error:
+        delete_upload(run.database, parameters.upload)
+        if isinstance(error, InvalidInput):
+            raise InvalidInput(str(error).replace(str(export), name.name)) from None
+        raise
+    finally:
+        export.unlink(missing_ok=True)
+    for mistake in figures.get("mistakes", ()):
+        mistake["where"] = mistake["where"].replace(str(export), name.name)
+        mistake["text"] = " ".join(mistake["text"].split())[:_EXCERPT_CHARS]
+    finish_upload(run.database, parameters.upload, figures)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -16,13 +15,13 @@ import structlog
 from triagem.contracts.errors import InvalidInput, NotRetryable, Retryable, TriagemError
 from triagem.contracts.model import CurrentModel
 from triagem.db import Database, runs, training_jobs
-from triagem.db.audit import Action, Actor, record_once
+from triagem.db.auth import Actor, record_once
 from triagem.db.runs import RunPlan
 from triagem.db.training_jobs import JobKind, TrainingJob
 from triagem.registry import Registry
 from triagem.registry.decision import Reject
+from triagem.registry.history import FIRST_HEAD, PromotionReason
 from triagem.registry.promote import evaluate_version, promote_through_gate
-from triagem.registry.promotions import FIRST_HEAD, PromotionReason
 from triagem.trainer.evaluate.report import TrainingProgress
 from triagem.trainer.jobs.archive import archive_old_versions
 from triagem.trainer.jobs.trainer import job_folder
@@ -34,13 +33,6 @@ SHADOW_DAYS: Final = timedelta(days=30)
 SHADOW_TICKETS: Final = 2000
 _REPORT_EVERY_S: Final = 1.0
 _NICENESS: Final = 10  # a training yields to the workers on its machine
-
-
-class PromotionPolicy(StrEnum):
-    """The parameter `promote` of a job: whether its version becomes current if it passes the gate."""
-
-    AUTO = "auto"
-    PROPOSE = "propose"
 
 
 class JobLost(SystemExit):
@@ -147,7 +139,7 @@ def _work(kind: JobKind) -> Callable[[JobRun], str | None]:
 
         return train_full
     if kind is JobKind.PREFLIGHT:
-        from triagem.trainer.jobs.preflight import rate_upload  # noqa: PLC0415 - loads scipy
+        from triagem.trainer.jobs.labelling import rate_upload  # noqa: PLC0415 - loads scipy
 
         return rate_upload
     from triagem.trainer.jobs.labelling import choose_questions, train_head  # noqa: PLC0415 - loads scipy
@@ -166,13 +158,13 @@ def promote_job_version(database: Database, registry: Registry, version: str, jo
     if any(promotion.version == version for promotion in registry.promotions()):
         return "promoted"
     current, actor = registry.find_current(), Actor(f"training {job.id}")
-    announce = partial(record_once, database, actor, Action.PROMOTE, version)
+    announce = partial(record_once, database, actor, "model.promote", version)
     if job.kind is JobKind.HEAD and current is None:
         announce()
         registry.promote(version, PromotionReason(reason=FIRST_HEAD))
     elif isinstance(evaluate_version(registry, version), Reject):
         return "rejected"
-    elif PromotionPolicy(job.parameters.get("promote", PromotionPolicy.AUTO)) is PromotionPolicy.PROPOSE:
+    elif job.parameters.get("promote") == "propose":
         if current:
             start_shadow_run(database, version, current, now, actor)
         return "proposed"

@@ -11,7 +11,7 @@ import typer
 from pydantic import ValidationError
 from rich.text import Text
 
-from triagem.cli import logs, telemetry
+from triagem.cli import logs
 from triagem.cli.known_settings import describe_unknown, unknown_variables, variables_set
 from triagem.cli.logs import format_traceback
 from triagem.cli.output import errors, missing_package
@@ -39,7 +39,7 @@ def configure_logs(
     name = context.invoked_subcommand or "triagem"
     is_service = name in {"worker", "ops", "trainer", "beat", "gateway"}
     level = logging.DEBUG if verbose else logging.INFO if is_service else logging.WARNING
-    logs.configure(level, name, send=telemetry.processors(name) if is_service else ())
+    logs.configure(level, name, send=logs.processors(name) if is_service else ())
 
 
 # The commands by heading, in the order of `--help`, each with its module in `triagem.cli.commands`.
@@ -72,11 +72,11 @@ _COMMANDS: Final = {
         "pause": "backlog",
         "resume": "backlog",
         "dead": "dead",
-        "deliveries": "deliveries",
+        "deliveries": "alerts",
         "alerts": "alerts",
-        "audit": "audit",
+        "audit": "access",
     },
-    "Administer": {"crm": "crm", "db": "db", "keys": "keys"},
+    "Administer": {"crm": "crm", "db": "db", "keys": "access"},
 }
 _NAMES: Final = {name for commands in _COMMANDS.values() for name in commands}
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -150,6 +150,15 @@ class TicketDetail(_FrozenModel):
     history: Sequence[PredictionRecord] = Field(description="all predictions, newest first")
     reviews: Sequence[ReviewRecord] = Field(description="all reviews, newest first")
     messages: Sequence[MessageRecord] = Field(description="a conversation's messages, oldest first; else empty")
+
+
+class TicketReceipt(_FrozenModel):
+    """The receipt of one ticket. An accepted ticket will be classified; a rejected one has a reason."""
+
+    status: Literal["accepted", "rejected"] = Field(description="whether it is accepted", examples=["accepted"])
+    entry_id: str | None = Field(default=None, description="its id in the lane", examples=["1793622600000-0"])
+    field: str | None = Field(default=None, description="the first field that is wrong")
+    reason: str | None = Field(default=None, description="why it was rejected")
 
 
 class PredictResponse(_FrozenModel):

@@ -11,13 +11,11 @@ from typing import Annotated, Final, Literal, TypeVar, cast
 import anyio.to_thread
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from limits import RateLimitItem, parse
 from pydantic import TypeAdapter, ValidationError
 from redis import Redis
 
 from triagem.contracts.errors import DatabaseUnavailable, TriagemError
-from triagem.db.audit import Actor
-from triagem.db.auth import ApiKey, Scope, find_key
+from triagem.db.auth import Actor, ApiKey, Scope, find_key
 from triagem.gateway.admission import authenticate_sender
 from triagem.gateway.connections import client_network
 from triagem.gateway.problems import ProblemError, refuse_unknown_parameters
@@ -42,31 +40,33 @@ _SHARE_S: Final = 0.5  # Redis answers in milliseconds; while it hangs, clients 
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)]
 
 
-class MovingWindow:
-    """Limits how often an event of each name happens within any time span of the limit's length.
+_SECONDS: Final = {"second": 1, "minute": 60, "hour": 3600}
 
-    The storages of the package `limits` start a thread every 10 ms, or round the time span.
-    """
+
+class MovingWindow:
+    """Limits how often an event of each name happens within any time span of the limit's length."""
 
     def __init__(self, limit: str, clock: Callable[[], float]) -> None:
-        self.limit, self._clock = parse(limit), clock
+        self.limit, self._clock = limit, clock
+        amount, _, unit = limit.partition("/")
+        self._amount, self._span_s = int(amount), _SECONDS[unit]
         self._times: dict[str, deque[float]] = {}
         self._clean_at = _MIN_NAMES
 
     def test(self, name: str) -> bool:
         """Whether the event may happen."""
         times = self._times.get(name)
-        return not times or len(times) < self.limit.amount or times[0] < self._clock() - self.limit.get_expiry()
+        return not times or len(times) < self._amount or times[0] < self._clock() - self._span_s
 
     def hit(self, name: str) -> bool:
         """Count the event and return True, or return False if it may not happen."""
         if not self.test(name):
             return False
         if name not in self._times and len(self._times) >= self._clean_at:
-            begin = self._clock() - self.limit.get_expiry()
+            begin = self._clock() - self._span_s
             self._times = {key: times for key, times in self._times.items() if times[-1] >= begin}
             self._clean_at = max(_MIN_NAMES, 2 * len(self._times))
-        self._times.setdefault(name, deque(maxlen=self.limit.amount)).append(self._clock())
+        self._times.setdefault(name, deque(maxlen=self._amount)).append(self._clock())
         return True
 
 
@@ -172,7 +172,7 @@ def key_prefix(secret: str) -> str:
     return secret[:8] if secret.startswith("trg_") else ""
 
 
-def _too_many(description: str, limit: RateLimitItem, retry_after_s: str) -> ProblemError:
+def _too_many(description: str, limit: str, retry_after_s: str) -> ProblemError:
     return ProblemError(
         HTTPStatus.TOO_MANY_REQUESTS,
         f"{description} exceeded the limit of {limit}: slow down",

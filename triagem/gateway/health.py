@@ -17,8 +17,7 @@ from triagem.gateway.authentication import require_scope
 from triagem.gateway.problems import NEEDS_KEY, RETRY_AFTER_S, ProblemError, problem_responses
 from triagem.gateway.services import Services, ServicesDep
 from triagem.inbox.lease import AT_WORK, COLLECTING, worker_states
-from triagem.inbox.scaling import NoSignal
-from triagem.inbox.scaling_signal import ScalingSignal, scaling_signal
+from triagem.inbox.scaling import NoSignal, ScalingSignal, scaling_signal
 
 router = APIRouter()
 

@@ -21,6 +21,8 @@ from triagem.producer.crm import CrmConfig, CrmFile
 from triagem.registry import Registry
 from triagem.settings import Settings
 
+_RateLimit = Annotated[str, Field(pattern=r"^[1-9]\d{0,8}/(second|minute|hour)$")]
+
 
 class GatewaySettings(Settings, used_by="gateway", env_prefix="TRIAGEM_GATEWAY_"):
     """`TRIAGEM_GATEWAY_*`."""
@@ -60,11 +62,13 @@ class GatewaySettings(Settings, used_by="gateway", env_prefix="TRIAGEM_GATEWAY_"
     trusted_proxies: str = Field(
         default="", description="trusted proxies, as addresses or networks: their X-Forwarded-For and -Proto are used"
     )
-    rate_limit: str = Field(default="1000/second", description="requests per key, counted by each process")
-    failed_key_limit: str = Field(
+    rate_limit: _RateLimit = Field(default="1000/second", description="requests per key, counted by each process")
+    failed_key_limit: _RateLimit = Field(
         default="20/minute", description="unknown keys per client and process, and per first 8 characters of a key"
     )
-    webhook_rate_limit: str = Field(default="100/second", description="webhooks per source, counted by each process")
+    webhook_rate_limit: _RateLimit = Field(
+        default="100/second", description="webhooks per source, counted by each process"
+    )
     idempotency_s: int = Field(default=86_400, ge=1, description="how long an Idempotency-Key is remembered")
     grace_s: int = Field(default=10, ge=0, description="how long SIGTERM waits for open requests")
     key_cache_s: float = Field(default=10.0, ge=0, description="how long a revoked key may still be accepted")

@@ -12,8 +12,7 @@ from starlette.convertors import PathConvertor, register_url_convertor
 from triagem.contracts.result import TicketDetail
 from triagem.contracts.ticket import Identity, identify
 from triagem.db import Database
-from triagem.db.audit import Action, record
-from triagem.db.auth import ApiKey, Scope
+from triagem.db.auth import ApiKey, Scope, record
 from triagem.db.tickets.dead_letters import find_ticket_dead_letter
 from triagem.db.tickets.queries import find_ticket_with_history
 from triagem.gateway.authentication import actor_of, require_scope
@@ -116,5 +115,5 @@ def forget_ticket(
     Repeating the request is harmless and deletes what an earlier one missed. Its duration grows with the inbox.
     """
     deleted = forget(services.database, services.inbox, identity, crm=services.crm)
-    record(services.database, actor_of(request, key), Action.FORGET, "/".join(identity))
+    record(services.database, actor_of(request, key), "ticket.forget", "/".join(identity))
     return ForgetReceipt(source=identity.source, external_id=identity.external_id, forgotten=deleted)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
 from http import HTTPStatus
-from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from triagem.contracts.errors import InvalidInput, InvalidTicket, TriagemError
+from triagem.contracts.result import TicketReceipt
 from triagem.contracts.ticket import MESSAGE_FIELDS, Author, Lane, OnReply, Ticket, accept
 from triagem.contracts.wire import encode
 from triagem.db import auth
@@ -43,15 +44,6 @@ _LANE: Final = TypeAdapter[Lane](LaneParameter)
 _IDEMPOTENCY_KEY: Final = TypeAdapter[str | None](IdempotencyKey)
 
 router = APIRouter(tags=["tickets"])
-
-
-class TicketReceipt(BaseModel):
-    """The receipt of one ticket. An accepted ticket will be classified; a rejected one has a reason."""
-
-    status: Literal["accepted", "rejected"] = Field(description="whether it is accepted", examples=["accepted"])
-    entry_id: str | None = Field(default=None, description="its id in the lane", examples=["1793622600000-0"])
-    field: str | None = Field(default=None, description="the first field that is wrong")
-    reason: str | None = Field(default=None, description="why it was rejected")
 
 
 class TicketReceipts(BaseModel):

@@ -2,8 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from enum import StrEnum
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
 from redis import Redis
 from redis.exceptions import NoPermissionError, ResponseError
@@ -65,13 +64,10 @@ def _pages(redis: Redis) -> Iterator[list[Entry]]:
             start = f"({rows[-1][0].decode()}"
 
 
-class LogRewrite(StrEnum):
-    """Outcome of a request to rewrite Redis' append-only file, which still holds deleted entries."""
-
-    STARTED = "started"
-    BUSY = "busy"  # a rewrite that began before our deletion is still running
-    OFF = "off"  # this Redis has no append-only file
-    REFUSED = "refused"  # not permitted, as on managed servers
+# Outcome of a request to rewrite Redis' append-only file, which still holds deleted entries. `busy`: a rewrite that
+# began before our deletion is still running; `off`: this Redis has no append-only file; `refused`: not permitted, as
+# on managed servers.
+LogRewrite = Literal["started", "busy", "off", "refused"]
 
 
 @redis_errors()
@@ -82,12 +78,12 @@ def rewrite_log(redis: Redis, *, timeout_s: float = 10.0) -> LogRewrite:
         try:
             # Without an append-only file, Redis would now write one with all waiting texts.
             if not redis.info("persistence").get("aof_enabled"):
-                return LogRewrite.OFF
+                return "off"
             redis.bgrewriteaof()
-            return LogRewrite.STARTED
+            return "started"
         except (NoPermissionError, ResponseError) as error:
             if "in progress" not in str(error):
-                return LogRewrite.REFUSED
+                return "refused"
         if time.monotonic() > deadline:
-            return LogRewrite.BUSY
+            return "busy"
         time.sleep(0.2)

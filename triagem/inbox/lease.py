@@ -1,4 +1,7 @@
-"""Worker leases: one expiring key per worker boot. An idle worker is alive; a worker without a lease is dead."""
+"""Worker leases: one expiring key per worker boot. An idle worker is alive; a worker without a lease is dead.
+
+Whether the workers are paused is stored, because a broadcast reaches only those connected at that moment.
+"""
 
 import os
 import secrets
@@ -143,3 +146,24 @@ def _values(redis: Redis, prefix: str) -> dict[str, str]:
 
 def _new_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+_PAUSED: Final = PREFIX + ":paused"
+
+
+@redis_errors()
+def pause(redis: Redis) -> None:
+    """Stop all workers from fetching until `resume`. They finish the entries they hold."""
+    redis.set(_PAUSED, b"1")
+
+
+@redis_errors()
+def resume(redis: Redis) -> None:
+    """Let workers fetch again."""
+    redis.delete(_PAUSED)
+
+
+@redis_errors()
+def paused(redis: Redis) -> bool:
+    """Whether workers are paused."""
+    return bool(redis.exists(_PAUSED))

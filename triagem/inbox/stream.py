@@ -11,8 +11,7 @@ from redis.exceptions import ResponseError
 from triagem.contracts.errors import GroupMissing, InboxFull
 from triagem.contracts.ticket import Lane
 from triagem.inbox.batch import Batch, PutLimits, PutRecord, put_arguments, put_result
-from triagem.inbox.client import redis_errors
-from triagem.inbox.settings import InboxSettings
+from triagem.inbox.client import InboxSettings, redis_errors
 
 # All keys share a hash tag, so that they stay in one slot of a cluster and lanes can be sharded without renaming.
 PREFIX: Final = "triagem:{0}"

@@ -7,7 +7,7 @@ from email.message import EmailMessage
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from triagem.db.outbox.alert_digests import AlertDigest, DoubtfulTicket
+from triagem.db.outbox.alerts import AlertDigest, DoubtfulTicket
 from triagem.notify.alert_messages import RUNBOOK_SECTIONS, describe, headline, local_number, phrase
 from triagem.notify.alert_rules import Language, Links
 

@@ -3,20 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.prediction import Band
 from triagem.contracts.ticket import first_error
-from triagem.db.outbox.alert_digests import Subscription
 from triagem.db.outbox.alerts import ALERT_KINDS, LOW_CONFIDENCE
 from triagem.notify import settings_file
 from triagem.notify.apprise_channel import check_apprise_url
-from triagem.notify.hosts import check_url
 from triagem.notify.request import SigningKey
-from triagem.notify.settings_file import SettingsTable
+from triagem.notify.settings_file import SettingsTable, check_url
 from triagem.settings import Settings
 
 Language = Literal["en", "pt-BR"]
@@ -104,10 +102,6 @@ class AlertsDocument(SettingsTable):
     rules: dict[_Name, AlertRule] = Field(default_factory=dict)
 
 
-# Fields whose value may come from a file (`url_file`), because Docker and Kubernetes mount secrets as files.
-_SECRETS: Final = ("url", "secret", "user", "password")
-
-
 @dataclass(frozen=True, slots=True)
 class AlertTarget:
     """A channel of a rule, and the language of its messages."""
@@ -125,10 +119,10 @@ class AlertRules:
     allowed_hosts: tuple[str, ...] = ()
 
     @property
-    def subscriptions(self) -> list[Subscription]:
+    def subscriptions(self) -> list[dict[str, Any]]:
         """The targets as subscriptions of the outbox."""
         return [
-            Subscription(name, **target.rule.model_dump(mode="json", exclude={"channels", "language"}))
+            {"target": name, **target.rule.model_dump(mode="json", exclude={"channels", "language"})}
             for name, target in self.targets.items()
         ]
 
@@ -173,13 +167,6 @@ def load(path: Path) -> AlertRules:
         InvalidInput: names the wrong table and field, never the value of a secret.
     """
     document = settings_file.read(path)
-    if isinstance(channels := document.get("channels"), dict):
-        document["channels"] = {
-            name: settings_file.with_secrets(table, _SECRETS, path, f"channels.{name}")
-            if isinstance(table, dict)
-            else table
-            for name, table in channels.items()
-        }
     try:
         parsed = AlertsDocument.model_validate(document)
     except ValidationError as error:

@@ -21,8 +21,7 @@ from triagem.db.outbox.monitoring import (
     worker_up_since,
 )
 from triagem.inbox import Inbox
-from triagem.inbox.desired import paused
-from triagem.inbox.lease import list_workers, worker_memory
+from triagem.inbox.lease import list_workers, paused, worker_memory
 from triagem.notify.alert_messages import system_alert_detail
 from triagem.settings import Settings
 

@@ -13,13 +13,12 @@ from typing import Final
 import structlog
 
 from triagem.contracts.errors import InvalidInput
-from triagem.db.outbox.alert_digests import AlertDigest, SystemEvent
+from triagem.db.outbox.alerts import AlertDigest, SystemEvent
 from triagem.notify.alert_messages import system_alert_detail
 from triagem.notify.alert_rendering import build_message
 from triagem.notify.alert_rules import AlertRules, AlertSettings, from_environment
-from triagem.notify.channels import SendMessage, channel_sender
+from triagem.notify.channels import Sender, SendMessage, channel_sender
 from triagem.notify.request import Retry
-from triagem.notify.send import Sender
 
 log = structlog.get_logger(__name__)
 

@@ -11,8 +11,7 @@ from typing import Any, Final
 from celery import Celery
 
 from triagem.broker import OPS_QUEUE, broker_url, make_app
-from triagem.ops.schedule import parse_schedule, shortest_interval
-from triagem.ops.settings import OpsSettings
+from triagem.ops.settings import OpsSettings, parse_schedule, shortest_interval
 
 # By name: Celery imports them when a worker starts. The first one opens the connections that tasks need.
 _TASK_MODULES: Final = (

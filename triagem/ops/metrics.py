@@ -25,76 +25,59 @@ from triagem.db.reviews.expected import newest_accuracy_reports
 from triagem.db.runs import find
 from triagem.db.training_jobs import count_jobs
 from triagem.inbox import Inbox
-from triagem.inbox.desired import paused
-from triagem.inbox.lease import worker_states
+from triagem.inbox.lease import paused, worker_states
 from triagem.process import ScrapedGauge
 from triagem.registry import Registry
 
 UP: Final = ScrapedGauge("triagem_store_up", "1 if the store responded to this scrape", ("store",))
-
-ENTRIES: Final = ScrapedGauge("triagem_inbox_entries", "Entries of a lane, by state", ("lane", "state"))
-OLDEST: Final = ScrapedGauge(
-    "triagem_inbox_oldest_seconds", "Age of the oldest entry of a lane; 0 if the lane is empty", ("lane",)
+INBOX: Final = (
+    ScrapedGauge("triagem_inbox_entries", "Entries of a lane, by state", ("lane", "state")),
+    ScrapedGauge(
+        "triagem_inbox_oldest_seconds", "Age of the oldest entry of a lane; 0 if the lane is empty", ("lane",)
+    ),
+    ScrapedGauge(
+        "triagem_inbox_high_water",
+        "High-water mark of a lane: producers must wait at this number of entries",
+        ("lane",),
+    ),
+    ScrapedGauge("triagem_inbox_quarantined", "Entries that were in progress when a worker crashed; each runs alone"),
+    ScrapedGauge("triagem_redis_memory_ratio", "Used memory of Redis relative to its limit; 0 without a limit"),
+    ScrapedGauge("triagem_paused", "1 between `triagem pause` and `triagem resume`"),
+    ScrapedGauge("triagem_workers", "Workers that hold a lease, by state", ("state",)),
 )
-HIGH_WATER: Final = ScrapedGauge(
-    "triagem_inbox_high_water", "High-water mark of a lane: producers must wait at this number of entries", ("lane",)
-)
-QUARANTINED: Final = ScrapedGauge(
-    "triagem_inbox_quarantined", "Entries that were in progress when a worker crashed; each runs alone"
-)
-MEMORY: Final = ScrapedGauge(
-    "triagem_redis_memory_ratio", "Used memory of Redis relative to its limit; 0 without a limit"
-)
-PAUSED: Final = ScrapedGauge("triagem_paused", "1 between `triagem pause` and `triagem resume`")
-WORKERS: Final = ScrapedGauge("triagem_workers", "Workers that hold a lease, by state", ("state",))
-
-ALERTS: Final = ScrapedGauge(
-    "triagem_alerts_waiting", "Alerts not delivered yet, by kind; counted up to 100,000", ("kind",)
-)
-DELIVERIES: Final = ScrapedGauge(
-    "triagem_deliveries",
-    "Deliveries by state: all waiting and failed ones, and of the others the last 100,000 rows",
-    ("kind", "state"),
-)
-DEAD_LETTERS: Final = ScrapedGauge(
-    "triagem_dead_letters_kept", "Stored dead letters, by lane; counted up to 100,000", ("lane",)
-)
-RUN: Final = ScrapedGauge(
-    "triagem_run_tickets", "Tickets processed by the active reclassification run, by outcome", ("outcome",)
-)
-RUN_EXPECTED: Final = ScrapedGauge(
-    "triagem_run_expected_tickets", "Estimated number of tickets in the active reclassification run"
-)
-RUN_PAUSED: Final = ScrapedGauge("triagem_run_paused", "1 if the active reclassification run is paused")
-TRAINING_JOBS: Final = ScrapedGauge("triagem_training_jobs", "Training jobs by state", ("kind", "state"))
-DRIFT_DETECTED: Final = ScrapedGauge("triagem_drift_detected", "1 if the newest drift check found drift")
-DRIFT_CHECKED_AT: Final = ScrapedGauge("triagem_drift_checked_timestamp_seconds", "Time of the newest drift check")
-ACCURACY: Final = ScrapedGauge(
-    "triagem_accuracy_ratio",
-    "Accuracy of the current version's results of the last 30 days, by estimate: `expected` is the mean confidence,"
-    " `reviews` what reviews measured, `reviews_low` and `reviews_high` its 95 % interval",
-    ("version", "estimate"),
-)
-ACCURACY_DIVERGED: Final = ScrapedGauge(
-    "triagem_accuracy_diverged", "1 if reviews contradict the version's confidences", ("version",)
-)
-
-CURRENT_EPOCH: Final = ScrapedGauge("triagem_current_epoch", "Epoch of the newest promotion")
-CURRENT_TRAINED_AT: Final = ScrapedGauge(
-    "triagem_current_trained_timestamp_seconds", "Training time of the current version"
-)
-
-INBOX: Final = (ENTRIES, OLDEST, HIGH_WATER, QUARANTINED, MEMORY, PAUSED, WORKERS)
 TABLES: Final = (
-    ALERTS, DELIVERIES, DEAD_LETTERS, RUN, RUN_EXPECTED, RUN_PAUSED, TRAINING_JOBS, DRIFT_DETECTED, DRIFT_CHECKED_AT,
-    ACCURACY, ACCURACY_DIVERGED,
-)  # fmt: skip
-REGISTRY: Final = (CURRENT_EPOCH, CURRENT_TRAINED_AT)
+    ScrapedGauge("triagem_alerts_waiting", "Alerts not delivered yet, by kind; counted up to 100,000", ("kind",)),
+    ScrapedGauge(
+        "triagem_deliveries",
+        "Deliveries by state: all waiting and failed ones, and of the others the last 100,000 rows",
+        ("kind", "state"),
+    ),
+    ScrapedGauge("triagem_dead_letters_kept", "Stored dead letters, by lane; counted up to 100,000", ("lane",)),
+    ScrapedGauge(
+        "triagem_run_tickets", "Tickets processed by the active reclassification run, by outcome", ("outcome",)
+    ),
+    ScrapedGauge("triagem_run_expected_tickets", "Estimated number of tickets in the active reclassification run"),
+    ScrapedGauge("triagem_run_paused", "1 if the active reclassification run is paused"),
+    ScrapedGauge("triagem_training_jobs", "Training jobs by state", ("kind", "state")),
+    ScrapedGauge("triagem_drift_detected", "1 if the newest drift check found drift"),
+    ScrapedGauge("triagem_drift_checked_timestamp_seconds", "Time of the newest drift check"),
+    ScrapedGauge(
+        "triagem_accuracy_ratio",
+        "Accuracy of the current version's results of the last 30 days, by estimate: `expected` is the mean"
+        " confidence, `reviews` what reviews measured, `reviews_low` and `reviews_high` its 95 % interval",
+        ("version", "estimate"),
+    ),
+    ScrapedGauge("triagem_accuracy_diverged", "1 if reviews contradict the version's confidences", ("version",)),
+)
+REGISTRY: Final = (
+    ScrapedGauge("triagem_current_epoch", "Epoch of the newest promotion"),
+    ScrapedGauge("triagem_current_trained_timestamp_seconds", "Training time of the current version"),
+)
 GAUGES: Final = (UP, *INBOX, *TABLES, *REGISTRY)
-
 _OUTCOMES: Final = ("done", "unchanged", "changed", "gone", "failed")
 
-Families = dict[ScrapedGauge, GaugeMetricFamily]
+# Name of a gauge, value, and values of its labels.
+Samples = Iterator[tuple[Any, ...]]
 
 
 class StoreCollector(Collector):
@@ -111,9 +94,10 @@ class StoreCollector(Collector):
             ("postgres", TABLES, self._read_tables),
             ("registry", REGISTRY, self._read_registry),
         ):
-            families = {gauge: gauge.family() for gauge in gauges}
+            families = {gauge.name: gauge.family() for gauge in gauges}
             try:
-                read(families)
+                for name, value, *labels in read():
+                    families[name].add_metric(labels, value)
             except TriagemError:
                 up.add_metric([store], 0)
                 continue
@@ -125,42 +109,42 @@ class StoreCollector(Collector):
         """The metric families without samples; reads no store."""
         return (gauge.family() for gauge in GAUGES)
 
-    def _read_inbox(self, families: Families) -> None:
+    def _read_inbox(self) -> Samples:
         for lane in Lane:
             depth = self._inbox.depth(lane)
-            families[ENTRIES].add_metric([lane.value, "waiting"], depth.waiting)
-            families[ENTRIES].add_metric([lane.value, "in-flight"], depth.in_flight)
-            families[OLDEST].add_metric([lane.value], depth.oldest_s or 0)
-            families[HIGH_WATER].add_metric([lane.value], self._inbox.settings.high_water(lane))
-        families[QUARANTINED].add_metric([], self._inbox.quarantined())
-        families[MEMORY].add_metric([], self._inbox.memory_used())
-        families[PAUSED].add_metric([], paused(self._inbox.redis))
+            yield "triagem_inbox_entries", depth.waiting, lane.value, "waiting"
+            yield "triagem_inbox_entries", depth.in_flight, lane.value, "in-flight"
+            yield "triagem_inbox_oldest_seconds", depth.oldest_s or 0, lane.value
+            yield "triagem_inbox_high_water", self._inbox.settings.high_water(lane), lane.value
+        yield "triagem_inbox_quarantined", self._inbox.quarantined()
+        yield "triagem_redis_memory_ratio", self._inbox.memory_used()
+        yield "triagem_paused", paused(self._inbox.redis)
         states = CountedItems(state.partition(":")[0] for state in worker_states(self._inbox.redis).values())
         for state in ("at work", "warming up", "waiting"):
-            families[WORKERS].add_metric([state], states[state])
+            yield "triagem_workers", states[state], state
 
-    def _read_tables(self, families: Families) -> None:
+    def _read_tables(self) -> Samples:
         with self._database() as database:
             stats, run, jobs = table_stats(database), find(database), count_jobs(database)
             reports = newest_accuracy_reports(database, limit=1)
         for kind, number in stats.alerts.items():
-            families[ALERTS].add_metric([kind], number)
+            yield "triagem_alerts_waiting", number, kind
         for kind in {"result", *(kind for kind, _ in stats.deliveries)}:
             for state in DeliveryState:
-                families[DELIVERIES].add_metric([kind, state.value], stats.deliveries.get((kind, state.value), 0))
+                yield "triagem_deliveries", stats.deliveries.get((kind, state.value), 0), kind, state.value
         for lane in (*Lane, "webhook"):
-            families[DEAD_LETTERS].add_metric([str(lane)], stats.dead_letters.get(str(lane), 0))
+            yield "triagem_dead_letters_kept", stats.dead_letters.get(str(lane), 0), str(lane)
         for (job_kind, job_state), number in jobs.items():
-            families[TRAINING_JOBS].add_metric([job_kind, job_state], number)
+            yield "triagem_training_jobs", number, job_kind, job_state
         if run and run.active:
             for outcome in _OUTCOMES:
-                families[RUN].add_metric([outcome], getattr(run, outcome))
-            families[RUN_EXPECTED].add_metric([], run.expected)
-            families[RUN_PAUSED].add_metric([], run.state == "paused")
+                yield "triagem_run_tickets", getattr(run, outcome), outcome
+            yield "triagem_run_expected_tickets", run.expected
+            yield "triagem_run_paused", run.state == "paused"
         if stats.drift:
             made_at, drifted = stats.drift
-            families[DRIFT_CHECKED_AT].add_metric([], made_at.timestamp())
-            families[DRIFT_DETECTED].add_metric([], drifted)
+            yield "triagem_drift_checked_timestamp_seconds", made_at.timestamp()
+            yield "triagem_drift_detected", drifted
         for report in reports:
             values = {
                 "expected": report.expected, "reviews": report.reviewed, "reviews_low": report.low,
@@ -168,13 +152,14 @@ class StoreCollector(Collector):
             }  # fmt: skip
             for estimate, value in values.items():
                 if value is not None:
-                    families[ACCURACY].add_metric([report.model_version, estimate], value)
-            families[ACCURACY_DIVERGED].add_metric([report.model_version], report.diverged)
+                    yield "triagem_accuracy_ratio", value, report.model_version, estimate
+            yield "triagem_accuracy_diverged", report.diverged, report.model_version
 
-    def _read_registry(self, families: Families) -> None:
+    def _read_registry(self) -> Samples:
         current = self._registry.current()
-        families[CURRENT_EPOCH].add_metric([], current.epoch)
-        families[CURRENT_TRAINED_AT].add_metric([], self._registry.manifest(current.version).created_at.timestamp())
+        yield "triagem_current_epoch", current.epoch
+        trained_at = self._registry.manifest(current.version).created_at
+        yield "triagem_current_trained_timestamp_seconds", trained_at.timestamp()
 
 
 TASKS: Final = Counter("triagem_tasks", "Finished tasks by state: success, failure, retry", ["task", "state"])

@@ -8,7 +8,7 @@ from triagem.contracts.errors import ModelCorrupt, NoModel
 from triagem.db import Database
 from triagem.db.model_versions import record_promotion, record_version, recorded
 from triagem.registry import Registry
-from triagem.registry.promotions import promotions_in_effect
+from triagem.registry.history import promotions_in_effect
 
 log = structlog.get_logger(__name__)
 

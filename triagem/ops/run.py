@@ -1,6 +1,7 @@
 """Runs the ops worker, whose task processes never load torch, and beat, the one process that schedules its tasks.
 
-Tasks lost with the broker run at their next scheduled time; the state of record is in Postgres (INV-3, 23).
+The main process monitors its liveness, and outages that its tasks cannot report. Tasks lost with the broker run at
+their next scheduled time; the state of record is in Postgres (INV-3, 23).
 """
 
 import logging
@@ -8,30 +9,127 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any, Final
 
 import structlog
-from celery import Celery, beat, current_app, signals
+from celery import Celery, beat, bootsteps, current_app, signals
+from celery.worker import state
 from kombu.exceptions import OperationalError
+from sqlalchemy import text
 
 from triagem import servers
-from triagem.broker import OPS_QUEUE, run_celery_worker
+from triagem.broker import OPS_QUEUE, broker_url, run_celery_worker
 from triagem.contracts.errors import DatabaseUnavailable, TriagemError
 from triagem.contracts.temporary_folder import temporary_folder
-from triagem.db import Database
+from triagem.db import Database, DatabaseSettings
 from triagem.db.outbox.deliveries import sync_result_targets
-from triagem.db.revision import require_current
-from triagem.inbox import Inbox, connect
+from triagem.db.verify import require_current
+from triagem.inbox import connect
 from triagem.inbox.client import redis_errors
 from triagem.notify.outage import OutageWatch
 from triagem.ops.app import is_worth_logging, ops_app
-from triagem.ops.monitored import answers, ask_postgres, monitored, short_limits
 from triagem.ops.settings import OpsSettings
 from triagem.process import read_secret_files
-from triagem.registry import Registry, RegistrySettings
+from triagem.worker import health
+
+
+class TaskProgress:
+    """The time of the last completed task, as Celery's main process counts them.
+
+    `alive_at` is that time too, but also advances while there is no task to complete, or no Redis (INV-22).
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._completed = self._count()
+        self.completed_at = self.alive_at = clock()
+
+    def update(self) -> None:
+        """Read the counts. Called from the event loop, so that a worker whose loop hangs does not count as alive."""
+        completed = self._count()
+        if completed != self._completed:
+            self._completed, self.completed_at = completed, self._clock()
+            self.alive_at = self.completed_at
+        if not state.active_requests:
+            self.alive()
+
+    def alive(self) -> None:
+        """Record that the worker is alive now."""
+        self.alive_at = self._clock()
+
+    @staticmethod
+    def _count() -> int:
+        return int(sum(state.total_count.values())) - len(state.active_requests)
+
+
+def monitored(settings: OpsSettings, checks: Mapping[str, Callable[[], bool]]) -> type[bootsteps.StartStopStep]:
+    """A bootstep that writes the heartbeat file, if there is one, and sends alerts about outages.
+
+    The file's age is the time since the last completed task, while there is one to complete.
+    `checks`: further checks for `OutageWatch`, in addition to `no-task`.
+    """
+
+    class MonitoredStep(bootsteps.StartStopStep):  # type: ignore[misc]
+        requires = ("celery.worker.components:Timer",)
+
+        def __init__(self, parent: Any, **kwargs: Any) -> None:
+            super().__init__(parent, **kwargs)
+            self.stopping, self.threads = threading.Event(), list[threading.Thread]()
+
+        def start(self, parent: Any) -> None:
+            progress = TaskProgress()
+            parent.timer.call_repeatedly(1.0, progress.update)
+
+            def has_completed_one() -> bool:
+                return time.time() - progress.completed_at < settings.no_task_s
+
+            def keep_up() -> None:
+                while not self.stopping.wait(1.0):
+                    if getattr(parent.consumer, "connection", None) is None:  # the event loop does not run
+                        progress.alive()
+                    if settings.ops_heartbeat_file:
+                        health.write(settings.ops_heartbeat_file, health.READY, progress.alive_at)
+
+            watch = OutageWatch({**checks, "no-task": has_completed_one}, after_s=settings.outage_s)
+            for name, work in (("heartbeat", keep_up), ("outages", lambda: watch.run(self.stopping))):
+                self.threads.append(threading.Thread(target=work, name=name, daemon=True))
+                self.threads[-1].start()
+
+        def stop(self, _: Any) -> None:
+            self.stopping.set()
+            for thread in self.threads:
+                thread.join(2.0)
+            if settings.ops_heartbeat_file:
+                settings.ops_heartbeat_file.unlink(missing_ok=True)
+
+        terminate = stop
+
+    return MonitoredStep
+
+
+def short_limits() -> DatabaseSettings:
+    """Limits for a process that must not wait long."""
+    return DatabaseSettings(statement_timeout_s=5, lock_timeout_s=1)
+
+
+def answers(ask: Callable[[], object]) -> bool:
+    """Whether a call succeeds."""
+    try:
+        ask()
+    except TriagemError:
+        return False
+    return True
+
+
+def ask_postgres(database_url: str) -> None:
+    """Raise DatabaseUnavailable if Postgres does not answer. The process forks, so it must keep no connection."""
+    with Database(database_url, short_limits()) as database:
+        database.scalar_one(text("SELECT 1"))
+
 
 log = structlog.get_logger(__name__)
 
@@ -39,32 +137,23 @@ _RARE_S: Final = 3600  # a task with at least this interval, which is its messag
 MAX_QUEUED: Final = 50  # messages: an ops worker that is alive takes each within seconds
 
 
-def run_worker(
-    *,
-    broker_url: str,
-    redis_url: str,
-    database_url: str,
-    registry_url: str,
-    settings: OpsSettings,
-    targets: Mapping[str, str],
-) -> int:
-    """Run until SIGTERM or SIGINT, which let the current task finish; returns the exit status.
+def run_worker(settings: OpsSettings, targets: Mapping[str, str]) -> int:
+    """Run on the configured servers until SIGTERM or SIGINT, which let the current task finish; returns the status.
 
     Waits until Redis and Postgres are available, but not for a migration: raises NotMigrated.
     `targets`: see `triagem.db.outbox.deliveries.sync_result_targets`.
     """
-    with Database(database_url) as database, suppress(DatabaseUnavailable):
+    redis_url, database_url = servers.redis_url(), servers.database_url()
+    with servers.database() as database, suppress(DatabaseUnavailable):
         require_current(database)
         sync_result_targets(database, targets)
     # For the child processes. They are forked, or spawned on macOS, where they inherit only the environment.
-    os.environ.update(
-        TRIAGEM_REDIS_URL=redis_url, TRIAGEM_DATABASE_URL=database_url, TRIAGEM_REGISTRY_URL=registry_url
-    )
+    os.environ.update(TRIAGEM_REDIS_URL=redis_url, TRIAGEM_DATABASE_URL=database_url)
     with ExitStack() as stack:
         if settings.metrics.port:
             counters = stack.enter_context(temporary_folder("triagem-metrics-"))
-            _serve_metrics(settings, str(counters), redis_url, database_url, registry_url)
-        app = ops_app(broker_url, settings)
+            _serve_metrics(settings, str(counters))
+        app = ops_app(broker_url(), settings)
         checks = {
             "redis": partial(answers, redis_errors()(connect(redis_url).ping)),
             "postgres": partial(answers, partial(ask_postgres, database_url)),
@@ -75,9 +164,9 @@ def run_worker(
         return run_celery_worker(app, OPS_QUEUE, pool="prefork")
 
 
-def run_beat(*, broker_url: str, settings: OpsSettings) -> None:
+def run_beat(settings: OpsSettings) -> None:
     """Enqueue each task at its time until SIGTERM or SIGINT. Two processes are harmless: tasks may run twice."""
-    app = ops_app(broker_url, settings)
+    app = ops_app(broker_url(), settings)
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: sys.exit(0))
     logging.getLogger("celery.beat").addFilter(is_worth_logging)
@@ -120,9 +209,7 @@ def takes_messages(app: Celery) -> bool:
             return True
 
 
-def _serve_metrics(
-    settings: OpsSettings, counters: str, redis_url: str, database_url: str, registry_url: str
-) -> None:
+def _serve_metrics(settings: OpsSettings, counters: str) -> None:
     # prometheus-client reads this at import: nothing above imports it, and Celery imports the counters later.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = counters
     from prometheus_client import CollectorRegistry, ProcessCollector  # noqa: PLC0415
@@ -133,11 +220,8 @@ def _serve_metrics(
     registry = CollectorRegistry()
     MultiProcessCollector(registry, counters)  # type: ignore[no-untyped-call]
     ProcessCollector(registry=registry)
-    registry.register(
-        StoreCollector(
-            Inbox(connect(redis_url)), lambda: Database(database_url, short_limits()), Registry(registry_url)
-        )
-    )
+    open_database = partial(Database, servers.database_url(), short_limits())
+    registry.register(StoreCollector(servers.inbox(), open_database, servers.registry()))
     settings.metrics.serve(registry)
 
 
@@ -149,7 +233,7 @@ def _open_connections(**_: object) -> None:
     logging.getLogger("celery.app.trace").addFilter(is_worth_logging)
     current_app.database = servers.database()
     current_app.inbox = servers.inbox()
-    current_app.registry = Registry(RegistrySettings().registry_url)
+    current_app.registry = servers.registry()
 
 
 def redact_exception(record: logging.LogRecord) -> bool:

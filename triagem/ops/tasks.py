@@ -25,10 +25,9 @@ from triagem.db.tickets.search import index_queued_tickets
 from triagem.db.uploads import sweep_uploads
 from triagem.notify.alert_rules import AlertSettings
 from triagem.notify.alert_rules import from_environment as rules_from_environment
-from triagem.notify.channels import channel_sender
+from triagem.notify.channels import Sender, channel_sender
 from triagem.notify.deliveries import deliver_due, send_due_alerts
 from triagem.notify.monitor import MonitorSettings, check_system
-from triagem.notify.send import Sender
 from triagem.ops.model_versions import copy_registry
 from triagem.ops.reclassify import advance_run, start_due_run, start_nightly_run
 from triagem.ops.retention import RetentionSettings, delete_old_data

@@ -6,7 +6,7 @@ from math import inf
 from triagem.contracts.model import CurrentModel
 from triagem.registry.decision import Decision, Reject, Rule
 from triagem.registry.gate import evaluate_gate
-from triagem.registry.promotions import PromotionReason
+from triagem.registry.history import PromotionReason
 from triagem.registry.records import read_record
 from triagem.registry.settings import RegistrySettings
 from triagem.registry.store import Registry

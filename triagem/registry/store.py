@@ -1,7 +1,7 @@
 """Model registry: immutable versions, the version index, the file `current`, and the promotion log.
 
-A version is written once and never changed. A rollback moves `current`; each move raises the epoch. The backends
-`triagem.registry.local` and `triagem.registry.remote` store the files.
+A version is written once and never changed. A rollback moves `current`; each move raises the epoch.
+`triagem.registry.backends` stores the files.
 """
 
 import re
@@ -28,12 +28,9 @@ from triagem.contracts.model import (
     Manifest,
     folder_digests,
 )
-from triagem.registry import index
-from triagem.registry.archive import deleted_files, format_archived, read_archived, refuse_archived
-from triagem.registry.deadline import Deadline
-from triagem.registry.local import LocalBackend
-from triagem.registry.promotions import Promotion, PromotionReason, parse_log, rollback_target
-from triagem.registry.remote import RemoteBackend
+from triagem.registry import history
+from triagem.registry.backends import Deadline, LocalBackend, RemoteBackend
+from triagem.registry.history import Promotion, PromotionReason
 from triagem.registry.settings import RegistrySettings
 
 FIRST_VERSION: Final = "v1.0.0"
@@ -92,7 +89,7 @@ class Registry:
         Raises NoModel if it is not registered or is archived, InvalidInput if the name is not valid.
         """
         content = self._read_manifest(version)
-        refuse_archived(version, self.archived())
+        history.refuse_archived(version, self.archived())
         return self._backend.folder(version, content)
 
     def manifest(self, version: str) -> Manifest:
@@ -150,14 +147,14 @@ class Registry:
     def promote(self, version: str, reason: PromotionReason | None = None) -> CurrentModel:
         """Verify a version's files, make it current with a new epoch, and log the reason.
 
-        Does not run the gate; `triagem.registry.promotions.promote_through_gate` does.
+        Does not run the gate; `triagem.registry.history.promote_through_gate` does.
         """
         self.verify(version)
         with self._backend.lock():
             return self._set_current(version, reason or PromotionReason())
 
     def rollback(self, reason: str = "") -> CurrentModel:
-        """Return to the version that was current before; see `triagem.registry.promotions.rollback_target`.
+        """Return to the version that was current before; see `triagem.registry.history.rollback_target`.
 
         Raises NoModel if there was none.
         """
@@ -169,28 +166,28 @@ class Registry:
             return self._set_current(version, PromotionReason(decision="rollback", reason=reason))
 
     def archived(self) -> dict[str, datetime]:
-        """The archived versions, and when; see `triagem.registry.archive`."""
-        return read_archived(self._in_time(partial(self._read, ARCHIVED_FILE)), self._backend.name)
+        """The archived versions, and when; see `triagem.registry.history`."""
+        return history.read_archived(self._in_time(partial(self._read, ARCHIVED_FILE)), self._backend.name)
 
     def archive(self, version: str) -> None:
         """Delete a version's weights; repeatable. Raises InvalidInput if the version is current."""
         with self._backend.lock():
             if (current := self.find_current()) and current.version == version:
                 raise InvalidInput(f"{version} is current: it cannot be archived")
-            files = deleted_files(self.manifest(version))
+            files = history.deleted_files(self.manifest(version))
             # The list first: a version that is not in it can be loaded.
-            self._backend.write(ARCHIVED_FILE, format_archived({version: self._clock()} | self.archived()))
+            self._backend.write(ARCHIVED_FILE, history.format_archived({version: self._clock()} | self.archived()))
             for name in files:
                 self._backend.delete(f"{version}/{name}")
 
     def rollback_version(self) -> str | None:
         """The version that a rollback would return to, if any."""
         loadable = [name for name in self.versions() if name not in self.archived()]
-        return rollback_target(self.current(), self.promotions(), loadable)
+        return history.rollback_target(self.current(), self.promotions(), loadable)
 
     def promotions(self) -> list[Promotion]:
         """All promotions and rollbacks, oldest first."""
-        return parse_log(self._read(PROMOTIONS_FILE))
+        return history.parse_log(self._read(PROMOTIONS_FILE))
 
     def register(
         self, staged: Path, manifest: Manifest, *, finish: Callable[[Manifest], None] = lambda _: None
@@ -229,16 +226,14 @@ class Registry:
     def _read_manifest(self, version: str) -> bytes:
         if not re.fullmatch(VERSION_PATTERN, version):
             raise InvalidInput(f"{version!r} is not a version name, expected one like {FIRST_VERSION}")
+        where, name = self._backend.name, f"{version}/{MANIFEST_FILE}"
         try:
-            return self._in_time(lambda: self._backend.read(f"{version}/{MANIFEST_FILE}"))
+            return self._in_time(partial(self._backend.read, name))
         except FileNotFoundError:
-            where = self._backend.name
-            raise NoModel(
-                f"no model version {version} in {where}: `triagem models list` shows the registered versions"
-            ) from None
+            hint = "`triagem models list` shows the registered versions"
+            raise NoModel(f"no model version {version} in {where}: {hint}") from None
         except OSError as error:
-            where = f"{self._backend.name}/{version}/{MANIFEST_FILE}"
-            raise ModelCorrupt(f"{where} cannot be read ({type(error).__name__}): train again") from error
+            raise ModelCorrupt(f"{where}/{name} cannot be read ({type(error).__name__}): train again") from error
 
     def _next_step(self) -> str:
         """The next step without a current version."""
@@ -269,22 +264,21 @@ class Registry:
         return current
 
     def _next_version(self) -> str:
-        versions = self.versions()
-        if not versions:
+        if not (versions := self.versions()):
             return FIRST_VERSION
         major, minor, _ = _numbers(versions[-1])
         return f"v{major}.{minor + 1}.0"
 
     def _update_index(self) -> None:
         """Add missing versions to the index: the new one, and versions whose registration was interrupted here."""
-        rows = index.parse_index(self._read(INDEX_FILE))
+        rows = history.parse_index(self._read(INDEX_FILE))
         manifests = []
         for version in self.versions():
             if version not in rows:
                 with suppress(ModelCorrupt):
                     manifests.append(self.manifest(version))
         folder = self._backend.name.rstrip("/").rpartition("/")[2]
-        self._backend.write(INDEX_FILE, index.add_versions(rows, manifests, folder))
+        self._backend.write(INDEX_FILE, history.add_versions(rows, manifests, folder))
 
     def _read(self, name: str) -> bytes:
         try:

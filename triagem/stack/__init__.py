@@ -3,11 +3,10 @@
 It only starts the servers: it runs no migrations, workers or gateway.
 """
 
-from triagem.stack.files import StackFailed
 from triagem.stack.local import LocalStack, running
 from triagem.stack.postgres import PostgresServer, ensure_reader_login, ensure_writer_login
-from triagem.stack.state import Endpoints
-from triagem.stack.valkey import ValkeyServer
+from triagem.stack.server import ValkeyServer
+from triagem.stack.state import Endpoints, StackFailed
 
 __all__ = [
     "Endpoints",

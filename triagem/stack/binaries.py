@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, TypedDict
 
 from triagem.contracts.errors import MissingExtra
-from triagem.stack.files import StackFailed
+from triagem.stack.state import StackFailed
 
 FALLBACK_ROOT: Final = Path("/var/tmp")  # noqa: S108 - open to every user; `claim_folder` refuses a planted folder
 

@@ -13,12 +13,21 @@ from io import BufferedWriter
 from pathlib import Path
 from typing import Final
 
-from triagem.stack import files, state
-from triagem.stack.files import PRIVATE, TRAVERSABLE, StackFailed, claim_folder, open_private
+from triagem.stack import state
 from triagem.stack.postgres import PostgresServer
-from triagem.stack.server import START_TIMEOUT_S, Server
-from triagem.stack.state import Endpoints, Secrets, load_ports, load_secrets, save_ports
-from triagem.stack.valkey import ValkeyServer
+from triagem.stack.server import START_TIMEOUT_S, Server, ValkeyServer
+from triagem.stack.state import (
+    PRIVATE,
+    TRAVERSABLE,
+    Endpoints,
+    Secrets,
+    StackFailed,
+    claim_folder,
+    load_ports,
+    load_secrets,
+    open_private,
+    save_ports,
+)
 
 DEFAULT_FOLDER: Final = Path(".triagem")
 
@@ -60,7 +69,7 @@ class LocalStack:
         """
         with _os_errors(self.folder):
             claim_folder(self.folder, PRIVATE if os.geteuid() else TRAVERSABLE)
-            with files.exclusive(self.folder / "lock", START_TIMEOUT_S):
+            with state.exclusive(self.folder / "lock", START_TIMEOUT_S):
                 self._join()
                 try:
                     self._start_servers()
@@ -73,7 +82,7 @@ class LocalStack:
         """Stop the servers, also those a killed process left running, unless another process still uses them."""
         with _os_errors(self.folder):
             if self._exists:
-                with files.exclusive(self.folder / "lock", START_TIMEOUT_S):
+                with state.exclusive(self.folder / "lock", START_TIMEOUT_S):
                     self._leave()
 
     def erase(self) -> None:
@@ -108,7 +117,7 @@ class LocalStack:
 
     def restart_dead(self) -> list[Server]:
         """Restart the servers that died, on the same ports and data; returns them. Raises StackFailed."""
-        with _os_errors(self.folder), files.exclusive(self.folder / "lock", START_TIMEOUT_S):
+        with _os_errors(self.folder), state.exclusive(self.folder / "lock", START_TIMEOUT_S):
             dead = [server for server in self._servers if not server.alive]
             for server in dead:
                 server.start()
@@ -150,13 +159,13 @@ class LocalStack:
         if self._users_file is None:
             self._users_file = open_private(self.folder / "users", "ab")
             # Never blocks: `_leave` locks this file exclusively only under `lock`, which the caller holds now.
-            files.acquire(self._users_file, shared=True)
+            state.acquire(self._users_file, shared=True)
 
     def _leave(self) -> None:
         with self._users_file or open_private(self.folder / "users", "ab") as users, ExitStack() as cleanup:
             self._users_file = None
-            cleanup.callback(files.release, users)
-            if files.acquire(users):
+            cleanup.callback(state.release, users)
+            if state.acquire(users):
                 for server in self._servers:
                     cleanup.callback(server.stop)
 

@@ -20,9 +20,8 @@ from triagem.stack.binaries import (
     run_as_unprivileged,
     server_home,
 )
-from triagem.stack.files import StackFailed
 from triagem.stack.server import ENVIRONMENT, Server
-from triagem.stack.state import LOOPBACK
+from triagem.stack.state import LOOPBACK, StackFailed
 
 SETTINGS: Final = {
     "listen_addresses": LOOPBACK,

@@ -10,12 +10,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from signal import SIGKILL, Signals
+from signal import SIGKILL, SIGTERM, Signals
 from typing import ClassVar, Final
 
-from triagem.stack import files, state
-from triagem.stack.binaries import RunAs
-from triagem.stack.files import PRIVATE, TRAVERSABLE, StackFailed, claim_folder, open_private
+from redis import AuthenticationError, Redis, RedisError
+
+from triagem.stack import state
+from triagem.stack.binaries import RunAs, valkey_server
+from triagem.stack.state import LOOPBACK, PRIVATE, TRAVERSABLE, StackFailed, claim_folder, open_private, write_private
 
 START_TIMEOUT_S: Final = 60.0  # after a crash, the server may have to replay a log before it answers
 ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8", "TZ": "UTC", "PATH": os.defpath}  # our own environment is not inherited
@@ -54,12 +56,12 @@ class Server(ABC):
     @property
     def alive(self) -> bool:
         """Whether the server, or any process it forked, still runs."""
-        return files.is_held(self._alive)
+        return state.is_held(self._alive)
 
     @property
     def pid(self) -> int | None:
         """The process id, None unless the server is alive."""
-        if self.alive and files.wait_until(lambda: self._alive.stat().st_size > 0, 1):
+        if self.alive and state.wait_until(lambda: self._alive.stat().st_size > 0, 1):
             return int(self._alive.read_text())
         return None
 
@@ -87,7 +89,7 @@ class Server(ABC):
     def _launch(self) -> None:
         with open_private(self._alive, "ab") as alive, open_private(self.log, "ab") as log:
             # Waits, because a concurrent `is_held` takes the lock for a moment.
-            if not files.wait_until(lambda: files.acquire(alive), 1):
+            if not state.wait_until(lambda: state.acquire(alive), 1):
                 raise StackFailed(f"another process is starting {self.name} in {self.home}: wait for it")
             alive.truncate(0)
             self._child = subprocess.Popen(
@@ -108,7 +110,7 @@ class Server(ABC):
             raise StackFailed(f"file locks do not work in {self.home}: choose a folder on a local disk")
 
     def _wait_until_ready(self) -> None:
-        if files.wait_until(lambda: not self.alive or self.is_ready(), START_TIMEOUT_S) and self.alive:
+        if state.wait_until(lambda: not self.alive or self.is_ready(), START_TIMEOUT_S) and self.alive:
             return
         problem = f"did not answer within {START_TIMEOUT_S:.0f} s" if self.alive else "did not start"
         tail = " | ".join(self.log.read_text(errors="replace").splitlines()[-3:])
@@ -119,10 +121,58 @@ class Server(ABC):
             if pid := self.pid:
                 with suppress(ProcessLookupError):
                     os.kill(pid, number)
-            if files.wait_until(lambda: not self.alive, seconds):
+            if state.wait_until(lambda: not self.alive, seconds):
                 break
         else:
             raise StackFailed(f"{self.name} does not stop: kill process {self.pid} by hand, then try again")
         if self._child:
             self._child.wait()
             self._child = None
+
+
+# `dir .` is the folder it is launched in, so that no unusual path needs quoting; it logs to stdout.
+CONFIG: Final = """\
+bind {host}
+port {port}
+requirepass {password}
+dir .
+appendonly yes
+appendfsync always
+save ""
+maxmemory 256mb
+maxmemory-policy noeviction
+daemonize no
+logfile ""
+"""
+
+
+class ValkeyServer(Server):
+    """A Valkey server with its data in `folder`."""
+
+    name = "Redis"
+    stop_signals = ((SIGTERM, 30), (SIGKILL, 10))
+
+    def __init__(self, folder: Path, password: str) -> None:
+        super().__init__(folder, RunAs())
+        self._password = password
+
+    @property
+    def url(self) -> str:
+        return f"redis://:{self._password}@{LOOPBACK}:{self.port}/0"
+
+    def is_ready(self) -> bool:
+        try:
+            with Redis.from_url(self.url, socket_timeout=2, socket_connect_timeout=2, retry=None) as client:
+                return bool(client.ping())
+        except AuthenticationError as error:
+            fix = f"restore secrets.json, or kill process {self.pid}"
+            raise StackFailed(f"Redis in {self.home} rejects the password in secrets.json: {fix}") from error
+        except RedisError:
+            return False
+
+    def _prepare(self) -> None:
+        content = CONFIG.format(host=LOOPBACK, port=self.port, password=self._password)
+        write_private(self.home / "valkey.conf", content)
+
+    def _command(self) -> Sequence[str | Path]:
+        return [valkey_server(), "./valkey.conf"]

@@ -10,11 +10,8 @@ from triagem.cli.options import AsJson
 from triagem.cli.output import print_answer, print_lines
 from triagem.contracts.errors import InboxUnavailable
 from triagem.contracts.ticket import Lane
-from triagem.inbox import Depth, Inbox, InboxSettings, desired
-from triagem.inbox.desired import paused
-from triagem.inbox.lease import worker_states
-from triagem.inbox.scaling import NoSignal, ScalingSettings
-from triagem.inbox.scaling_signal import scaling_signal
+from triagem.inbox import Depth, Inbox, InboxSettings, lease
+from triagem.inbox.scaling import NoSignal, ScalingSettings, scaling_signal
 
 
 def backlog(*, as_json: AsJson = False) -> None:
@@ -32,7 +29,7 @@ def read_state(inbox: Inbox) -> dict[str, Any]:
     if isinstance(scaling, NoSignal):
         raise InboxUnavailable(scaling.reason)
     depths = {lane: inbox.depth(lane) for lane in Lane}
-    states, is_paused = worker_states(inbox.redis), paused(inbox.redis)
+    states, is_paused = lease.worker_states(inbox.redis), lease.paused(inbox.redis)
     quarantined = inbox.quarantined()
     return {
         **asdict(scaling),
@@ -98,7 +95,7 @@ def pause() -> None:
 
     Example: `triagem pause`
     """
-    desired.pause(servers.inbox().redis)
+    lease.pause(servers.inbox().redis)
     print_lines("paused: tickets stay in the inbox until `triagem resume`")
 
 
@@ -107,5 +104,5 @@ def resume() -> None:
 
     Example: `triagem resume`
     """
-    desired.resume(servers.inbox().redis)
+    lease.resume(servers.inbox().redis)
     print_lines("resumed")

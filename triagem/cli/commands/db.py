@@ -10,7 +10,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from triagem import servers
-from triagem.cli.commands.audit import record_action
+from triagem.cli.commands.access import record_action
 from triagem.cli.options import AsJson, ExternalId, Source, Yes, confirm
 from triagem.cli.output import console, errors, print_answer, print_lines, progress, rows_table
 from triagem.contracts.errors import InvalidInput

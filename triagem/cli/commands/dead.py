@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from triagem import servers
-from triagem.cli.commands.audit import record_action
+from triagem.cli.commands.access import record_action
 from triagem.cli.options import (
     AsJson,
     FormatOption,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from triagem import servers
-from triagem.cli.commands.audit import command_actor, record_action, user_name
+from triagem.cli.commands.access import command_actor, record_action, user_name
 from triagem.cli.options import AsJson, ModelVersion, parse_time, since_option
 from triagem.cli.output import as_mapping, errors, print_answer, print_lines, progress, rows_table
 from triagem.contracts.errors import InvalidInput

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from triagem import servers
-from triagem.cli.commands.audit import record_action
+from triagem.cli.commands.access import record_action
 from triagem.cli.options import FormatOption, JsonFlag
 from triagem.cli.output import Format, print_lines, print_rows
 from triagem.db.labels import accept_proposal, change_label, label_name, list_labels

@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from triagem import servers
-from triagem.cli.commands.audit import command_actor, record_action
+from triagem.cli.commands.access import command_actor, record_action
 from triagem.cli.model_reports import describe_decision, describe_version, load_report
 from triagem.cli.options import AsJson, FormatOption, JsonFlag
 from triagem.cli.output import Format, as_mapping, errors, print_answer, print_lines, print_rows
 from triagem.contracts.errors import InvalidInput, TriagemError
-from triagem.db.audit import Action
+from triagem.db.auth import Action
 from triagem.registry.decision import Reject, Rule
 from triagem.registry.promote import evaluate_version, promote_through_gate, roll_back
 
@@ -136,7 +136,7 @@ def promote(
         answer = {"decision": None, "current": current, "forced": False}
         print_answer(answer, [f"{version} is already current"], as_json=as_json)
         return
-    announce = partial(_record, Action.PROMOTE, version)
+    announce = partial(_record, "model.promote", version)
     decision, current = promote_through_gate(
         registry, version, rule, accept_cost=accept_cost, force=reason, announce=announce
     )
@@ -157,7 +157,7 @@ def rollback(
 
     Example: `triagem models rollback --reason "misses refunds"`
     """
-    current = roll_back(servers.registry(), reason, partial(_record, Action.ROLL_BACK))
+    current = roll_back(servers.registry(), reason, partial(_record, "model.rollback"))
     print_answer(current, [f"{current.version} is current (epoch {current.epoch})"], as_json=as_json)
 
 

@@ -10,7 +10,7 @@ import typer
 from rich.console import RenderableType
 
 from triagem import servers
-from triagem.cli.commands.audit import command_actor
+from triagem.cli.commands.access import command_actor
 from triagem.cli.options import AsJson, FormatOption, JsonFlag, ModelVersion
 from triagem.cli.output import (
     Format,
@@ -31,7 +31,7 @@ from triagem.db.runs.diff import RunDiff, diff_run
 from triagem.db.runs.pages import count_tickets
 from triagem.ops.reclassify import parse_run_filters
 from triagem.ops.settings import OpsSettings, next_occurrence
-from triagem.registry.archive import refuse_archived
+from triagem.registry.history import refuse_archived
 
 reclassify = typer.Typer(no_args_is_help=True, help="Classify stored tickets again: start, watch, compare, apply.")
 
@@ -138,10 +138,7 @@ def cancel(*, as_json: AsJson = False) -> None:
     Example: `triagem reclassify cancel`
     """
 
-    def cancel_run(database: Database, run: ReclassifyRun) -> None:
-        runs.cancel(database, run.id, actor=command_actor())
-
-    _change(cancel_run, as_json=as_json)
+    _change(lambda database, run: runs.cancel(database, run.id, actor=command_actor()), as_json=as_json)
 
 
 @reclassify.command()

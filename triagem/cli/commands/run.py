@@ -10,9 +10,7 @@ import typer
 
 from triagem import servers
 from triagem.cli.processes import end_with_parent, exit_on_sigterm
-from triagem.inbox import InboxSettings
 from triagem.process import MetricsSettings, TimezoneSettings
-from triagem.registry import RegistrySettings
 from triagem.worker import health
 
 
@@ -54,24 +52,16 @@ def worker(
     if check:
         _check_heartbeat("TRIAGEM_HEARTBEAT_FILE", settings.heartbeat_file, need_ready=ready)
     if gpus or processes > 1:
-        from triagem.cli.worker_pool import run_pool, select_gpus
+        from triagem.cli.processes import run_pool, select_gpus
 
         def report(line: str) -> None:
             structlog.get_logger(__name__).warning("worker_stopped", reason=line)
 
         devices = select_gpus(gpus) if gpus else [None]
         raise typer.Exit(run_pool(devices, processes, settings, report))
-    from triagem.broker import broker_url
-    from triagem.worker.run import run
+    from triagem.worker.app import run
 
-    status = run(
-        broker_url=broker_url(),
-        redis_url=servers.redis_url(),
-        database_url=servers.database_url(),
-        registry_url=RegistrySettings().registry_url,
-        settings=settings,
-        inbox_settings=InboxSettings(),
-    )
+    status = run(settings)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)  # all work is committed; a thread that hangs in C code must not keep the process alive
@@ -96,7 +86,6 @@ def ops(
     settings = OpsSettings()
     if check:
         _check_heartbeat("TRIAGEM_OPS_HEARTBEAT_FILE", settings.ops_heartbeat_file, max_age_s=OPS_ALIVE_S)
-    from triagem.broker import broker_url
     from triagem.notify.alert_rules import AlertSettings
     from triagem.notify.alert_rules import from_environment as alert_rules
     from triagem.notify.monitor import MonitorSettings
@@ -109,16 +98,7 @@ def ops(
     AlertSettings()
     alert_rules()
     MonitorSettings()
-    crm = CrmFile.from_environment().read()
-    status = run_worker(
-        broker_url=broker_url(),
-        redis_url=servers.redis_url(),
-        database_url=servers.database_url(),
-        registry_url=RegistrySettings().registry_url,
-        settings=settings,
-        targets=crm.targets,
-    )
-    raise typer.Exit(status)
+    raise typer.Exit(run_worker(settings, CrmFile.from_environment().read().targets))
 
 
 def beat(*, _with_parent: _WithParent = False) -> None:
@@ -126,12 +106,10 @@ def beat(*, _with_parent: _WithParent = False) -> None:
 
     Example: `TRIAGEM_REDIS_URL=redis://… TRIAGEM_TIMEZONE=America/Sao_Paulo triagem beat`
     """
-    from triagem.broker import broker_url
     from triagem.ops.run import run_beat
     from triagem.ops.settings import OpsSettings
 
-    settings = OpsSettings()  # first, so that an invalid setting is reported even if no server answers
-    run_beat(broker_url=broker_url(), settings=settings)
+    run_beat(OpsSettings())
 
 
 def gateway(
@@ -184,13 +162,9 @@ def trainer(
         with servers.database() as database:
             run_job(database, servers.registry(), settings, job, trainer_name)
         return
-    from triagem.broker import broker_url
-    from triagem.db.revision import require_current
     from triagem.trainer.app import run_trainer
 
-    with servers.database() as database:
-        require_current(database)
-    raise typer.Exit(run_trainer(broker_url()))
+    raise typer.Exit(run_trainer())
 
 
 def _check_heartbeat(

@@ -41,7 +41,7 @@ def up(
     Example: `triagem up`
     """
     began = time.monotonic()
-    address = check_gateway_address() if workers else None
+    address = gateway_address(check=True) if workers else None
     steps = StepTimer(console)
     stack = LocalStack(servers.STACK_FOLDER)
     exit_on_sigterm()
@@ -97,16 +97,6 @@ class Ready:
         if status != "degraded":  # a worker that still loads its model
             print_lines(f"ready after {time.monotonic() - self.began:.0f} s")
             self.printed = True
-
-
-def check_gateway_address() -> str:
-    """The gateway's URL. Raises InvalidInput if its address cannot be bound, before anything is started."""
-    from triagem.gateway.serve import listen
-    from triagem.gateway.services import GatewaySettings
-
-    settings = GatewaySettings()
-    listen(settings.host, settings.port).close()
-    return gateway_address()
 
 
 def run_processes(
@@ -197,12 +187,14 @@ def start(
     print_answer({"labels": labels, **as_mapping(state), "page": page}, lines, as_json=as_json)
 
 
-def gateway_address() -> str:
-    """The gateway's URL."""
-    from triagem.gateway.serve import url
+def gateway_address(*, check: bool = False) -> str:
+    """The gateway's URL. `check`: raise InvalidInput if its address cannot be bound, before anything is started."""
+    from triagem.gateway.serve import listen, url
     from triagem.gateway.services import GatewaySettings
 
     settings = GatewaySettings()
+    if check:
+        listen(settings.host, settings.port).close()
     return url(settings.host, settings.port)
 
 

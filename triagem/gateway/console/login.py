@@ -7,8 +7,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
-from triagem.db.audit import Action, Actor, record
-from triagem.db.auth import SESSION_LIFETIME, Scope, begin_session, end_session, find_session_key
+from triagem.db.auth import SESSION_LIFETIME, Actor, Scope, begin_session, end_session, find_session_key, record
 from triagem.gateway.authentication import Authenticator, actor_of, client_address, key_prefix
 from triagem.gateway.connections import client_network
 from triagem.gateway.console.render import redirect, render_page
@@ -44,10 +43,10 @@ async def log_in(request: Request, services: ServicesDep, form: Form) -> Respons
     error = "no_such_key" if key is None else "" if CONSOLE_SCOPES & key.scopes else "key_sees_nothing"
     target = form.get("next", "")
     if error or key is None:
-        await run_in_threadpool(record, services.database, actor, Action.LOG_IN, "console", "refused")
+        await run_in_threadpool(record, services.database, actor, "login", "console", "refused")
         return render_page(request, "login.html", status=HTTPStatus.UNAUTHORIZED, next=target, error=error)
     token = await run_in_threadpool(begin_session, services.database, key, previous=request.cookies.get(COOKIE))
-    await run_in_threadpool(record, services.database, actor, Action.LOG_IN, "console")
+    await run_in_threadpool(record, services.database, actor, "login", "console")
     # Redirect to console pages only: browsers treat `//host` and `/\\host` as another host.
     return _logged_in(request, token, target if target.startswith("/console/") else "/console/")
 
@@ -75,7 +74,7 @@ def enter(request: Request, services: ServicesDep, form: Form) -> Response:
     if key is None:
         return redirect(_NO_LINK)
     token = begin_session(services.database, key, previous=link)
-    record(services.database, actor_of(request, key), Action.LOG_IN, "console")
+    record(services.database, actor_of(request, key), "login", "console")
     return _logged_in(request, token, "/console/")
 
 
@@ -85,7 +84,7 @@ def log_out(
 ) -> Response:
     """End the session on every gateway."""
     end_session(services.database, request.cookies[COOKIE])
-    record(services.database, visitor.actor, Action.LOG_OUT, "console")
+    record(services.database, visitor.actor, "logout", "console")
     response = redirect("/console/login")
     set_cookie(request, response, COOKIE, "", max_age_s=0)
     return response

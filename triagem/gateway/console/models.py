@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from triagem.contracts.errors import ModelCorrupt
 from triagem.contracts.model import HTML_REPORT_FILE, REPORT_FILE, Manifest
-from triagem.db.audit import Action, record
+from triagem.db.auth import record
 from triagem.db.reviews.expected import AccuracyReport, newest_accuracy_reports
 from triagem.db.training_jobs import JobKind, newest_jobs
 from triagem.db.training_jobs import cancel as cancel_job
@@ -27,8 +27,8 @@ from triagem.gateway.console.session import Admin, Form, Reader, row_id
 from triagem.gateway.problems import ProblemError
 from triagem.gateway.services import Services, ServicesDep
 from triagem.registry.decision import Rule
+from triagem.registry.history import FIRST_HEAD
 from triagem.registry.promote import evaluate_version, promote_through_gate, roll_back
-from triagem.registry.promotions import FIRST_HEAD
 
 _CHART_DAYS: Final = 30
 _CHART_WIDTH: Final = 480
@@ -141,7 +141,7 @@ def report(services: ServicesDep, visitor: Reader, version: str) -> Response:  #
 def promote(services: ServicesDep, visitor: Admin, form: Form) -> Response:
     """Promote a version that passes the gate. Forcing one requires the command line and a reason."""
     version, rule = form.get("version", ""), _rule(form.get("rule", ""))
-    announce = partial(record, services.database, visitor.actor, Action.PROMOTE, version)
+    announce = partial(record, services.database, visitor.actor, "model.promote", version)
     _, current = promote_through_gate(services.registry, version, rule, announce=announce)
     if current is None:
         return redirect(address("model", version=version, rule=rule, message="not_promoted"))
@@ -155,7 +155,7 @@ def request_training(services: ServicesDep, visitor: Admin, form: Form) -> Respo
         job_id = row_id(form.get("id", "")) or 0
         message = "training_ended"
         if cancel_job(services.database, job_id):
-            record(services.database, visitor.actor, Action.CANCEL_TRAINING, f"training {job_id}")
+            record(services.database, visitor.actor, "training.cancel", f"training {job_id}")
             message = "training_cancelled"
     else:
         job, is_new = request_job(
@@ -170,7 +170,7 @@ def request_training(services: ServicesDep, visitor: Admin, form: Form) -> Respo
 def rollback(services: ServicesDep, visitor: Admin, form: Form) -> Response:
     """Roll back to the previous version; the log records who did it and why."""
     reason = form.get("reason", "").strip()
-    announce = partial(record, services.database, visitor.actor, Action.ROLL_BACK)
+    announce = partial(record, services.database, visitor.actor, "model.rollback")
     current = roll_back(services.registry, f"{visitor.name}: {reason}" if reason else visitor.name, announce)
     return redirect(address("models", message="promoted", about=current.version))
 

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from bench.cluster import Autoscaler
+from bench.scaling.cluster import Autoscaler
 from triagem.inbox.scaling import BacklogSample, ScalingSettings, decide
 
 STEP_S = 15.0  # Kubernetes' period

@@ -1,6 +1,7 @@
 """Experiment: leave-one-domain-out error detection. Measures which confidence scores find errors on unseen domains.
 
-Training does not use it. `bench.domain_shift_report` makes the tables. It takes hours on two cores, minutes on a GPU.
+Training does not use it. `bench.quality.domain_shift_report` makes the tables. It takes hours on two cores, minutes
+on a GPU.
 """
 
 import argparse

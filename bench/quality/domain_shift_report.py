@@ -1,6 +1,6 @@
-"""Makes the tables of docs/explanation/model-quality.md from the results of `bench.domain_shift`.
+"""Makes the tables of docs/explanation/model-quality.md from the results of `bench.quality.domain_shift`.
 
-`python -m bench.domain_shift_report RESULTS.json`. In the last table, each fold's recipe and score are
+`python -m bench.quality.domain_shift_report RESULTS.json`. In the last table, each fold's recipe and score are
 chosen on its inner folds only, so the table shows the gain of a choice without knowledge of the test domain.
 """
 

@@ -1,16 +1,72 @@
-"""`triagem keys`: creates, lists and revokes API keys of the gateway."""
+"""`triagem keys` creates, lists and revokes API keys; `triagem audit` lists the audit trail, also of commands."""
 
+import getpass
+import socket
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
 from triagem import servers
-from triagem.cli.commands.audit import record_action
-from triagem.cli.options import AsJson
-from triagem.cli.output import as_mapping, errors, print_answer, print_json, print_lines, rows_table
+from triagem.cli.options import AsJson, FormatOption, JsonFlag, parse_time
+from triagem.cli.output import (
+    Format,
+    as_mapping,
+    errors,
+    print_answer,
+    print_json,
+    print_lines,
+    print_rows,
+    rows_table,
+)
 from triagem.contracts.errors import InvalidInput
-from triagem.db.auth import Scope, create_key, list_keys, revoke_key
+from triagem.db import Database
+from triagem.db.auth import Action, Actor, Scope, create_key, list_audit, list_keys, record, revoke_key
+
+_AUDIT_COLUMNS = ("at", "actor", "address", "action", "object", "outcome")
+
+
+def record_action(database: Database, action: Action, target: str, outcome: str = "done") -> None:
+    """Add an entry of this command's user to the audit trail."""
+    record(database, command_actor(), action, target, outcome)
+
+
+def command_actor() -> Actor:
+    """This command's user, as an actor of the audit trail."""
+    return Actor(f"{user_name()}@{socket.gethostname()} (command line)")
+
+
+def user_name() -> str:
+    """The login name of this command's user."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user id may have no login name
+        return "unnamed user"
+
+
+def audit(
+    *,
+    actor: Annotated[str | None, typer.Option(help="Only actors whose name contains this text.")] = None,
+    action: Annotated[str | None, typer.Option(help="Only this action, such as `ticket.forget`.")] = None,
+    since: Annotated[str | None, typer.Option(help="Only from this time, such as 2026-11-28.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of entries.")] = 50,
+    form: FormatOption = Format.TABLE,
+    _json: JsonFlag = False,
+) -> None:
+    """List who did what, newest first: logins, deletions, changes of keys and labels, trainings, runs, promotions.
+
+    Rows are only added: the database refuses to change them. TRIAGEM_RETAIN_AUDIT_DAYS sets how long they are kept.
+
+    Example: `triagem audit --action ticket.forget`
+    """
+    start = parse_time(since, "--since")
+    if action is not None and action not in get_args(Action):
+        expected = ", ".join(get_args(Action))
+        raise typer.BadParameter(f"{action!r} is not an action: expected {expected}", param_hint="--action")
+    with servers.database() as database:
+        entries = list_audit(database, limit=limit, actor=actor, action=action, since=start)
+    print_rows(entries, _AUDIT_COLUMNS, form, empty="no entries")
+
 
 keys = typer.Typer(no_args_is_help=True, help="API keys of the gateway.")
 
@@ -22,7 +78,7 @@ def create(
     name: Annotated[str, typer.Argument(help="Name that identifies the key's user in `triagem keys list`.")],
     *,
     scope: Annotated[
-        list[str],
+        list[Scope],
         typer.Option(
             help="Permission; repeat the option for several: `enqueue` submits tickets, `read` reads results, "
             "`review` submits reviews, `admin` allows everything, including forgetting tickets."
@@ -38,10 +94,6 @@ def create(
 
     Example: `KEY=$(triagem keys create shop --scope enqueue --scope read)`
     """
-    if unknown := set(scope) - set(Scope):
-        raise typer.BadParameter(
-            f"{min(unknown)!r} is not a scope: expected {', '.join(Scope)}", param_hint="--scope"
-        )
     if not name.strip() or not name.isprintable() or len(name) > 100:
         raise typer.BadParameter("expected 1 to 100 printable characters", param_hint="NAME")
     if source is not None and set(scope) != {Scope.ENQUEUE}:
@@ -51,7 +103,7 @@ def create(
         if any(key.name == name and key.is_active(now) for key in list_keys(database)):
             raise InvalidInput(f"an active key is already named {name!r}: choose another name, or revoke that key")
         expires_at = None if expires_days is None else now + timedelta(days=expires_days)
-        key, secret = create_key(database, name, map(Scope, scope), source=source, expires_at=expires_at)
+        key, secret = create_key(database, name, scope, source=source, expires_at=expires_at)
         record_action(database, "key.create", f"key {key.id} ({key.name})")
     if as_json:
         print_json(as_mapping(key) | {"scopes": sorted(key.scopes), "secret": secret})

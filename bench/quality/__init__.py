@@ -1,0 +1,1 @@
+"""Experiments on model quality: unseen domains, and the promises of `triagem preflight`."""

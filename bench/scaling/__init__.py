@@ -1,0 +1,1 @@
+"""Simulates the scaling of workers on Kubernetes."""
