@@ -54,7 +54,7 @@ def upload(person: Person, content: bytes, **fields: str) -> str:
 
 def run_next(database: Database, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run the requested job, with TF-IDF in place of a base model."""
-    monkeypatch.setattr("triagem.trainer.active.preflight.installed_bases", list)
+    monkeypatch.setattr("triagem.trainer.active.export.installed_bases", list)
     job = training_jobs.claim(database, "trainer", lease_s=60)
     assert job
     run_job(database, Registry(folder), TrainerSettings(), job.id, "trainer")

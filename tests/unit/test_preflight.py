@@ -80,7 +80,7 @@ def test_texts_without_labels_are_judged_by_confidence_and_by_likeness_to_the_re
 def test_an_export_is_judged_and_nothing_is_stored(
     bare: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("triagem.trainer.active.preflight.installed_bases", list)  # TF-IDF: no model is loaded
+    monkeypatch.setattr("triagem.trainer.active.export.installed_bases", list)  # TF-IDF: no model is loaded
     words = {"N1": "a internet caiu e o modem pisca", "Comercial": "quero contratar o plano e saber o valor"}
     lines = [f"{n},{words[group]} {n * 7919},{group},web" for n in range(30) for group in words]
     export = tmp_path / "closed.csv"
