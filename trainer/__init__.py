@@ -117,7 +117,7 @@ def train(
         model, tuned = run.train_model(staged, work)
         model, averaging_notes = run.average_with_folds(model, staged, work)
         (staged / ROWS_FILE).write_text(split_digests(parts).model_dump_json(), encoding="utf-8")
-        calibrated, calibration, threshold = run.calibrate(model, out_of_fold, tuned.usual_temperature)
+        calibrated, calibration, threshold = run.calibrate(model, out_of_fold)
         notes = (*prepared.notes, *run_notes)
         outcome_notes = (*averaging_notes, undecided_note(calibrated, parts.test))
         assessment = assess(

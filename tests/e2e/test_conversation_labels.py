@@ -43,7 +43,7 @@ def judged(model: LoadedModel) -> Iterator[tuple[Turn, Turn, str, str]]:
 
 
 @pytest.mark.slow
-def test_small_talk_flips_no_label_and_at_most_one_of_26_new_subjects_is_missed(model: LoadedModel) -> None:
+def test_small_talk_flips_no_label_and_a_new_subject_changes_it(model: LoadedModel) -> None:
     turns = list(judged(model))
     flips = [turn.text for _, turn, before, guess in turns if turn.small_talk and guess != before]
     changes = [(turn.text, guess == turn.label) for last, turn, _, guess in turns if last.label != turn.label]
@@ -51,4 +51,4 @@ def test_small_talk_flips_no_label_and_at_most_one_of_26_new_subjects_is_missed(
 
     assert flips == []
     assert len(changes) == 26
-    assert len(missed) <= 1, missed
+    assert missed == []

@@ -31,10 +31,10 @@ from triagem.trainer.fit.finetune import (
     token_ids,
     training_arguments,
 )
-from triagem.trainer.fit.head import INVERSE_PENALTY, STARTED_TEMPERATURE, grow_head, start_head
+from triagem.trainer.fit.head import INVERSE_PENALTY, grow_head, start_head
 from triagem.trainer.fit.hf_trainer import SpecificationTrainer, UsedEmbeddings
 from triagem.trainer.fit.schedule import fit_schedule
-from triagem.trainer.fit.training_run import UNJUDGED, TrainingRun, probabilities_of
+from triagem.trainer.fit.training_run import UNFITTED_TEMPERATURE, UNJUDGED, TrainingRun, probabilities_of
 
 TEXTS = ["minha internet caiu", "quero contratar mais três linhas"]
 
@@ -138,7 +138,7 @@ def test_a_label_without_rows_keeps_its_random_start(tmp_path: Path) -> None:
 def test_only_a_base_without_a_pooler_gets_a_new_head(pooler: bool, tmp_path: Path) -> None:
     base = tiny_base(tmp_path / "base", pooler=pooler)
     settings, labelled = a_few_steps(base=base, learning_rate=1e-12), balanced_rows(8)
-    tuned = finetune(
+    finetune(
         labelled,
         (),
         ("suporte", "venda"),
@@ -153,7 +153,6 @@ def test_only_a_base_without_a_pooler_gets_a_new_head(pooler: bool, tmp_path: Pa
     known = load_file(Path(base) / "model.safetensors")
     expected = known["pooler.dense.weight"] if pooler else weights.diag().diag()
     assert torch.allclose(weights, expected, atol=1e-6)
-    assert tuned.usual_temperature == (1.0 if pooler else STARTED_TEMPERATURE)
 
 
 @pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 2.0])])
@@ -289,9 +288,9 @@ class TestFewTexts:
 
         assert self.RUN.average_with_folds(own, tmp_path, tmp_path) == (own, (UNJUDGED,))
 
-    def test_the_temperature_is_the_usual_one(self, bert_models: Path) -> None:
+    def test_the_temperature_is_not_fitted(self, bert_models: Path) -> None:
         own = load(bert_models / "v1.0.0")
 
-        calibrated, calibration, _ = self.RUN.calibrate(own, None, usual_temperature=1.7)
+        calibrated, calibration, _ = self.RUN.calibrate(own, None)
 
-        assert calibrated.manifest.temperature == calibration.temperature == 1.7
+        assert calibrated.manifest.temperature == calibration.temperature == UNFITTED_TEMPERATURE

@@ -36,7 +36,7 @@ from triagem.trainer.data.rows import Row
 from triagem.trainer.evaluate.metrics import label_metrics
 from triagem.trainer.evaluate.report import CurvePoint, TrainingProgress
 from triagem.trainer.fit.checkpoints import clearly_better, newest_complete
-from triagem.trainer.fit.head import STARTED_TEMPERATURE, grow_head, start_head
+from triagem.trainer.fit.head import grow_head, start_head
 from triagem.trainer.fit.hf_trainer import ProgressCallback, SpecificationTrainer, UsedEmbeddings, training_curves
 from triagem.trainer.fit.schedule import Schedule
 from triagem.trainer.settings import TrainSettings
@@ -46,15 +46,11 @@ _POOLER: Final = "bert.pooler.dense.weight"  # of transformers' BertForSequenceC
 
 @dataclass(frozen=True, slots=True)
 class FinetuneResult:
-    """The result of fine-tuning, without the files. `resumed_at` is the step at which the training resumed, or 0.
-
-    `usual_temperature` is for a version with too few texts to fit a temperature.
-    """
+    """The result of fine-tuning, without the files. `resumed_at` is the step at which the training resumed, or 0."""
 
     max_tokens: int
     curves: tuple[CurvePoint, ...]
     resumed_at: int
-    usual_temperature: float
 
 
 def finetune(
@@ -125,7 +121,6 @@ def finetune(
         max_tokens=limit,
         curves=training_curves(trainer.state.log_history),
         resumed_at=int(checkpoint.name.partition("-")[2]) if checkpoint else 0,
-        usual_temperature=parent.manifest.temperature if parent else 1.0 if has_pooler else STARTED_TEMPERATURE,
     )
 
 

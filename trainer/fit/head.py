@@ -8,8 +8,6 @@ from sklearn.linear_model import LogisticRegression
 
 INVERSE_PENALTY: Final = 0.01  # strong, because an embedding has about as many dimensions as there are rows
 _BATCH: Final = 32
-# of a network whose head started here, if none can be fitted: docs/measurements/head_start.py printed 2.1 and 2.8
-STARTED_TEMPERATURE: Final = 2.0
 _POOLER_SCALE: Final = 0.5  # standard deviation before tanh, most of whose input is then nearly linear
 
 

@@ -54,6 +54,8 @@ from triagem.trainer.settings import TrainSettings
 WEIGHTS: Final = "model.safetensors"
 MEAN: Final = "the weights are the mean of {} trainings: the folds' and one on all rows"
 _LANGUAGE_TEXTS: Final = 10_000
+# With too few texts to fit one. Trained on 20 rows, two bases had 2.6 and 2.8 (docs/measurements/few_rows.py).
+UNFITTED_TEMPERATURE: Final = 2.0
 OWN: Final = "the weights are those of the training on all rows: the mean with the folds' is less accurate on dev"
 UNJUDGED: Final = "the weights are those of the training on all rows: without dev rows their mean cannot be judged"
 
@@ -126,11 +128,12 @@ class TrainingRun:
         return out_of_fold_probabilities(self.plan.folds, predict_fold, work)
 
     def calibrate(
-        self, model: LoadedModel, out_of_fold: Floats | None, usual_temperature: float
+        self, model: LoadedModel, out_of_fold: Floats | None
     ) -> tuple[LoadedModel, CalibrationResult, ReviewThreshold]:
         """Return the calibrated model and the evidence, from one calibration row per different text.
 
-        With too few texts, the temperature is the usual one, and the dev rows, if any, set the review budget.
+        With too few texts, the temperature is the parent's or `UNFITTED_TEMPERATURE`, and the dev rows, if any, set
+        the review budget.
 
         Args:
             model: its temperature is 1.
@@ -140,7 +143,8 @@ class TrainingRun:
         rows = [self.plan.calibration_rows[index] for index in kept]
         probabilities = probabilities_of(model, rows) if out_of_fold is None else out_of_fold[kept]
         labels = label_indices(model, rows)
-        calibration = calibrate(probabilities, labels, self.plan.source, fallback_temperature=usual_temperature)
+        fallback = self.parent.manifest.temperature if self.parent else UNFITTED_TEMPERATURE
+        calibration = calibrate(probabilities, labels, self.plan.source, fallback_temperature=fallback)
         probabilities = apply_temperature(probabilities, calibration.temperature)
         correct = probabilities.argmax(axis=1) == labels
         threshold = review_threshold(probabilities.max(axis=1), correct, self.settings.precision)
