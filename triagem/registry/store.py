@@ -147,7 +147,7 @@ class Registry:
     def promote(self, version: str, reason: PromotionReason | None = None) -> CurrentModel:
         """Verify a version's files, make it current with a new epoch, and log the reason.
 
-        Does not run the gate; `triagem.registry.history.promote_through_gate` does.
+        Does not run the gate; `triagem.registry.promote.promote_through_gate` does.
         """
         self.verify(version)
         with self._backend.lock():
