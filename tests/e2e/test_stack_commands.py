@@ -184,7 +184,7 @@ def test_up_without_a_model_stores_tickets_and_says_what_to_do_next(folder: Path
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=90)
     assert (
-        f"no model yet: tickets are stored, and your answers make the first model. Start at http://127.0.0.1:{port}/console/start"
+        f"no model yet: tickets are stored, and your answers make the first model. Start at http://127.0.0.1:{port}/console/"
         in " ".join(out.split())
     )
     assert "link=" not in out  # output that is not a terminal must not contain a link that logs in

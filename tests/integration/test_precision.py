@@ -66,10 +66,9 @@ def test_auto_falls_back_to_fp32_where_a_kernel_is_missing(
         raise RuntimeError("could not create a primitive descriptor")
 
     monkeypatch.setattr(precision, "half_precision", lambda _: "bf16")
-    monkeypatch.setattr(precision, "onednn", missing)
+    monkeypatch.setattr(precision, "select_linear", lambda _, name: missing if name == "bf16" else torch_linear)
     with pytest.raises(RuntimeError):
         load_model(bert_models, precision="bf16")  # an explicit precision is not replaced
-    monkeypatch.setattr(precision, "select_linear", lambda _, name: missing if name == "bf16" else torch_linear)
     assert load_model(bert_models, precision="auto").runner.precision == "fp32"
 
 

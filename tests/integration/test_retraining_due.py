@@ -137,7 +137,7 @@ class TestCommand:
         ]
         answer = triagem("due", "--json")
         assert answer.status == 0
-        assert json.loads(answer.out) | {"facts": {}} == {"due": False, "reasons": [], "facts": {}}
+        assert json.loads(answer.out) | {"facts": {}} == {"due": False, "reasons": [], "proposed": None, "facts": {}}
 
     def test_without_a_model_says_how_to_get_one(
         self, triagem: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

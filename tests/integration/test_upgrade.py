@@ -109,6 +109,7 @@ def release_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     config.set_main_option("script_location", str(migrations))
     monkeypatch.setattr("triagem.db.upgrade._config", lambda: config)
     monkeypatch.setattr("triagem.db.verify.HEAD", revision)
+    monkeypatch.setattr("triagem.db.upgrade.HEAD", revision)
     return revision
 
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -62,11 +63,20 @@ def test_a_time_is_read_in_the_zone_of_the_file(bare: Triagem, written: str, sho
     assert f"import 1, 2025-12-31 {shown} UTC: Fatura Não chegou" in out
 
 
-@pytest.mark.parametrize("written", ["20251231", "202512311405", "2025", "0", "46022.58", "46022,58", "-1"])
-def test_a_bare_number_that_no_crm_means_as_a_time_is_refused(bare: Triagem, written: str) -> None:
+_EARLY: Final = "is before the year 2000, or not a time"
+
+
+@pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        *((number, _EARLY) for number in ("20251231", "202512311405", "2025", "0", "46022.58", "46022,58")),
+        ("-1", "is a number, but not seconds or milliseconds since 1970"),
+    ],
+)
+def test_a_bare_number_that_no_crm_means_as_a_time_is_refused(bare: Triagem, written: str, reason: str) -> None:
     status, out = enqueue(bare, f'{TIMED}1,Fatura,Não chegou,"{written}"\n')
 
-    assert (status, "revised_at: is before the year 2000, or not a time" in out) == (3, True)
+    assert (status, f"revised_at: {reason}" in out) == (3, True)
 
 
 @pytest.mark.parametrize(

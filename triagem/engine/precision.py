@@ -145,9 +145,11 @@ def _runner(
 
 
 def select_linear(device: torch.device, precision: Precision) -> LinearFactory:
-    """The factory for a packed BERT's products on this device."""
-    if device.type == "cpu" and precision != "fp16" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return onednn
+    """The factory for a packed BERT's products on this device. oneDNN has bf16 on some processors only."""
+    if device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        bf16 = precision == "bf16" and torch.ops.mkldnn._is_mkldnn_bf16_supported()  # noqa: SLF001
+        if precision == "fp32" or bf16:
+            return onednn
     return cublas_half if device.type == "cuda" and precision != "fp32" else torch_linear
 
 
