@@ -32,7 +32,7 @@ PAGES = ("overview", "start", "preflight", "review", "tickets", "ticket?source=z
 # What people and machines have written: labels, sources, ids, versions, actors, times, and the languages' codes.
 DATA = re.compile(
     r"suporte|venda|estorno|zendesk|text \S+|v\d\.\d\.\d|key \d+|ana|testclient|Triagem|EN|PT|UTC"
-    r"|run \d+|training \d+|ticket|console|dead letter \d+|→|none|und|Tickets|import|pt|\d\S*"
+    r"|run \d+|training \d+|ticket|console|dead letter \d+|webhook:zendesk|→|none|und|Tickets|import|pt|\d\S*"
 )
 SAME = {english for english, portuguese in MESSAGES.values() if english == portuguese}
 
@@ -79,6 +79,7 @@ def admin(database: Database, inbox: Inbox, tmp_path: Path) -> Person:
     lease.acquire()
     lease.report_state(AT_WORK)
     dead_letters.insert_dead_letter(database, Lane.BULK, b"1-0", b"{", "a reason in English")
+    dead_letters.insert_webhook_dead_letter(database, "zendesk", b"{", "a reason in English")
     run = runs.start(database, RunPlan("v1.1.0", 1, shadow=True))
     runs.cancel(database, run.id, "v1.1.0 was promoted")
     for kind in ALERT_KINDS:
