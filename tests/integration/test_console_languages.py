@@ -108,3 +108,12 @@ def test_a_page_in_portuguese_has_no_english(admin: Person, path: str) -> None:
     words = {text for text in shared if re.search(r"[^\W\d_]{2}", DATA.sub("", text))}
     assert words == set()
     assert shown["en"] - shown["pt"]
+
+
+@pytest.mark.parametrize("kind", JobKind)
+def test_the_start_page_names_a_running_job(admin: Person, database: Database, kind: JobKind) -> None:
+    training_jobs.request(database, kind, requested_by="ana", parameters={"upload": 2})
+
+    page = admin.see("start")
+
+    assert any(message in page for message in MESSAGES[f"doing_{kind}"])

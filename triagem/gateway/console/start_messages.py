@@ -52,6 +52,7 @@ START_MESSAGES: Final = {
     "doing_head": ("A version is being trained.", "Uma versão está sendo treinada."),
     "doing_embed": ("The next questions are being chosen.", "As próximas perguntas estão sendo escolhidas."),
     "doing_full": ("A full training is running.", "Um treinamento completo está em execução."),
+    "doing_preflight": ("An export is being rated.", "Uma exportação está sendo avaliada."),
     "estimated": (
         "estimated quality (macro-F1) after {answers} answers; 90 % interval: {low} to {high}",
         "de qualidade estimada (macro-F1) após {answers} respostas; intervalo de 90%: {low} a {high}",
