@@ -14,7 +14,7 @@ from pydantic_core import to_json
 from sqlalchemy import Row, text
 
 from triagem.contracts.errors import RowRefused
-from triagem.db.auth import Action, Actor
+from triagem.db.audit import Action, Actor
 from triagem.db.connect import Database
 
 

@@ -9,7 +9,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
 from triagem.db.connect import Database, database_errors, without_deadline
-from triagem.db.verify import HEAD, refuse_unreleased
+from triagem.db.revision import HEAD, refuse_unreleased
 
 LOCK: Final = 0x7472_6961  # arbitrary, but the same in every process, because two upgrades at once would race
 

@@ -15,7 +15,7 @@ from celery.worker import state
 
 from triagem import servers
 from triagem.broker import TRAIN_QUEUE, broker_url, make_app, run_celery_worker
-from triagem.db.verify import require_current
+from triagem.db.revision import require_current
 from triagem.registry import Registry, RegistrySettings
 from triagem.trainer.jobs.trainer import Trainer
 from triagem.trainer.settings import TrainerSettings

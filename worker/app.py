@@ -21,7 +21,7 @@ from triagem.broker import WORKER_QUEUE, broker_url, make_app, run_celery_worker
 from triagem.contracts.errors import DatabaseUnavailable, InvalidInput
 from triagem.contracts.model import Model
 from triagem.db import Database
-from triagem.db.verify import require_current
+from triagem.db.revision import require_current
 from triagem.worker.health import memory_limit_bytes
 from triagem.worker.metrics import MEMORY_LIMIT, register_gpu_metrics
 from triagem.worker.pipeline import Pipeline

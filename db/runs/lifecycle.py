@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import text
 
 from triagem.contracts.errors import InvalidInput
-from triagem.db.auth import SCHEDULE, Actor
+from triagem.db.audit import SCHEDULE, Actor
 from triagem.db.connect import Database, database_errors
 from triagem.db.model_versions import recorded
 

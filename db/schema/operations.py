@@ -235,7 +235,7 @@ Table(
     UniqueConstraint("hash"),
 )
 
-# An action of a person or key; `triagem.db.auth` describes the columns. Rows are only added (`audit.sql`).
+# An action of a person or key; `triagem.db.audit` describes the columns. Rows are only added (`audit.sql`).
 Table(
     "audit",
     metadata,

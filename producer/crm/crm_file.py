@@ -13,7 +13,7 @@ from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import first_error
 from triagem.notify import settings_file
 from triagem.notify.crm import CrmTarget
-from triagem.notify.settings_file import check_url
+from triagem.notify.hosts import check_url
 from triagem.producer.crm.settings import GENERIC, Source, make_source, presets
 from triagem.settings import Settings
 

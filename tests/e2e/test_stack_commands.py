@@ -65,7 +65,7 @@ def run(folder: Path, *arguments: str) -> str:
 
 
 def lines_until(process: subprocess.Popen[str], prefix: str) -> str:
-    """What the process prints up to the line with this prefix."""
+    """The output of the process, up to the first line with this prefix."""
     printed = ""
     assert process.stdout
     for line in process.stdout:

@@ -12,7 +12,7 @@ from tests.support.reviewing import sure
 from tests.support.scored_versions import register_tested
 from triagem.contracts.errors import InvalidInput, NoModel
 from triagem.db import Database, runs, training_jobs
-from triagem.db.auth import list_audit
+from triagem.db.audit import list_audit
 from triagem.db.retention import purge_texts
 from triagem.db.runs import RunPlan
 from triagem.db.tickets.window import write_window

@@ -16,7 +16,8 @@ from tests.support.scored_versions import current_and_better
 from triagem.contracts.errors import AccessDenied, InvalidInput
 from triagem.contracts.ticket import Lane
 from triagem.db import Database, runs, training_jobs
-from triagem.db.auth import Actor, AuditEntry, Scope, create_key, list_audit, record, record_once
+from triagem.db.audit import Actor, AuditEntry, list_audit, record, record_once
+from triagem.db.auth import Scope, create_key
 from triagem.db.runs import RunPlan
 from triagem.db.tickets.dead_letters import insert_dead_letter
 from triagem.db.training_jobs import JobKind

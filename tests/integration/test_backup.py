@@ -11,8 +11,8 @@ import pytest
 from tests.support.command import Triagem, assert_one_line
 from tests.support.windows import result, rows
 from triagem.db import Database
+from triagem.db.revision import require_current
 from triagem.db.tickets.window import write_window
-from triagem.db.verify import require_current
 from triagem.ops import backup
 from triagem.registry import Registry
 from triagem.stack import Endpoints

@@ -16,7 +16,8 @@ from tests.support.reviewing import NOW, sure, unsure
 from triagem.contracts.prediction import AbstainReason
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
-from triagem.db.auth import Scope, create_key, list_audit, revoke_key
+from triagem.db.audit import list_audit
+from triagem.db.auth import Scope, create_key, revoke_key
 from triagem.db.retention import purge_texts
 from triagem.db.reviews import record_review
 from triagem.db.tickets.queries import find_ticket_with_history

@@ -16,7 +16,8 @@ from tests.support.scored_versions import current_and_better, register_tested
 from triagem.contracts.prediction import AbstainReason, Band
 from triagem.contracts.ticket import Lane
 from triagem.db import Database, runs, training_jobs
-from triagem.db.auth import Action, Actor, Scope, record
+from triagem.db.audit import Action, Actor, record
+from triagem.db.auth import Scope
 from triagem.db.outbox.alerts import ALERT_KINDS, raise_alert
 from triagem.db.runs import RunPlan
 from triagem.db.tickets import dead_letters

@@ -19,7 +19,7 @@ from triagem.contracts.model import REPORT_FILE
 from triagem.contracts.text import digest
 from triagem.contracts.ticket import Identity
 from triagem.db import Database, runs, training_jobs
-from triagem.db.auth import list_audit
+from triagem.db.audit import list_audit
 from triagem.db.outbox.deliveries import DeliveryState, lease_result, mark_delivery, sync_result_targets
 from triagem.db.reviews.records import Unasked, record_correction
 from triagem.db.tickets.window import write_window

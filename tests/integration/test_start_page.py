@@ -17,7 +17,8 @@ from tests.support.waiting import until
 from triagem.cli.commands.up import login_link
 from triagem.contracts.ticket import Identity
 from triagem.db import Database, training_jobs
-from triagem.db.auth import Scope, list_audit, list_keys
+from triagem.db.audit import list_audit
+from triagem.db.auth import Scope, list_keys
 from triagem.db.labels import change_label
 from triagem.db.reviews import record_review
 from triagem.db.reviews.labelling import (

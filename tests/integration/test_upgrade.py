@@ -18,10 +18,10 @@ from tests.support.builders import classified
 from tests.support.waiting import until
 from triagem.contracts.errors import NotMigrated, StatementRefused
 from triagem.db import Database
+from triagem.db.revision import HEAD, OLDEST, require_current
 from triagem.db.schema import metadata
 from triagem.db.tickets.window import write_window
 from triagem.db.upgrade import _config, upgrade
-from triagem.db.verify import HEAD, OLDEST, require_current
 from triagem.stack import Endpoints
 
 SCHEMA: Final = Path(__file__).parents[2] / "db" / "schema"
@@ -108,7 +108,7 @@ def release_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     )
     config.set_main_option("script_location", str(migrations))
     monkeypatch.setattr("triagem.db.upgrade._config", lambda: config)
-    monkeypatch.setattr("triagem.db.verify.HEAD", revision)
+    monkeypatch.setattr("triagem.db.revision.HEAD", revision)
     monkeypatch.setattr("triagem.db.upgrade.HEAD", revision)
     return revision
 

@@ -15,8 +15,8 @@ from tests.support.waiting import until
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.db.auth import Scope, create_key, find_key, list_keys
+from triagem.db.revision import require_current
 from triagem.db.schema import metadata
-from triagem.db.verify import require_current
 from triagem.inbox import Inbox
 from triagem.stack import Endpoints
 

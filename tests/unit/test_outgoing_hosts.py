@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triagem.contracts.errors import InvalidInput
-from triagem.notify.settings_file import check_address, check_url
+from triagem.notify.hosts import check_address, check_url
 
 ALLOWED = ["acme.zendesk.com", "localhost", "127.0.0.1", "10.1.2.0/24", "::1"]
 

@@ -3,7 +3,7 @@
 import structlog
 
 from triagem.db import Database, runs, training_jobs
-from triagem.db.auth import Actor, record
+from triagem.db.audit import Actor, record
 from triagem.db.model_versions import versions_of_results
 from triagem.registry import Registry, RegistrySettings
 from triagem.registry.history import ArchiveDecision, decide_archive

@@ -15,7 +15,7 @@ import structlog
 from triagem.contracts.errors import InvalidInput, NotRetryable, Retryable, TriagemError
 from triagem.contracts.model import CurrentModel
 from triagem.db import Database, runs, training_jobs
-from triagem.db.auth import Actor, record_once
+from triagem.db.audit import Actor, record_once
 from triagem.db.runs import RunPlan
 from triagem.db.training_jobs import JobKind, TrainingJob
 from triagem.registry import Registry

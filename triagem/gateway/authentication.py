@@ -15,7 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 from redis import Redis
 
 from triagem.contracts.errors import DatabaseUnavailable, TriagemError
-from triagem.db.auth import Actor, ApiKey, Scope, find_key
+from triagem.db.audit import Actor
+from triagem.db.auth import ApiKey, Scope, find_key
 from triagem.gateway.admission import authenticate_sender
 from triagem.gateway.connections import client_network
 from triagem.gateway.problems import ProblemError, refuse_unknown_parameters

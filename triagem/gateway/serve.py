@@ -13,7 +13,8 @@ import structlog
 import uvicorn
 
 from triagem.contracts.errors import InvalidInput
-from triagem.gateway.app import create_app, rendered
+from triagem.gateway import docs
+from triagem.gateway.app import create_app
 from triagem.gateway.connections import ConnectionLimits, limited_protocol
 from triagem.gateway.services import Services, is_loopback
 from triagem.process import MetricsSettings
@@ -67,7 +68,7 @@ def serve(services: Services, metrics: MetricsSettings) -> None:
             "unencrypted_address", host=host, hint="put a TLS proxy in front: keys and texts are sent in plain text"
         )
     app = create_app(services)
-    rendered(app)  # takes 0.2 s: do it before the first request
+    docs.rendered(app)  # takes 0.2 s: do it before the first request
     config = uvicorn.Config(
         app,
         http=limited_protocol(

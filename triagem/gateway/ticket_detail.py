@@ -12,7 +12,8 @@ from starlette.convertors import PathConvertor, register_url_convertor
 from triagem.contracts.result import TicketDetail
 from triagem.contracts.ticket import Identity, identify
 from triagem.db import Database
-from triagem.db.auth import ApiKey, Scope, record
+from triagem.db.audit import record
+from triagem.db.auth import ApiKey, Scope
 from triagem.db.tickets.dead_letters import find_ticket_dead_letter
 from triagem.db.tickets.queries import find_ticket_with_history
 from triagem.gateway.authentication import actor_of, require_scope

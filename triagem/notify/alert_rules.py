@@ -13,8 +13,9 @@ from triagem.contracts.ticket import first_error
 from triagem.db.outbox.alerts import ALERT_KINDS, LOW_CONFIDENCE
 from triagem.notify import settings_file
 from triagem.notify.apprise_channel import check_apprise_url
+from triagem.notify.hosts import check_url
 from triagem.notify.request import SigningKey
-from triagem.notify.settings_file import SettingsTable, check_url
+from triagem.notify.settings_file import SettingsTable
 from triagem.settings import Settings
 
 Language = Literal["en", "pt-BR"]

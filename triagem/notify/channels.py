@@ -22,6 +22,7 @@ from triagem.contracts.errors import InvalidInput
 from triagem.notify.alert_rendering import AlertMessage, build_email, slack_payload, webhook_event
 from triagem.notify.alert_rules import AppriseChannel, Channel, EmailChannel, SlackChannel, WebhookChannel
 from triagem.notify.apprise_channel import send_by_apprise
+from triagem.notify.hosts import check_address, check_url
 from triagem.notify.request import (
     Delivered,
     Request,
@@ -32,7 +33,6 @@ from triagem.notify.request import (
     json_request,
     signed_request,
 )
-from triagem.notify.settings_file import check_address, check_url
 
 Resolve = Callable[[str, int], Sequence[str]]
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from triagem.db import Database, training_jobs
-from triagem.db.auth import Actor
+from triagem.db.audit import Actor
 from triagem.db.reviews.labelling import LabellingState
 from triagem.db.training_jobs import JobKind, TrainingJob
 

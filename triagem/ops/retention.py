@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from triagem.db import Database
-from triagem.db.auth import KEPT_DAYS
+from triagem.db.audit import KEPT_DAYS
 from triagem.db.retention import OLD, delete_old_changes, delete_old_rows, purge_texts
 from triagem.settings import Settings
 

@@ -5,7 +5,7 @@ from datetime import datetime
 import structlog
 
 from triagem.db import Database, training_jobs
-from triagem.db.auth import SCHEDULE
+from triagem.db.audit import SCHEDULE
 from triagem.db.training_jobs import JobKind, TrainingJob
 from triagem.ops.settings import OpsSettings
 from triagem.registry import Registry

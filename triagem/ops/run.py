@@ -27,7 +27,7 @@ from triagem.contracts.errors import DatabaseUnavailable, TriagemError
 from triagem.contracts.temporary_folder import temporary_folder
 from triagem.db import Database, DatabaseSettings
 from triagem.db.outbox.deliveries import sync_result_targets
-from triagem.db.verify import require_current
+from triagem.db.revision import require_current
 from triagem.inbox import connect
 from triagem.inbox.client import redis_errors
 from triagem.notify.outage import OutageWatch

@@ -21,7 +21,8 @@ from triagem.cli.output import (
 )
 from triagem.contracts.errors import InvalidInput
 from triagem.db import Database
-from triagem.db.auth import Action, Actor, Scope, create_key, list_audit, list_keys, record, revoke_key
+from triagem.db.audit import Action, Actor, list_audit, record
+from triagem.db.auth import Scope, create_key, list_keys, revoke_key
 
 _AUDIT_COLUMNS = ("at", "actor", "address", "action", "object", "outcome")
 

@@ -126,7 +126,7 @@ def _postgres() -> str:
     url = servers.database_url()
     from sqlalchemy import text
 
-    from triagem.db.verify import require_current
+    from triagem.db.revision import require_current
 
     with answering(url, 5432, "TRIAGEM_DATABASE_URL"), servers.database() as database:
         require_current(database)

@@ -11,7 +11,7 @@ from triagem.cli.model_reports import describe_decision, describe_version, load_
 from triagem.cli.options import AsJson, FormatOption, JsonFlag
 from triagem.cli.output import Format, as_mapping, errors, print_answer, print_lines, print_rows
 from triagem.contracts.errors import InvalidInput, TriagemError
-from triagem.db.auth import Action
+from triagem.db.audit import Action
 from triagem.registry.decision import Reject, Rule
 from triagem.registry.promote import evaluate_version, promote_through_gate, roll_back
 

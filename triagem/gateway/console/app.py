@@ -15,9 +15,12 @@ from triagem.gateway.authentication import Authenticator
 from triagem.gateway.console import (
     login,
     models,
+    operations,
     overview,
+    preflight,
     review,
     start,
+    ticket,
     tickets,
 )
 from triagem.gateway.console.error_messages import error_message_key
@@ -46,7 +49,7 @@ def create_console(services: Services, authenticator: Authenticator) -> FastAPI:
     console.state.services = services
     console.state.authenticator = authenticator
     console.state.throughput_meter = ThroughputMeter(services.inbox)
-    for page in (login, overview, tickets, review, start, models):
+    for page in (login, overview, tickets, ticket, review, start, preflight, models, operations):
         console.include_router(page.router)
     console.mount("/static", _CachedStaticFiles(directory=STATIC))
     _install_error_handlers(console)

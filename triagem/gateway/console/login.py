@@ -7,7 +7,8 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
-from triagem.db.auth import SESSION_LIFETIME, Actor, Scope, begin_session, end_session, find_session_key, record
+from triagem.db.audit import Actor, record
+from triagem.db.auth import SESSION_LIFETIME, Scope, begin_session, end_session, find_session_key
 from triagem.gateway.authentication import Authenticator, actor_of, client_address, key_prefix
 from triagem.gateway.connections import client_network
 from triagem.gateway.console.render import redirect, render_page

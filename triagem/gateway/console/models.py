@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from triagem.contracts.errors import ModelCorrupt
 from triagem.contracts.model import HTML_REPORT_FILE, REPORT_FILE, Manifest
-from triagem.db.auth import record
+from triagem.db.audit import record
 from triagem.db.reviews.expected import AccuracyReport, newest_accuracy_reports
 from triagem.db.training_jobs import JobKind, newest_jobs
 from triagem.db.training_jobs import cancel as cancel_job

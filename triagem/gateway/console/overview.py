@@ -1,7 +1,4 @@
-"""`/console/overview`: backlog, throughput, workers, current model, recent results and alerts. Refreshes itself.
-
-`/console/operations`: reclassification runs, dead letters, webhooks without a ticket, alerts, and who did what.
-"""
+"""`/console/overview`: backlog, throughput, workers, current model, recent results and alerts. Refreshes itself."""
 
 import time
 from collections import Counter, deque
@@ -13,20 +10,15 @@ from typing import Final
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import Lane
-from triagem.db.auth import Scope, list_audit, record
 from triagem.db.outbox.alerts import newest_alerts
-from triagem.db.runs import newest_runs
-from triagem.db.tickets.dead_letters import delete_dead_letters, list_dead_letters
 from triagem.db.tickets.queries import recent_tickets
-from triagem.gateway.console.render import address, redirect, render_page
-from triagem.gateway.console.session import Admin, Form, Reader, row_id
+from triagem.gateway.console.render import render_page
+from triagem.gateway.console.session import Reader
 from triagem.gateway.console.tickets import label_context
 from triagem.gateway.services import ServicesDep
 from triagem.inbox import Inbox
 from triagem.inbox.lease import paused, worker_states
-from triagem.ops.replay import replay
 
 # Bar charts, in units of the SVG's view box. A chart library would be larger than the page.
 _WIDTH: Final = 480
@@ -131,39 +123,3 @@ def _stacked(counts: Mapping[tuple[int, str], int], names: Sequence[str]) -> lis
         x, y, inner = round(column * width, 1), round(tops[column], 1), round(width - _GAP, 1)
         bars.append(_Bar(x, y, inner, round(height, 1), css_class, hint))
     return bars
-
-
-_MAX_DEAD_LETTERS: Final = 100
-
-
-@router.get("/operations")
-def operations(request: Request, services: ServicesDep, visitor: Reader) -> Response:
-    """Show the page. It lists dead letters without their payloads."""
-    return render_page(
-        request,
-        "operations.html",
-        visitor,
-        runs=newest_runs(services.database, limit=10),
-        dead_letters=list_dead_letters(services.database, limit=_MAX_DEAD_LETTERS),
-        ignored_webhooks=services.webhook_counts.ignored(),
-        crm_file_problem=services.crm_file.problem,
-        alerts=newest_alerts(services.database, limit=20),
-        audit=list_audit(services.database, limit=50) if visitor.may(Scope.ADMIN) else None,
-    )
-
-
-@router.post("/dead-letter")
-def handle_dead_letter(services: ServicesDep, visitor: Admin, form: Form) -> Response:
-    """Replay a dead letter, or delete it."""
-    dead_letter_id = row_id(form.get("id", ""))
-    if dead_letter_id is None:
-        raise InvalidInput("no such dead letter")
-    target = f"dead letter {dead_letter_id}"
-    if form.get("action") == "drop":
-        count, message = delete_dead_letters(services.database, [dead_letter_id]), "dropped"
-        record(services.database, visitor.actor, "dead-letter.drop", target, "done" if count else "not found")
-    else:
-        count = replay(services.database, services.inbox, ids=[dead_letter_id], crm=services.crm).replayed
-        message = "replayed" if count else "not_replayed"
-        record(services.database, visitor.actor, "dead-letter.replay", target, "done" if count else "not replayed")
-    return redirect(address("operations", message=message, about=count))

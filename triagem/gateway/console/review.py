@@ -1,14 +1,9 @@
-"""`/console/review`: blind review of one text at a time with keyboard shortcuts. A text is leased to one reviewer.
-
-`/console/ticket`: one ticket with its history, and a form to correct its label. The identity is in the query string
-because it may contain slashes.
-"""
+"""`/console/review`: blind review of one text at a time with keyboard shortcuts. A text is leased to one reviewer."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
-from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -19,7 +14,7 @@ from markupsafe import Markup
 from pydantic import Field
 
 from triagem.contracts.errors import InvalidInput
-from triagem.contracts.text import Part, plain, segments
+from triagem.contracts.text import plain
 from triagem.contracts.ticket import Identity, identify
 from triagem.db.labels import label_name
 from triagem.db.reviews import (
@@ -36,16 +31,13 @@ from triagem.db.reviews import (
     record_review,
     undo_review,
 )
-from triagem.db.tickets.forgetting import find_ticket
 from triagem.db.tickets.messages import read_thread
 from triagem.gateway.console.render import address, redirect, render_page
-from triagem.gateway.console.session import Form, Reader, Reviewer, row_id
+from triagem.gateway.console.session import Form, Reviewer, row_id
 from triagem.gateway.console.shortcuts import KeyboardShortcuts, ReviewAction
 from triagem.gateway.console.tickets import crm_link, label_context
-from triagem.gateway.problems import ProblemError
 from triagem.gateway.results import FilterText
 from triagem.gateway.services import Services, ServicesDep
-from triagem.gateway.ticket_detail import find_detail
 from triagem.process import TimezoneSettings
 from triagem.settings import Settings
 
@@ -194,36 +186,3 @@ def _next(
 def dotted_ids(dotted: str) -> list[int]:
     """The ticket ids of a query parameter such as `4.17`."""
     return [ticket_id for part in dotted.split(".") if (ticket_id := row_id(part)) is not None][-MAX_SKIPPED:]
-
-
-@router.get("/ticket")
-def ticket(
-    request: Request,
-    services: ServicesDep,
-    visitor: Reader,
-    *,
-    source: str = "",
-    id: str = "",  # noqa: A002
-) -> Response:
-    """Show the ticket; 404 if it does not exist or was forgotten. Without a source, search for the id."""
-    if not source:
-        return redirect(address("tickets", q=id))
-    identity = identify(source, id)
-    # Read the digest first: if the text changes before the next query, the submitted form is refused.
-    stored = find_ticket(services.database, identity)
-    detail = find_detail(services.database, identity)
-    if detail is None or stored is None:
-        raise ProblemError(HTTPStatus.NOT_FOUND, "")
-    parts, context = segments(detail.text or ""), label_context(services)
-    return render_page(
-        request, "ticket.html", visitor, known=context["labels"], ticket=detail, segments=parts,
-        text="\n".join(part.text for part in parts), own=Part.OWN, digest=stored.digest.hex(), plain=plain,
-        crm_link=crm_link(services, identity, detail.metadata), max_comment=MAX_COMMENT_CHARS, **context,
-    )  # fmt: skip
-
-
-@router.post("/ticket")
-def correct(services: ServicesDep, visitor: Reviewer, form: Form) -> Response:
-    """Store a review of the text that was shown, and show the ticket again."""
-    here = partial(address, "ticket", source=form.get("source", ""), id=form.get("id", ""))
-    return store_answer(services, visitor.name, form, here)

@@ -14,7 +14,8 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from triagem.contracts.errors import InvalidInput
-from triagem.db.auth import Actor, ApiKey, Scope, find_session_key
+from triagem.db.audit import Actor
+from triagem.db.auth import ApiKey, Scope, find_session_key
 from triagem.gateway.admission import authenticate_sender, read_body
 from triagem.gateway.authentication import actor_of
 from triagem.gateway.console.upload import parse_upload

@@ -1,7 +1,4 @@
-"""`/console/start`: helps to a first model. A person names labels, uploads messages and labels them by keyboard.
-
-`/console/preflight` estimates from an uploaded export what could be automated. A trainer does the work.
-"""
+"""`/console/start`: helps to a first model. A person names labels, uploads messages and labels them by keyboard."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -12,11 +9,10 @@ from fastapi.responses import Response
 
 from triagem.contracts.errors import InboxFull, InvalidInput
 from triagem.contracts.text import plain
-from triagem.db.auth import record
+from triagem.db.audit import record
 from triagem.db.labels import accept_proposal, change_label, label_name, list_labels, list_proposals, reject_proposal
 from triagem.db.reviews.labelling import QuestionKind, labelling_state, next_question
-from triagem.db.training_jobs import JobKind, cancel, find_active, newest_job, newest_jobs, request
-from triagem.db.uploads import delete_upload, find_upload, store_upload
+from triagem.db.training_jobs import newest_jobs
 from triagem.gateway.admission import LargeBody
 from triagem.gateway.console.render import address, redirect, render_page
 from triagem.gateway.console.review import (
@@ -126,48 +122,3 @@ def upload_file(request: Request, services: ServicesDep, visitor: Admin, body: L
     except InboxFull as error:
         raise InvalidInput(f"{error}; a part of the file was accepted, and uploading it again is harmless") from None
     return _page(request, services, visitor, loaded=loaded, notes=notes)
-
-
-_OPTIONS: Final = ("label_column", "label_map", "by")
-
-
-@router.get("/preflight")
-def preflight(request: Request, services: ServicesDep, visitor: Admin) -> Response:
-    """Show the form, the newest job, and its figures while they are kept."""
-    job = newest_job(services.database, JobKind.PREFLIGHT)
-    upload = find_upload(services.database, int(job.parameters["upload"])) if job else None
-    return render_page(request, "preflight.html", visitor, job=job, figures=upload and upload.result)
-
-
-@router.post("/preflight/upload")
-def rate_file(http: Request, services: ServicesDep, visitor: Admin, body: LargeBody) -> Response:
-    """Store the file, and request the job that rates and deletes it."""
-    upload = parse_upload(http.headers.get("content-type", ""), body)
-    if not upload.content:
-        raise InvalidInput("the file is empty")
-    if find_active(services.database, JobKind.PREFLIGHT):
-        return redirect(address("preflight", message="preflight_active"))
-    _delete_newest(services)
-    upload_id = store_upload(services.database, upload.name, upload.content)
-    options = {name: upload.fields.get(name, "").strip() for name in _OPTIONS}
-    _, is_new = request(
-        services.database, JobKind.PREFLIGHT, requested_by=visitor.name, parameters={"upload": upload_id, **options},
-        actor=visitor.actor,
-    )  # fmt: skip
-    if not is_new:
-        delete_upload(services.database, upload_id)
-    return redirect(address("preflight", message=None if is_new else "preflight_active"))
-
-
-@router.post("/preflight")
-def delete(services: ServicesDep, visitor: Admin, form: Form) -> Response:  # noqa: ARG001 - checks scope and token
-    """Cancel the job if it is active, and delete the file and the figures."""
-    if job := find_active(services.database, JobKind.PREFLIGHT):
-        cancel(services.database, job.id)
-    _delete_newest(services)
-    return redirect(address("preflight", message="preflight_deleted"))
-
-
-def _delete_newest(services: Services) -> None:
-    if job := newest_job(services.database, JobKind.PREFLIGHT):
-        delete_upload(services.database, int(job.parameters["upload"]))
