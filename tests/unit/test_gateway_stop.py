@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from triagem.gateway import serve
+from triagem.gateway import docs, serve
 from triagem.gateway.services import GatewaySettings
 
 
@@ -26,7 +26,7 @@ def serve_with(run: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(uvicorn.Server, "run", run)
     monkeypatch.setattr(serve, "create_app", lambda services: None)
     monkeypatch.setattr(serve, "listen", lambda host, port: None)
-    monkeypatch.setattr(serve, "rendered", lambda app: None)
+    monkeypatch.setattr(docs, "rendered", lambda app: None)
     services: Any = SimpleNamespace(settings=GatewaySettings())
     metrics: Any = SimpleNamespace(serve=lambda: None)
 
