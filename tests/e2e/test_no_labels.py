@@ -75,8 +75,9 @@ def test_two_hundred_messages_become_a_version_whose_results_are_all_reviewed(
     if kills:
         up.kill("trainer")
 
-    until(lambda: load(start) and page.get_by_text("is in use").count() == 1, seconds=180)
-    until(lambda: len(results(up)) == 200, seconds=120)
+    # A training runs at a low priority: pages that are loaded without a pause would take its processor time.
+    until(lambda: load(start) and page.get_by_text("is in use").count() == 1, seconds=600, every=2)
+    until(lambda: len(results(up)) == 200, seconds=300, every=2)
     assert {row["band"] for row in results(up)} <= {"review", "abstain"}
     assert answers_stored(up) == answers
 

@@ -6,13 +6,13 @@ from collections.abc import Callable
 import psycopg
 
 
-def until(done: Callable[[], bool], *, seconds: float = 90.0) -> None:
-    """Return as soon as `done()` is true; fail the test after `seconds`."""
+def until(done: Callable[[], bool], *, seconds: float = 90.0, every: float = 0.01) -> None:
+    """Return as soon as `done()`, called every `every` seconds, is true; fail the test after `seconds`."""
     end = time.monotonic() + seconds
     while not done():
         if time.monotonic() > end:
             raise AssertionError(f"did not happen within {seconds} s")
-        time.sleep(0.01)
+        time.sleep(every)
 
 
 def blocked(by: psycopg.Connection) -> int:
