@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.manifests import PROJECT, ROOT, sources
+from triagem.ops.backup import unpack
 
 NAME = f"triagem-{PROJECT['version']}"
 
@@ -76,8 +76,7 @@ def test_the_wheel_holds_every_package_the_migrations_the_scripts_and_the_sample
 
 
 def test_a_wheel_made_from_the_sdist_is_the_same(dist: Path, wheel: Path, tmp_path: Path) -> None:
-    with tarfile.open(dist / f"{NAME}.tar.gz") as archive:
-        archive.extractall(tmp_path, filter="data")
+    unpack(dist / f"{NAME}.tar.gz", tmp_path)
     (rebuilt,) = build(tmp_path / NAME, tmp_path / "dist").glob("*.whl")
     assert contents(rebuilt) == contents(wheel)
 

@@ -1,6 +1,7 @@
 """`triagem db dump` and `restore`: restore tables and models with any version of the Postgres tools."""
 
 import stat
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -10,6 +11,7 @@ import pytest
 
 from tests.support.command import Triagem, assert_one_line
 from tests.support.windows import result, rows
+from triagem.contracts.errors import InvalidInput
 from triagem.db import Database
 from triagem.db.revision import require_current
 from triagem.db.tickets.window import write_window
@@ -50,6 +52,22 @@ def test_a_backup_is_restored_with_its_models(
         assert len(rows(restored, "tickets")) == 30
     assert Registry("restored").current().version == "v1.0.0"
     assert_one_line(triagem("db", "restore", "backup.dump", "--models"), "restored is not empty")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("../outside", tarfile.REGTYPE), ("/tmp/outside", tarfile.REGTYPE), ("link", tarfile.SYMTYPE)]
+)
+def test_an_archive_writes_nothing_outside_its_folder(tmp_path: Path, name: str, kind: bytes) -> None:
+    with tarfile.open(tmp_path / "models.tar.gz", "w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("inside"))
+        member = tarfile.TarInfo(name)
+        member.type, member.linkname = kind, "/etc"
+        archive.addfile(member)
+
+    with pytest.raises(InvalidInput, match="only files and folders inside it"):
+        backup.unpack(tmp_path / "models.tar.gz", tmp_path / "models")
+
+    assert not (tmp_path / "models").exists()
 
 
 def test_an_unreadable_backup_changes_nothing(triagem: Triagem, database: Database) -> None:

@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import shutil
-import tarfile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 from tests.support.manifests import ROOT
 from triagem.contracts.errors import ModelCorrupt
 from triagem.engine import predict_batch
+from triagem.ops.backup import unpack
 from triagem.registry import Registry
 
 TEXTS = ["minha internet caiu", "Quero um orçamento para vinte licenças", "<p>segunda via</p>"]
@@ -43,8 +43,7 @@ def unpacked(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     wheel = folder / "triagem-0.1.0-py3-none-any.whl"
     wheel.write_bytes(b"any")
     pack(Registry(models), "v1.0.0", wheel, folder / "model.tar.gz")
-    with tarfile.open(folder / "model.tar.gz") as archive:
-        archive.extractall(folder / "model", filter="data")
+    unpack(folder / "model.tar.gz", folder / "model")
     return folder / "model"
 
 

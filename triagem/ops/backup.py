@@ -6,7 +6,7 @@ import subprocess
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import text
@@ -55,9 +55,24 @@ def restore_models(registry: Path, file: Path) -> None:
     """Unpack a registry into a folder that is empty or does not exist. Raises InvalidInput."""
     if registry.exists() and any(registry.iterdir()):
         raise InvalidInput(f"{registry} is not empty: restore the models into an empty folder (TRIAGEM_REGISTRY_URL)")
+    unpack(file, registry)
+
+
+def unpack(file: Path, folder: Path) -> None:
+    """Unpack the files and folders of a tar archive into a folder. Raises InvalidInput.
+
+    Python before 3.11.4, such as Debian 12's, has no `tarfile.data_filter`; hence the check of each member.
+    """
     try:
         with tarfile.open(file) as archive:
-            archive.extractall(registry, filter="data")
+            for member in archive:
+                name = PurePosixPath(member.name)
+                if name.is_absolute() or ".." in name.parts or not (member.isreg() or member.isdir()):
+                    raise InvalidInput(
+                        f"{file} contains {member.name!r}: only files and folders inside it are unpacked"
+                    )
+            archive.extraction_filter = lambda member, _: member
+            archive.extractall(folder)  # noqa: S202 - each member is checked above
     except (OSError, tarfile.TarError) as error:
         raise InvalidInput(f"{file} cannot be read ({type(error).__name__})") from None
 
