@@ -56,7 +56,7 @@ STAGES: Final = {
     ],
     "look up predictions": [("triagem.worker.prepare", "look_up")],
     "tokenize": [("triagem.worker.prepare", "tokenize")],
-    "judge, build rows": [("triagem.worker.classifier", "Classifier._classify")],
+    "decide bands, build rows": [("triagem.worker.classifier", "Classifier._classify")],
     "store": [("triagem.worker.committer", "write_window")],
     "acknowledge": [("triagem.inbox.stream", "Inbox.ack")],
 }
