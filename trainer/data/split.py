@@ -25,8 +25,8 @@ SMALL_TEST: Final = 100  # texts; they measure an accuracy of 0.9 to ±0.06
 DEV_SHARE: Final = 0.1
 CALIBRATION_SHARE: Final = 0.1
 CALIBRATION_TEXTS: Final = 100  # even without an error, they prove a precision of only 0.97 (Clopper-Pearson, 95 %)
-# A temperature is fitted to the errors. A good model gets 6 of 301 rows wrong; on these, one seed in five found a
-# temperature. Out-of-fold predictions use every row and hold none out, as long as the additional trainings are cheap.
+# A temperature is fitted to the errors, and a good model makes only a few on hundreds of rows. Out-of-fold predictions
+# use every row and hold none out, as long as the additional trainings are cheap.
 CALIBRATION_TEXTS_OR_FOLDS: Final = 1_000
 
 
