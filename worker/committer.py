@@ -60,7 +60,7 @@ class Committer:
         return self._window_log.total
 
     def run(self, inlet: "queue.Queue[CommitBatch | None]") -> None:
-        """Commit and acknowledge until None arrives. Raises Retryable if an outage outlasts the stop."""
+        """Commit and acknowledge until None arrives. Raises Retryable if a store is unavailable during the stop."""
         ended = False
         while not ended and self._supervisor.failure is None:
             self._supervisor.beat()

@@ -1,4 +1,4 @@
-"""Stores the messages of a window before their conversations are judged, and reads the conversations."""
+"""Stores messages before their conversations are classified, and reads the conversations."""
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet

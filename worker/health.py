@@ -69,8 +69,8 @@ def _cgroup_limits(root: Path) -> Iterator[tuple[int, int]]:
     """Each limit that applies, of our own cgroup and its ancestors, with the memory used under it."""
     top = root / "sys/fs/cgroup"
     with suppress(OSError, ValueError, StopIteration):
-        own = next(line for line in (root / "proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
-        group = top / own.removeprefix("0::").strip("/")
+        cgroup = next(line for line in (root / "proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
+        group = top / cgroup.removeprefix("0::").strip("/")
         for folder in (group, *group.parents):
             with suppress(OSError, ValueError):  # `max` is not a number; the root group has no limit
                 limit = int((folder / "memory.max").read_text())

@@ -109,19 +109,19 @@ class ModelManager:
             self._wake.clear()
 
     def _poll(self) -> None:
-        loaded, wanted = self._current, None
+        loaded, current = self._current, None
         try:
-            wanted = self._registry.current()
+            current = self._registry.current()
             self.registry_problem, self.missing = "", False
-            if wanted == self._rejected or (
-                loaded and (loaded.model.version, loaded.epoch) == (wanted.version, wanted.epoch)
+            if current == self._rejected or (
+                loaded and (loaded.model.version, loaded.epoch) == (current.version, current.epoch)
             ):
                 return
-            same = loaded is not None and loaded.model.version == wanted.version
+            same = loaded is not None and loaded.model.version == current.version
             if loaded and same:
                 model, limits = loaded.model, loaded.limits
             else:
-                model = self._load(self._registry.folder(wanted.version))
+                model = self._load(self._registry.folder(current.version))
                 limits = self._limits_for(model)
         except Exception as error:
             if loaded is None and not isinstance(error, NoModel | Retryable):
@@ -142,14 +142,14 @@ class ModelManager:
                     f"{loaded.model.version} keeps running"
                 )
             elif loaded is not None:
-                self._rejected = wanted or self._rejected
+                self._rejected = current or self._rejected
             self._problem = reason
             return
-        self._current, self._rejected, self._problem = ServedModel(model, wanted.epoch, limits), None, ""
+        self._current, self._rejected, self._problem = ServedModel(model, current.epoch, limits), None, ""
         precision = model.precision if isinstance(model, DeviceModel) else "unknown"
-        metrics.set_model(model.version, precision, wanted.epoch, model.labels)
+        metrics.set_model(model.version, precision, current.epoch, model.labels)
         self.ready.set()
-        log.info("model_loaded", version=model.version, epoch=wanted.epoch)
+        log.info("model_loaded", version=model.version, epoch=current.epoch)
 
     def _poll_shadow(self) -> None:
         if self._shadow_request is None:

@@ -88,7 +88,7 @@ class MicroBatchBuilder:
         return routed
 
     def submit_unlabelled(self, entries: list[Entry]) -> list[Entry]:
-        """Without a model: submit tickets to be stored without a result. Returns the entries that a model must judge.
+        """Without a model: submit tickets to be stored without a result. Returns the entries that need a model.
 
         They belong to a run that started while they were fetched. This function needs no model library.
         """

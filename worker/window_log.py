@@ -31,7 +31,7 @@ _MAX_IDS: Final = 3  # the lines of single predictions name each entry
 
 
 class WindowLog:
-    """Called by the committer thread, once per window. Each prediction has a line too, at debug level or at info."""
+    """Logs windows for the committer thread. Each prediction has a line too, at debug level, or at info if chosen."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, *, log_predictions: bool = False) -> None:
         self._prediction_level = logging.INFO if log_predictions else logging.DEBUG

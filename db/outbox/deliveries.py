@@ -131,8 +131,8 @@ def lease_result(database: Database, target: str) -> LeasedResult | None:
     leased = database.one_or_none(_LEASE, target=target, lease=LEASE)
     if leased is None:
         return None
-    *lease, known = leased
-    row = database.one_or_none(_RESULT, id=leased.id, known=known)
+    *lease, received_result = leased
+    row = database.one_or_none(_RESULT, id=leased.id, known=received_result)
     return None if row is None else LeasedResult(*lease, **{**row._asdict(), "band": Band(row.band)})
 
 

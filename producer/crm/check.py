@@ -167,10 +167,10 @@ def _advise_scheme(webhook: Webhook, scheme: SignatureScheme, secret: str) -> st
 
 def _check_fields(record: object, source: Source) -> list[FieldCheck]:
     fields = source.fields
-    named = [("external_id", fields.external_id), *(("text", text) for text in fields.text)]
-    named += [(name, getattr(fields, name)) for name in _OPTIONAL if getattr(fields, name)]
-    named += [(f"metadata.{name}", expression) for name, expression in fields.metadata.items()]
-    return [_check_field(name, expression, record, source) for name, expression in named]
+    expressions = [("external_id", fields.external_id), *(("text", text) for text in fields.text)]
+    expressions += [(name, getattr(fields, name)) for name in _OPTIONAL if getattr(fields, name)]
+    expressions += [(f"metadata.{name}", expression) for name, expression in fields.metadata.items()]
+    return [_check_field(name, expression, record, source) for name, expression in expressions]
 
 
 def _check_field(name: str, expression: str, record: object, source: Source) -> FieldCheck:

@@ -92,9 +92,11 @@ def _message(record: object, source: Source, text: str, *, deleted: bool) -> Mes
     # The text is not validated yet, so it may contain lone surrogates.
     digest = sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
     author = search(fields.author, record, "author")
-    given = {"id": digest if message_id == _DIGEST else message_id, "author": author}
+    values = {"id": digest if message_id == _DIGEST else message_id, "author": author}
     try:
-        return Message(deleted=deleted, on_reply=source.on_reply, **{k: v for k, v in given.items() if v is not None})
+        return Message(
+            deleted=deleted, on_reply=source.on_reply, **{k: v for k, v in values.items() if v is not None}
+        )
     except ValidationError as error:
         field, reason = first_error(error)
         raise InvalidTicket(source.described("message_id" if field == "id" else "author"), reason) from None

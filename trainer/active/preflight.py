@@ -103,12 +103,12 @@ def cross_fit(fit: Fit, truth: Labels, seed: int) -> tuple[Floats, float]:
 def promises(probabilities: Floats, truth: Labels) -> tuple[Promise, ...]:
     """The share of texts that can be automated at each of `TARGETS`."""
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
-    made = []
+    results = []
     for target in TARGETS:
         proof = review_threshold(confidence, right, target, _MAX_ERROR)
         share = proof.texts / len(truth) if proof.proven_precision else None
-        made.append(Promise(target, share, proof.review, proof.texts_missing))
-    return tuple(made)
+        results.append(Promise(target, share, proof.review, proof.texts_missing))
+    return tuple(results)
 
 
 def preflight(rows: Sequence[Row], labels: Sequence[str], embeddings: NDArray[np.floating] | None) -> Preflight:

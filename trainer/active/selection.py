@@ -63,13 +63,13 @@ def next_questions(pool: Pool, count: int = BATCH, *, seed: int = 0) -> list[Que
 def _without_copies(pool: Pool) -> Positions:
     """The unanswered texts without copies: texts with the embedding of an answered or an earlier text."""
     rows = np.ascontiguousarray(pool.embeddings)
-    seen = {rows[answer.text].tobytes() for answer in pool.answers}
-    kept = []
+    embeddings = {rows[answer.text].tobytes() for answer in pool.answers}
+    texts = []
     for text in pool.unanswered:
-        if (key := rows[text].tobytes()) not in seen:
-            seen.add(key)
-            kept.append(text)
-    return np.array(kept, dtype=np.intp)
+        if (key := rows[text].tobytes()) not in embeddings:
+            embeddings.add(key)
+            texts.append(text)
+    return np.array(texts, dtype=np.intp)
 
 
 def _likely(pool: Pool, logits: Floats, rare: list[int], candidates: Positions) -> list[int]:

@@ -166,13 +166,13 @@ def compose(messages: Sequence[ConversationMessage]) -> str:
 
 def declared_labels(labels: Sequence[str]) -> tuple[str, ...]:
     """The labels that `--labels` gives. Raises InvalidInput."""
-    known = tuple(composed(label) for label in labels)
-    folded = {folded_label(label) for label in known}
-    if len(known) < 2 or len(folded) < len(known) or "" in folded:
+    declared = tuple(composed(label) for label in labels)
+    folded = {folded_label(label) for label in declared}
+    if len(declared) < 2 or len(folded) < len(declared) or "" in folded:
         raise InvalidInput(
             f"labels {','.join(labels)!r}: expected at least two different labels, for example suporte,venda"
         )
-    return known
+    return declared
 
 
 def edit_distance(left: str, right: str) -> int:

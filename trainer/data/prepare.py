@@ -151,8 +151,8 @@ def prepare(
     Raises:
         InvalidInput: the rows cannot be used, or test rows leak into the training rows.
     """
-    known = registry.manifest(parent).labels if parent else ()
-    corpus = load(source, settings.labels, parent_labels=known, rules=reading_rules(settings, own))
+    parent_labels = registry.manifest(parent).labels if parent else ()
+    corpus = load(source, settings.labels, parent_labels=parent_labels, rules=reading_rules(settings, own))
     audited = audit(corpus)
     on_audit(corpus, audited)
     if not allow_leakage:

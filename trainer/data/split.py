@@ -25,8 +25,8 @@ SMALL_TEST: Final = 100  # texts; they measure an accuracy of 0.9 to ±0.06
 DEV_SHARE: Final = 0.1
 CALIBRATION_SHARE: Final = 0.1
 CALIBRATION_TEXTS: Final = 100  # even without an error, they prove a precision of only 0.97 (Clopper-Pearson, 95 %)
-# A temperature is fitted to the errors, and a good model makes only a few on hundreds of rows. Out-of-fold predictions
-# use every row and hold none out, as long as the additional trainings are cheap.
+# A temperature is fitted to the errors, and a good model makes only a few on hundreds of rows. Out-of-fold
+# predictions use every row and hold none out, as long as the additional trainings are cheap.
 CALIBRATION_TEXTS_OR_FOLDS: Final = 1_000
 
 
@@ -135,13 +135,13 @@ def _groups(rows: Sequence[Row], seed: int) -> list[_Group]:
     for row, number in zip(rows, duplicate_groups([row.text for row in rows]), strict=True):
         members[number].append(row)
     count = Counter(row.label for row in rows)
-    made = []
+    groups = []
     for similar in members.values():
         label, lang = min(((row.label, row.lang) for row in similar), key=lambda pair: (count[pair[0]], pair))
         texts = _digests(similar)
         order = sha256(f"{seed} {texts[0]}".encode()).hexdigest()
-        made.append(_Group(similar, frozenset(texts), label, lang, order))
-    return sorted(made, key=lambda group: group.order)
+        groups.append(_Group(similar, frozenset(texts), label, lang, order))
+    return sorted(groups, key=lambda group: group.order)
 
 
 def _draw(share: float, of: Sequence[_Group], pool: Sequence[_Group], optional: set[str]) -> list[_Group]:
@@ -167,11 +167,11 @@ def _draw(share: float, of: Sequence[_Group], pool: Sequence[_Group], optional: 
 
 def _parts(corpus: Corpus, part_of: dict[str, str]) -> dict[str, tuple[Row, ...]]:
     """The rows of each part, from its file and from train by the part of their text, in the file's order."""
-    own = {row.text for row in corpus.test}
+    test_texts = {row.text for row in corpus.test}
     parts = {"train": [], "dev": [*corpus.dev], "calibration": [*corpus.calibration], "test": [*corpus.test]}
     for row in corpus.train:
         part = part_of.get(row.text, "train")
-        if part != "test" or row.text not in own:
+        if part != "test" or row.text not in test_texts:
             parts[part].append(row)
     return {part: tuple(rows) for part, rows in parts.items()}
 

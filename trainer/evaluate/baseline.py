@@ -58,11 +58,13 @@ def label_errors(rows: Sequence[Row], labels: Sequence[str], *, seed: int) -> li
     seconds where a BERT would take hours.
     """
     folds = np.asarray(fold_numbers(rows, _FOLDS, seed))
-    given = np.asarray([labels.index(row.label) for row in rows])
-    if any(len(np.unique(given[folds != fold])) < len(labels) for fold in np.unique(folds)):
+    label_numbers = np.asarray([labels.index(row.label) for row in rows])
+    if any(len(np.unique(label_numbers[folds != fold])) < len(labels) for fold in np.unique(folds)):
         return []
     predicted = out_of_fold(baseline_fit(rows, labels), folds)
-    suspects = [(int(row), int(suggested)) for row, suggested in zip(*suspected(predicted, given), strict=True)]
+    suspects = [
+        (int(row), int(suggested)) for row, suggested in zip(*suspected(predicted, label_numbers), strict=True)
+    ]
     suspects.sort(key=lambda suspect: -predicted[suspect])
     return [
         LabelError(

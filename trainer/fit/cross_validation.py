@@ -64,14 +64,14 @@ def plan_calibration(parts: Corpus, settings: TrainSettings, parent: Parent | No
 
 def fold_notes(plan: CalibrationPlan, folds: int) -> Iterator[str]:
     """Notes if there are fewer folds than `folds`, or no folds, because a label has too few different texts."""
-    made = len(set(plan.folds) - {NEVER_HELD_OUT})
-    if plan.source not in {"out-of-fold", "none"} or made >= folds or folds < 2:
+    planned = len(set(plan.folds) - {NEVER_HELD_OUT})
+    if plan.source not in {"out-of-fold", "none"} or planned >= folds or folds < 2:
         return
     texts = Counter(plan.train[index].label for index in distinct_rows(plan.train))
     label, number = min(texts.items(), key=itemgetter(1))
     total = sum(texts.values())
-    if made:
-        yield f"{made} folds instead of {folds}: {label} has only {number} different texts"
+    if planned:
+        yield f"{planned} folds instead of {folds}: {label} has only {number} different texts"
     elif total < MIN_TEXTS:
         yield f"no folds: {total} different texts, calibration needs {MIN_TEXTS}"
     elif number < 2:

@@ -60,19 +60,19 @@ def grow_head(network: Any, labels: Sequence[str]) -> None:
     Args:
         network: a transformers model for sequence classification; its labels are the first of `labels`.
     """
-    known = network.config.num_labels
-    if known != len(labels):
+    outputs = network.config.num_labels
+    if outputs != len(labels):
         name, old = [
             (name, module)
             for name, module in network.named_modules()
-            if isinstance(module, torch.nn.Linear) and module.out_features == known
+            if isinstance(module, torch.nn.Linear) and module.out_features == outputs
         ][-1]
         new = torch.nn.Linear(old.in_features, len(labels), bias=old.bias is not None)
         network._init_weights(new)  # noqa: SLF001 - the architecture's own initialisation
         with torch.no_grad():
-            new.weight[:known] = old.weight
+            new.weight[:outputs] = old.weight
             if old.bias is not None:
-                new.bias[:known] = old.bias
+                new.bias[:outputs] = old.bias
         network.set_submodule(name, new)
         network.num_labels = len(labels)
     network.config.id2label = dict(enumerate(labels))

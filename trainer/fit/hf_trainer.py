@@ -100,9 +100,13 @@ def training_curves(history: Sequence[Mapping[str, Any]]) -> tuple[CurvePoint, .
     points: dict[int, dict[str, Any]] = {}
     for entry in history:  # the Trainer's last entry, a summary, has none of these values
         point = points.setdefault(entry["step"], {})
-        for ours, theirs in (("loss", "loss"), ("learning_rate", "learning_rate"), ("dev_accuracy", "eval_accuracy")):
-            if theirs in entry:
-                point[ours] = float(entry[theirs])
+        for name, logged_name in (
+            ("loss", "loss"),
+            ("learning_rate", "learning_rate"),
+            ("dev_accuracy", "eval_accuracy"),
+        ):
+            if logged_name in entry:
+                point[name] = float(entry[logged_name])
     empty = {"loss": None, "learning_rate": None, "dev_accuracy": None}
     return tuple(CurvePoint(step, **(empty | point)) for step, point in sorted(points.items()))
 

@@ -244,8 +244,8 @@ def write_current_predictions(folder: Path, registry: Registry, rows: Sequence[R
     current = registry.find_current()
     if current is None:
         return
-    known = read_record(registry, current.version).predictions
-    new = [row for row in rows if digest(row.text).hex() not in known]
+    predicted = read_record(registry, current.version).predictions
+    new = [row for row in rows if digest(row.text).hex() not in predicted]
     if not new:
         return
     with suppress(NoModel, ModelCorrupt):  # the gate reports a damaged version

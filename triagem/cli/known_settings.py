@@ -76,13 +76,13 @@ def known_variables() -> frozenset[str]:
 
 def unknown_variables(names: Iterable[str]) -> dict[str, str | None]:
     """The `TRIAGEM_*` variables among `names` that no code reads, each with the most similar known name."""
-    ours = {name for name in names if name.upper().startswith(_PREFIX)}
-    if not ours:
+    variables = {name for name in names if name.upper().startswith(_PREFIX)}
+    if not variables:
         return {}
     known = known_variables()
     suffixes = [name.removeprefix(_PREFIX) for name in sorted(known - _OTHER)]
     nearest = {}
-    for name in sorted(name for name in ours if name.upper() not in known):
+    for name in sorted(name for name in variables if name.upper() not in known):
         matches = get_close_matches(name.upper().removeprefix(_PREFIX), suffixes, n=1)
         nearest[name] = _PREFIX + matches[0] if matches else None
     return nearest

@@ -101,8 +101,8 @@ def refuse_unknown_parameters(request: Request) -> None:
 
 def _query_parameters(dependant: Dependant) -> set[str]:
     """Names of the query parameters of a route and its dependencies."""
-    own = {parameter.alias for parameter in dependant.query_params}
-    return own.union(*map(_query_parameters, dependant.dependencies))
+    names = {parameter.alias for parameter in dependant.query_params}
+    return names.union(*map(_query_parameters, dependant.dependencies))
 
 
 def _release_frames(error: Exception) -> None:

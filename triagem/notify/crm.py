@@ -160,9 +160,9 @@ def tag_ticket(result: "LeasedResult", settings: ZendeskTags) -> Generator[Reque
     current = result_tags(result, settings.prefix)
     yield json_request("PUT", url, {"tags": current}, headers)
     if result.previous_labels:
-        ours = {label_tag(label, settings.prefix) for label in result.previous_labels}
-        ours |= {settings.prefix + band for band in (Band.REVIEW, Band.ABSTAIN)}
-        yield json_request("DELETE", url, {"tags": sorted(ours.difference(current))}, headers)
+        own_tags = {label_tag(label, settings.prefix) for label in result.previous_labels}
+        own_tags |= {settings.prefix + band for band in (Band.REVIEW, Band.ABSTAIN)}
+        yield json_request("DELETE", url, {"tags": sorted(own_tags.difference(current))}, headers)
 
 
 def label_conversation(result: "LeasedResult", settings: ChatwootLabels) -> Generator[Request, bytes, None]:

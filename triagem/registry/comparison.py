@@ -128,8 +128,8 @@ def compare(candidate: VersionRecord, current: VersionRecord, rule: Rule, rows: 
     """The current version's metrics on `rows` (at least one), and how the two versions differ."""
     candidate_correct, current_correct = _correct(candidate, candidate, rows), _correct(current, candidate, rows)
     pairs = list(zip(candidate_correct, current_correct, strict=True))
-    gained = sum(ours and not theirs for ours, theirs in pairs)
-    lost = sum(theirs and not ours for ours, theirs in pairs)
+    gained = sum(candidate_right and not current_right for candidate_right, current_right in pairs)
+    lost = sum(current_right and not candidate_right for candidate_right, current_right in pairs)
     discordance = (gained + lost) / len(rows)
     sample_size = non_inferiority_sample_size if rule is Rule.NON_INFERIOR else mcnemar_sample_size
     return Comparison(

@@ -43,8 +43,8 @@ def classify(
     probabilities = engine.classify(loaded, [clean(line) for line in texts], batch_size=batch_size)
     predictions = [decide_band(row, loaded.labels, thresholds) for row in probabilities]
     rows = [
-        {"label": made.label, "confidence": made.confidence, "band": made.band.value, "text": line}
-        for made, line in zip(predictions, texts, strict=True)
+        {"label": prediction.label, "confidence": prediction.confidence, "band": prediction.band.value, "text": line}
+        for prediction, line in zip(predictions, texts, strict=True)
     ]
     print_rows(rows, ("label", "confidence", "band", "text"), form)
 

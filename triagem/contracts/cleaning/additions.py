@@ -70,10 +70,10 @@ def label_rules(lines: Sequence[Line]) -> list[Line]:
 def label_markup_signature(lines: Sequence[Line]) -> list[Line]:
     """Label lines that markup says are a signature, unless one of them reads like a request."""
     marked = [text.lstrip(SIGNATURE) for _, text in lines if text.startswith(SIGNATURE)]
-    own = any(
+    is_request = any(
         len(text) > 120 or patterns.REQUEST.search(text) or patterns.FIRST_PERSON.search(text) for text in marked
     )
-    part = Part.OWN if own else Part.SIGNATURE
+    part = Part.OWN if is_request else Part.SIGNATURE
     return [Line(part, line.text.lstrip(SIGNATURE)) if line.text.startswith(SIGNATURE) else line for line in lines]
 
 

@@ -91,10 +91,10 @@ def _page(
 @router.post("/start")
 def answer(services: ServicesDep, visitor: Reviewer, form: Form) -> Response:
     """Store an answer, skip, or undo; then show the next text."""
-    here = partial(address, "start", again=form.get("again", ""))
+    page_address = partial(address, "start", again=form.get("again", ""))
     if (kind := form.get("kind", "")) not in set(QuestionKind):
         raise InvalidInput("no such question")
-    return store_answer(services, visitor.name, form, here, kind)
+    return store_answer(services, visitor.name, form, page_address, kind)
 
 
 @router.post("/start/label")

@@ -53,5 +53,5 @@ def ticket(
 @router.post("/ticket")
 def correct(services: ServicesDep, visitor: Reviewer, form: Form) -> Response:
     """Store a review of the text that was shown, and show the ticket again."""
-    here = partial(address, "ticket", source=form.get("source", ""), id=form.get("id", ""))
-    return store_answer(services, visitor.name, form, here)
+    page_address = partial(address, "ticket", source=form.get("source", ""), id=form.get("id", ""))
+    return store_answer(services, visitor.name, form, page_address)
