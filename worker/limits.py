@@ -35,7 +35,7 @@ def limits_for(model: Model, settings: WorkerSettings) -> Limits:
 
 
 def token_budget(model: Model, clock: Callable[[], float] = time.perf_counter) -> int:
-    """The token budget of a micro-batch: doubled while that makes the model at least 5 % faster and fits in memory."""
+    """A micro-batch's token budget: doubled while that makes the model at least 5 % faster and fits in memory."""
     text = model.tokenize([_TEXT])[0]
     best, best_rate = _BUDGETS[0], 0.0
     for budget in _BUDGETS:
