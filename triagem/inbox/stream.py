@@ -20,7 +20,7 @@ _FIELD: Final = b"t"
 _REQUEST: Final = b"r"
 
 
-@dataclass(slots=True)  # not frozen, as all classes of which there is one per ticket: that takes three times as long
+@dataclass(slots=True)  # one per ticket: creating a frozen instance would take three times as long
 class Entry:
     """A stream entry, which holds one ticket. `payload` is None where the entry lacks our field.
 
