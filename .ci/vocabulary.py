@@ -81,7 +81,6 @@ TEXT = frozenset({".py", ".md", ".toml", ".yml", ".yaml", ".html", ".sql", ".lua
 EXCEPTIONS: dict[str, dict[str, str]] = {
     ".ci/vocabulary.py": {"*": "the list itself"},
     "docs/reference/glossary.md": {"*": "names the words it replaces"},
-    "CHANGELOG.md": {"*": "entries before 0.2.0 use the names of their time"},
     "docs/decisions/": {"former": "quoted names of their time"},
 }
 
