@@ -110,6 +110,11 @@ class TestSmallTalk:
             "aceitei o convite no calendário",
             "escolhemos, pode preparar",
             "attached, ready when you are",
+            "nosso email é compras.loja@padaoreal.com.br",
+            "BR882019334LG",
+            "our postcode is LS6 2QR, landing at 11:40 with LH1822",
+            "é apartamento 42, pode deixar com o porteiro",
+            "kkkkk hahahaha rsrsrs",
         ],
     )
     def test_gives_no_evidence(self, text: str) -> None:
@@ -132,7 +137,17 @@ class TestSmallTalk:
     def test_a_few_words_of_many_are_small_talk(self) -> None:
         assert evidence("vou ver aqui com o meu marido e depois te falo sobre a entrega e o valor") == 0
 
-    @pytest.mark.parametrize("text", ["quero cancelar", "e o reembolso?", "I want to buy it", "QUEBROU!"])
+    def test_a_word_after_an_identifier_with_a_full_stop_starts_a_sentence(self) -> None:
+        assert evidence("Pedido 55120A. Boleto pago") == evidence("Pedido. Boleto pago") == 3
+
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [("quero comprar pilha", 4), ("vou comprar pilha e já volto", 2), ("I'll buy batteries", 2)],
+    )
+    def test_a_purchase_that_the_customer_announces_is_not_a_wish(self, text: str, words: int) -> None:
+        assert evidence(text) == words
+
+    @pytest.mark.parametrize("text", ["quero cancelar", "e o reembolso?", "I want to buy it", "QUEBROU!", "descolou"])
     def test_a_word_of_failure_or_wish_counts_as_three(self, text: str) -> None:
         assert evidence(text) == 3
 
@@ -146,6 +161,7 @@ class TestSmallTalk:
             "não está abrindo",
             "can't log in",
             "It doesn\u2019t work",
+            "it did not arrive",
         ],
     )
     def test_a_negated_word_counts_as_three(self, text: str) -> None:
@@ -184,14 +200,14 @@ class TestCombined:
         assert combined("quero um orçamento", "artwork folder", venda=[0.99, 0.0001]) > 0.5
 
     def test_a_few_words_alone_leave_the_label_in_doubt(self) -> None:
-        assert 0.2 < combined("quero um orçamento", "chegou amassado", venda=[0.96, 0.05]) < 0.95
+        assert 0.2 < combined("quero um orçamento", "chegou parcial", venda=[0.96, 0.05]) < 0.95
 
     @pytest.mark.parametrize("change", ["quero cancelar", "não consigo entrar"])
     def test_a_few_words_of_failure_or_wish_change_the_label(self, change: str) -> None:
         assert combined("quero um orçamento", change, venda=[0.96, 0.05]) < 0.5
 
     def test_a_second_message_about_it_removes_the_doubt(self) -> None:
-        texts = "quero um orçamento", "chegou amassado", "a tampa do vidro descolou"
+        texts = "quero um orçamento", "chegou parcial", "a tampa do vidro descolou"
 
         assert combined(*texts, venda=[0.96, 0.05, 0.05]) < 0.25
 

@@ -19,6 +19,8 @@ _MIN_SHARE: Final = 1 / 4
 _MANY_WORDS: Final = 6  # this many telling words are enough, whatever their share
 _DECISIVE_WEIGHT: Final = 3  # a decisive word counts as this many
 _WORD: Final = re.compile(r"[^\W\d_]{2,}(?:['\u2019]t\b)?")  # "can't" is a word
+_IDENTIFIER: Final = re.compile(r"(?<!\S)\S*[\d@](?:\S*\w)?")  # a code, a time, an e-mail address
+_LAUGHTER: Final = re.compile(r"k|(?:rs)+|(?:[hj][aeiu]){2,}h?|(?:hue)+|lol")
 _APOSTROPHE: Final = re.compile(r"['\u2019]")
 _REPEATED: Final = re.compile(r"(.)\1+")
 _NEGATED_WORDS: Final = 2  # after a negation
@@ -58,6 +60,12 @@ ficou ficaram mostrar mostro mostrei escolher escolho escolhi escolhemos compara
 separa separo aprovado aprovada aprovo aprovei retirar retiro retirei testar testo testei fechar fecho fechamos topo
 topou assinado assinada assinamos conhecer visitar visita parabens capricho equipe pessoal melhor medir normalizou
 normalizado gerar apareceu apareceram
+cada ambos apenas somente quase talvez cerca tipo jeito caso fora durante apos resto parte kg quilo quilos metro
+metros reais anos nascido nascida nascimento idade casado casada solteiro solteira bairro bloco apto ap apartamento
+andar esquina frente fundos lado avenida av praca centro condominio predio cidade campainha porteiro vizinho vizinha
+garagem moro titular protocolo noivo noiva namorado namorada primo prima avo tio tia cunhado cunhada sogra sogro
+agendar marcar reservar reserva seguir prosseguir continuar emitir coletar providenciar nossa poxa puxa ufa eita vixe
+tmj gratidao efetuei paguei acabei primeira opcao recomendo avaliei avaliar estrelas tava tavam banho instante
 """
 _ENGLISH: Final = """
 an and or but of in on by from with without if than then that this these those here it its he she they them him her
@@ -75,14 +83,22 @@ helping chat ask asked need needed noted understood clear makes sense want like 
 morning evening afternoon floor available around either sounds thinking decided few things sign signed traffic running
 calling caller see make mind worry hurry rush attached attach placed ordered sorted happy ready reception gone through
 pop popping drop dropping found copy form sweet legend phew yay afterwards trouble written write
+both until till perhaps probably actually guess enough fair better best sooner early possible ahead set up off over
+kilos metres meters years old married single street road avenue flat building side entrance gate buzzer bell corner
+postcode zip city town brother sister mother father mum mom dad son daughter neighbour neighbor cousin girlfriend
+boyfriend landing flight arrive arriving arrival leaving arrange proceed reserve mate dear else nothing time times
+leave option past stars solved resolved hang grab wallet sec instant probs
 """
 # Verbs and nouns of failure or wish: a single one states what the customer wants.
 _DECISIVE: Final = """
 cancelar cancela cancelo cancelamento comprar contratar orcamento cotacao desconto trocar troca devolver devolucao
 reembolso estorno estornar quebrou quebrado quebrada quebraram defeito erro errado errada errados erradas estragado
 estragada estragou parou travou travando queimou vazando pingando sumiu sumiram atrasou rachado rachada rachou negado
-negada recusado recusada procon cancel cancelling refund return broken broke crash crashes crashed crashing error
-wrong stuck frozen freezes leaking missing damaged buy purchase quote complaint stopped fails failed faulty
+negada recusado recusada procon cobrado cobrada cobraram cobrou descolou soltou rasgou rasgado rasgada furado furada
+amassado amassada riscado riscada manchado manchada bloqueado bloqueada bloqueou invalido invalida expirado expirada
+cancel cancelling refund return broken broke crash crashes crashed crashing error wrong stuck frozen freezes leaking
+missing damaged buy purchase quote complaint stopped fails failed faulty charged overcharged declined rejected blocked
+locked invalid expired torn scratched stained bent
 """
 _NEGATIONS: Final = """
 nao nem nunca not never cannot cant dont doesnt didnt isnt arent wasnt wont havent hasnt
@@ -90,8 +106,11 @@ nao nem nunca not never cannot cant dont doesnt didnt isnt arent wasnt wont have
 # Words of arrangements that name a failure if negated, and words that reassure if negated.
 _FAILING: Final = (
     "liga ligar ligou ligando funciona funcionou funcionando recebi voltou resolveu apareceu apareceram "
-    "work works worked working"
+    "work works worked working arrive arriving"
 )
+# "vou comprar pilha": a person who announces a purchase does not ask for one.
+_BUYING: Final = "comprar contratar buy purchase"
+_ANNOUNCING: Final = "vou vamos ll gonna"
 _REASSURING: Final = "problema problemas reclamar problem problems complaints"
 
 
@@ -111,6 +130,8 @@ _DECISIVE_KEYS: Final = _keys(_DECISIVE.split())
 _NEGATION_KEYS: Final = _keys(_NEGATIONS.split())
 _FAILING_KEYS: Final = _keys(_FAILING.split())
 _REASSURING_KEYS: Final = _keys(_REASSURING.split())
+_BUYING_KEYS: Final = _keys(_BUYING.split())
+_ANNOUNCING_KEYS: Final = _keys(_ANNOUNCING.split())
 
 
 def telling_words(cleaned: str) -> int:
@@ -128,26 +149,30 @@ def evidence(cleaned: str) -> int:
 def _telling_words(cleaned: str) -> tuple[int, int]:
     """The number of different telling words, at most six, and of all words up to the last of them.
 
-    A word is telling if it is not in the lists above, and not a name: written with a capital inside a sentence.
-    A decisive word, and a telling one that a negation precedes, counts as three: "cancelar", "não está abrindo".
+    A word is telling if it is not in the lists above, not laughter, not a part of an identifier, and not a name:
+    written with a capital inside a sentence. A decisive word, and a telling one that a negation precedes, counts as
+    three: "cancelar", "não está abrindo".
     """
     telling = dict[str, int]()
     words = last_end = 0
-    since_negation = _FAR
+    since_negation, previous = _FAR, ""
+    cleaned = _IDENTIFIER.sub(" ", cleaned)
     for match in _WORD.finditer(cleaned):
         words += 1
         word, between = match[0], cleaned[last_end : match.start()]
         starts_sentence = last_end == 0 or any(char in between for char in _SENTENCE_END)
         last_end = match.end()
-        key = folded(_APOSTROPHE.sub("", word))
+        key, before = folded(_APOSTROPHE.sub("", word)), previous
+        previous = key
         since_negation = _FAR if starts_sentence else since_negation + 1
         if key in _NEGATION_KEYS:
             since_negation = 0
             continue
         fails = since_negation == 1 and key in _FAILING_KEYS
-        if fails or (key not in _SMALL_TALK and (starts_sentence or not word.istitle())):
+        if fails or not (key in _SMALL_TALK or _LAUGHTER.fullmatch(key) or (word.istitle() and not starts_sentence)):
             negated = since_negation <= _NEGATED_WORDS and key not in _REASSURING_KEYS
-            weight = _DECISIVE_WEIGHT if fails or negated or key in _DECISIVE_KEYS else 1
+            decisive = key in _DECISIVE_KEYS and not (key in _BUYING_KEYS and before in _ANNOUNCING_KEYS)
+            weight = _DECISIVE_WEIGHT if fails or negated or decisive else 1
             telling[key] = max(weight, telling.get(key, 0))
             if sum(telling.values()) >= _MANY_WORDS:
                 break
