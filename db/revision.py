@@ -7,8 +7,8 @@ from sqlalchemy import text
 from triagem.contracts.errors import NotMigrated
 from triagem.db.connect import Database
 
-OLDEST: Final = "0013"  # the first file in `migrations/versions`: revisions before it were never released
-HEAD: Final = "0013"  # the newest file there
+OLDEST: Final = "0014"  # the first file in `migrations/versions`: revisions before it were never released
+HEAD: Final = "0014"  # the newest file there
 _CURRENT: Final = text("SELECT max(version_num) FROM alembic_version")
 
 

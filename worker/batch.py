@@ -9,7 +9,7 @@ from enum import StrEnum
 from triagem.contracts.language import UNDETERMINED, Probabilities
 from triagem.contracts.model import Model, Tokens
 from triagem.contracts.prediction import AbstainReason, Prediction
-from triagem.contracts.ticket import Identity, OnReply, Ticket
+from triagem.contracts.ticket import Author, Identity, Lane, OnReply, Ticket
 from triagem.contracts.wire import StoredTicketRef
 from triagem.db.runs.reclassification import ReclassifiedTicket
 from triagem.db.tickets.messages import Conversation
@@ -160,6 +160,12 @@ class NewTicket(WorkItem):
         return datetime.fromtimestamp(self.entry.put_at, UTC)
 
     @property
+    def lane(self) -> Lane:
+        """The lane of its result: an agent's message does not make a ticket live."""
+        message = self.ticket.message
+        return self.entry.lane if message is None or message.author is Author.CUSTOMER else Lane.BULK
+
+    @property
     def on_reply(self) -> OnReply | None:
         """The messages that the label is about; None for a whole text."""
         return None if self.conversation is None else self.conversation.on_reply
@@ -176,19 +182,19 @@ class NewTicket(WorkItem):
         self, batch: CommitBatch, served_by: ServedModel, prediction: Prediction, classified_at: datetime
     ) -> None:
         """Add the ticket with its result."""
-        entry, (ticket, arrival) = self.entry, self.judged_ticket
+        ticket, arrival = self.judged_ticket
         row = ClassifiedTicket(
-            ticket, self.digest, entry.lane, self.received_at, arrival, self.on_reply, prediction=prediction,
+            ticket, self.digest, self.lane, self.received_at, arrival, self.on_reply, prediction=prediction,
             epoch=served_by.epoch, classified_at=classified_at, detected=self.language,
             proved=served_by.model.thresholds.automate,
         )  # fmt: skip
-        batch.classified.append((entry, row))
+        batch.classified.append((self.entry, row))
 
     def add_unlabelled(self, batch: CommitBatch) -> None:
         """Add the ticket without a result."""
-        entry, (ticket, arrival) = self.entry, self.judged_ticket
-        row = UnlabelledTicket(ticket, self.digest, entry.lane, self.received_at, arrival, self.on_reply)
-        batch.unlabelled.append((entry, row))
+        ticket, arrival = self.judged_ticket
+        row = UnlabelledTicket(ticket, self.digest, self.lane, self.received_at, arrival, self.on_reply)
+        batch.unlabelled.append((self.entry, row))
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
 
-from triagem.contracts.ticket import Author, Identity, Lane
+from triagem.contracts.ticket import Identity, Lane
 from triagem.db import Database
 from triagem.db.tickets.messages import NewMessage, probe_store, read_conversations, store_messages
 from triagem.worker.batch import Cause, CommitBatch, FailedEntry, NewTicket, WorkItem
@@ -30,31 +30,30 @@ def split_messages(
 def store_and_read(
     database: Database, retry: Retrier, done: CommitBatch, items: Sequence[NewTicket]
 ) -> list[NewTicket]:
-    """Store messages. Returns one item per conversation in which a customer's message was among them.
+    """Store messages. Returns one item per conversation whose text may have changed.
 
-    The other entries are done: their messages are stored, and the returned item is classified for all of them. Its
-    entry stays in Redis until its result is committed. If one of the entries is live, the live entry is chosen,
-    because a customer waits for the result.
+    An agent's message changes it if a previous version may have been a customer's. The other entries are done:
+    their messages are stored, and the returned item is classified for all of them. Its entry stays in Redis until
+    its result is committed. If one of the items is live, a live one is chosen, because a customer waits for the
+    result.
     """
 
-    def work(part: Sequence[NewTicket]) -> list[None]:
-        store_messages(
+    def work(part: Sequence[NewTicket]) -> list[bool]:
+        new_answers = store_messages(
             database,
             [NewMessage(item.ticket, item.entry.arrival, item.received_at, item.entry.lane) for item in part],
         )
-        return [None] * len(part)
+        return [
+            item.ticket.message is None or (item.identity, item.ticket.message.id) not in new_answers for item in part
+        ]
 
     stored, refused = retry(partial(run_isolating_failures, items, work, partial(probe_store, database)))
     done.dead.extend(
         FailedEntry(item.entry, Cause.NOT_STORED, f"cannot store the message: {safe_reason(error)}")
         for item, error in refused
     )
-    live_last = sorted((item for item, _ in stored), key=lambda item: item.entry.lane is Lane.LIVE)
-    by_ticket = {
-        item.identity: item
-        for item in live_last
-        if item.ticket.message is None or item.ticket.message.author is Author.CUSTOMER
-    }
+    live_last = sorted((item for item, may_change in stored if may_change), key=lambda item: item.lane is Lane.LIVE)
+    by_ticket = {item.identity: item for item in live_last}
     conversations = retry(partial(read_conversations, database, by_ticket))
     for identity, item in by_ticket.items():
         item.conversation = conversations.get(identity)
@@ -65,8 +64,14 @@ def store_and_read(
 
 
 def is_unchanged(item: WorkItem) -> bool:
-    """Whether a conversation needs no new result: its text is unchanged, or the customer has not written yet."""
+    """Whether a conversation needs no new result: its text is unchanged, or the customer has not written yet.
+
+    If an import's worker has judged this live message, its result raised no alert: then the entry is not done.
+    """
     conversation = item.conversation
-    if conversation is None or conversation.owed:
+    if not isinstance(item, NewTicket) or conversation is None or conversation.owed:
+        return False
+    made_at = conversation.doubtful_at
+    if item.lane is Lane.LIVE and made_at is not None and made_at >= item.received_at:
         return False
     return item.digest == conversation.digest if conversation.has_result else not conversation.messages

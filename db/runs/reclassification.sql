@@ -54,8 +54,8 @@ WITH incoming AS (
     truncated = n.truncated, abstain_reason = n.abstain_reason, classified_at = n.classified_at,
     language = coalesce(n.language, t.language)
   FROM new_results n
-  WHERE t.id = n.ticket AND t.digest = n.digest AND t.forgotten_at IS NULL
-    AND n.outcome IN ('done', 'unchanged') AND NOT n.shadow AND n.newer
+  -- `compared` has read the text under the ticket's lock: this statement may see an older one.
+  WHERE t.id = n.ticket AND n.outcome IN ('done', 'unchanged') AND NOT n.shadow AND n.newer
   RETURNING t.id, t.source, t.digest, n.proved,
     n.before_label IS NULL AS first, CASE
       WHEN n.before_label IS NULL THEN t.lane = 'live' ELSE n.notify_flips AND n.before_label <> n.label

@@ -27,3 +27,10 @@ END $$;
 
 CREATE TRIGGER stamp_reviewed_ticket AFTER INSERT OR UPDATE OF label OR DELETE ON reviews
 FOR EACH ROW EXECUTE FUNCTION stamp_reviewed_ticket();
+
+-- Whether a receiver has a delivery of a ticket. A function, because it also sees the deliveries of a run for whose lock
+-- on the ticket the calling statement waited.
+CREATE FUNCTION has_delivery(ticket bigint, receiver text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN EXISTS (SELECT FROM deliveries WHERE (ticket_id, target) = (ticket, receiver));
+END $$;

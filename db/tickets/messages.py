@@ -1,10 +1,10 @@
 """Stores messages of conversations (`messages.sql`), and reads them: the judged ones for the model, all for people.
 
 A conversation is stored before it is read, each by its own statement, so no lock outlasts a statement (INV-13). The
-statement that stores a customer's message raises the ticket's `arrival` by 2. A composed text gets the `arrival` that
-was read with its messages, plus 1: it becomes current unless another message was stored meanwhile, whose own entry
-then composes a newer text. So the entry that is stored last composes the text of the whole conversation, in any order
-of entries and on any worker (INV-38).
+statement that stores a customer's message, or a new version of any message, raises the ticket's `arrival` by 2. A
+composed text gets the `arrival` that was read with its messages, plus 1: it becomes current unless another message
+was stored meanwhile, whose own entry then composes a newer text. So the entry that is stored last composes the text
+of the whole conversation, in any order of entries and on any worker (INV-38).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -37,7 +37,7 @@ class Conversation:
 
     `digest`: of the ticket's text, which has a result if `has_result`. A text composed from these messages
     has the rank (`revised_at`, `arrival`). `owed`: whether the ticket is live and a receiver has no delivery of it
-    yet.
+    yet. `doubtful_at`: when the result was made, if it is doubtful and has no alert.
     """
 
     messages: list[ConversationMessage]
@@ -47,6 +47,7 @@ class Conversation:
     revised_at: datetime
     arrival: int
     owed: bool = False
+    doubtful_at: datetime | None = None
 
 
 _WHOLE_TEXT: Final = Message.model_construct(id="")
@@ -87,6 +88,9 @@ SELECT t.source, t.external_id, t.on_reply, t.digest, t.state = 'classified' AS 
       SELECT FROM deliveries d WHERE (d.ticket_id, d.target) = (t.id, r.target)
     )
   ) AS owed,
+  CASE WHEN t.band <> 'automate' AND NOT EXISTS (
+    SELECT FROM alerts a WHERE (a.ticket_id, a.digest, a.model_version) = (t.id, t.digest, t.model_version)
+  ) THEN t.classified_at END AS doubtful_at,
   {JUDGED_MESSAGES} AS messages
 FROM json_to_recordset(CAST(:tickets AS json)) AS i(source text, external_id text)
 CROSS JOIN LATERAL (
@@ -96,8 +100,11 @@ CROSS JOIN LATERAL (
 """)  # noqa: S608 - constants
 
 
-def store_messages(database: Database, messages: Sequence[NewMessage]) -> None:
+def store_messages(database: Database, messages: Sequence[NewMessage]) -> frozenset[tuple[Identity, str]]:
     """Store messages with their tickets. A redelivered message changes nothing; a tombstone stays a tombstone.
+
+    Returns:
+        the tickets and ids of agents' and bots' messages of which no version was stored before: they change no text.
 
     Raises:
         DatabaseUnavailable: try again, because the second of two statements, each its own transaction, may not have
@@ -105,7 +112,7 @@ def store_messages(database: Database, messages: Sequence[NewMessage]) -> None:
         RowRefused: a bad row.
     """
     with database.autocommit() as connection:
-        _store(connection, messages)
+        return _store(connection, messages)
 
 
 def probe_store(database: Database) -> None:
@@ -133,6 +140,7 @@ def read_conversations(database: Database, tickets: Iterable[Identity]) -> dict[
             row.revised_at,
             row.arrival + 1,
             row.owed,
+            row.doubtful_at,
         )
         for row in rows
     }
@@ -184,10 +192,11 @@ def read_thread(connection: Connection, ticket_id: int) -> list[Mapping[str, Any
     return [{**row._asdict(), "classified": row.message_id in classified} for row in messages]
 
 
-def _store(connection: Connection, messages: Sequence[NewMessage]) -> None:
+def _store(connection: Connection, messages: Sequence[NewMessage]) -> frozenset[tuple[Identity, str]]:
     rows = {"rows": to_json([_row(message) for message in messages], inf_nan_mode="constants").decode()}
     connection.execute(_ADD_TICKETS, rows)
-    connection.execute(_STORE, rows)
+    new_answers = connection.execute(_STORE, rows)
+    return frozenset((Identity(row.source, row.external_id), row.message_id) for row in new_answers)
 
 
 def _row(new: NewMessage) -> dict[str, Any]:

@@ -1,4 +1,5 @@
--- Stores messages of conversations. Run by messages.py, after their tickets exist.
+-- Stores messages of conversations, and returns the agents' and bots' that are new. Run by messages.py, after their
+-- tickets exist.
 WITH incoming AS (
   SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS i(
     source text, external_id text, message_id text, author text, text text, revised_at timestamptz, arrival bigint,
@@ -48,18 +49,24 @@ WITH incoming AS (
     END,
     deleted_at = CASE WHEN (excluded.revised_at, excluded.arrival) > (m.revised_at, m.arrival) THEN excluded.deleted_at ELSE m.deleted_at END
   WHERE (excluded.revised_at, excluded.arrival) > (m.revised_at, m.arrival) OR excluded.written_at < m.written_at
-  RETURNING ticket_id, author
+  -- `replaced`: a previous version may have been the customer's. A subquery could not read its author, because it does
+  -- not see what was committed while this statement waited for the ticket's lock.
+  RETURNING ticket_id, message_id, author, xmax <> 0 AS replaced
 ), changed AS (
   -- Includes a ticket for which nothing new was stored, but whose message came live for the first time.
-  SELECT id, coalesce(bool_or(stored.author = 'customer'), false) AS by_customer, max(v.on_reply) AS on_reply,
+  SELECT id, coalesce(bool_or(stored.author = 'customer'), false) AS by_customer,
+    coalesce(bool_or(stored.author = 'customer' OR replaced), false) AS may_change, max(v.on_reply) AS on_reply,
     max(v.revised_at) AS revised_at, bool_or(v.live) AS live
   FROM ticket JOIN versions v ON v.ticket_id = id LEFT JOIN stored ON stored.ticket_id = id
   GROUP BY id, lane HAVING count(stored.ticket_id) > 0 OR (bool_or(v.live) AND lane <> 'live')
+), updated AS (
+  -- A text composed from what was read before this statement is older than one composed after it (messages.py).
+  UPDATE tickets t SET
+    on_reply = coalesce(changed.on_reply, t.on_reply, 'conversation'),
+    revised_at = CASE WHEN by_customer THEN greatest(t.revised_at, changed.revised_at) ELSE t.revised_at END,
+    arrival = t.arrival + CASE WHEN may_change THEN 2 ELSE 0 END,
+    lane = CASE WHEN live THEN 'live' ELSE t.lane END
+  FROM changed WHERE t.id = changed.id
 )
--- A text composed from what was read before this statement is older than one composed after it (messages.py).
-UPDATE tickets t SET
-  on_reply = coalesce(changed.on_reply, t.on_reply, 'conversation'),
-  revised_at = CASE WHEN by_customer THEN greatest(t.revised_at, changed.revised_at) ELSE t.revised_at END,
-  arrival = t.arrival + CASE WHEN by_customer THEN 2 ELSE 0 END,
-  lane = CASE WHEN live THEN 'live' ELSE t.lane END
-FROM changed WHERE t.id = changed.id
+SELECT source, external_id, message_id FROM stored JOIN ticket ON id = ticket_id
+WHERE author <> 'customer' AND NOT replaced

@@ -49,13 +49,16 @@ WITH incoming AS (
     AND ((excluded.revised_at, excluded.arrival, excluded.digest, excluded.epoch, excluded.model_version)
         IS DISTINCT FROM (t.revised_at, t.arrival, t.digest, t.epoch, t.model_version)
       OR excluded.lane = 'live' AND t.lane <> 'live'
+      -- An import's worker may have judged this live message and raised no alert.
+      OR excluded.lane = 'live' AND excluded.on_reply IS NOT NULL AND t.band <> 'automate'
       OR NOT EXISTS (
         SELECT FROM predictions p
         WHERE (p.ticket_id, p.digest, p.model_version) = (t.id, excluded.digest, excluded.model_version)
       ))
   RETURNING id, source, external_id, revision, digest AS current_digest, model_version AS current_version,
     label AS current_label, confidence AS current_confidence, band AS current_band,
-    lane AS ticket_lane, changed_xid = pg_current_xact_id() AS changed
+    classified_at AS current_classified_at, lane AS ticket_lane, changed_xid = pg_current_xact_id() AS changed,
+    xmax = 0 AS added
 ), new_predictions AS (
   INSERT INTO predictions (ticket_id, digest, label, confidence, probabilities, band, model_version, tokens, truncated,
     classified_at, epoch, revision, latency_s, abstain_reason)
@@ -76,24 +79,30 @@ WITH incoming AS (
     )
   RETURNING ticket_id
 ), new_alerts AS (
-  -- About the ticket's result: if a live text comes late, its result may be of a newer text that came in bulk.
+  -- About the ticket's result: if a live text comes late, its result may be of a newer text that came in bulk. The
+  -- result of a conversation may also have been stored by an import's worker since this live message was received.
   INSERT INTO alerts (ticket_id, digest, model_version, band, confidence)
   SELECT stored.id, current_digest, current_version, current_band, current_confidence
-  FROM new_predictions p JOIN stored ON stored.id = p.ticket_id JOIN incoming USING (source, external_id)
+  FROM stored JOIN incoming USING (source, external_id)
   WHERE incoming.live AND current_band <> 'automate' AND incoming.proved
     AND incoming.model_version = current_version
+    AND (stored.id IN (SELECT ticket_id FROM new_predictions)
+      OR (incoming.on_reply IS NOT NULL AND current_classified_at >= incoming.received_at))
   ON CONFLICT DO NOTHING
   RETURNING 1
 ), queued_deliveries AS (
   -- A receiver gets the result of a ticket if any text of the ticket came live, whichever text the result is for. It
-  -- also gets each change of a ticket whose result it has. The lane is read under the ticket's lock, the deliveries
-  -- are not: those of a concurrent live window are not visible here.
+  -- also gets each change of a ticket whose result it has. The lane is read under the ticket's lock, and so are the
+  -- deliveries in `has_delivery`. Those of a concurrent live window are not visible here.
   INSERT INTO deliveries (target, ticket_id)
   SELECT result_targets.target, stored.id
   FROM stored JOIN incoming USING (source, external_id) JOIN result_targets USING (source)
   WHERE incoming.proved AND CASE
-    WHEN EXISTS (SELECT FROM deliveries d WHERE (d.ticket_id, d.target) = (stored.id, result_targets.target))
-    THEN stored.changed ELSE stored.ticket_lane = 'live'
+    WHEN stored.ticket_lane <> 'live'
+    THEN stored.changed AND NOT stored.added AND has_delivery(stored.id, result_targets.target)
+    ELSE stored.changed OR NOT EXISTS (
+      SELECT FROM deliveries d WHERE (d.ticket_id, d.target) = (stored.id, result_targets.target)
+    )
   END
   ON CONFLICT (ticket_id, target) DO UPDATE
     SET state = 'waiting', created_at = now(), attempts = 0, next_at = now(), finished_at = NULL

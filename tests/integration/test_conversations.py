@@ -10,7 +10,9 @@ from sqlalchemy import text as sql
 from tests.support.builders import NOW, YESTERDAY
 from tests.support.conversations import ManualWorker, Receiver, current, entries, expected_text, message
 from tests.support.windows import rows
+from triagem.contracts.prediction import Band
 from triagem.contracts.ticket import Author, Identity, Lane, Ticket
+from triagem.contracts.wire import encode
 from triagem.db import Database
 from triagem.db.retention import purge_texts
 from triagem.db.schema import TRUNCATE_ALL
@@ -114,6 +116,49 @@ class TestMessages:
         assert current(database).text == PROBLEM
         assert [row["text"] for row in rows(database, "messages")] == [None, PROBLEM]
 
+    def test_a_customers_message_that_becomes_an_agents_is_judged_no_more(self, database: Database) -> None:
+        worker = ManualWorker(database)
+        fetched = entries([message("1", QUOTE), message("2", PROBLEM), message("2", PROBLEM, author="agent")])
+        worker.process(fetched[:2])
+
+        worker.process(fetched[2:])
+
+        assert current(database).text == current(database).label == QUOTE
+        assert worker.acknowledged == {entry.id for entry in fetched}
+
+    def test_also_if_the_worker_that_stored_the_agents_version_crashed(self, database: Database) -> None:
+        worker = ManualWorker(database)
+        first, changed = entries([message("1", QUOTE), message("1", QUOTE, minute=1, author="agent")])
+        worker.process([first])
+        worker.route([changed])
+        worker.crash()
+        assert changed.id not in worker.acknowledged
+
+        worker.process([changed])
+
+        assert current(database).text == ""
+        assert changed.id in worker.acknowledged
+
+    def test_an_agents_message_that_becomes_the_customers_is_judged(self, database: Database) -> None:
+        worker = ManualWorker(database)
+
+        for entry in entries([message("1", QUOTE), message("2", MORE, author="agent"), message("2", MORE)]):
+            worker.process([entry])
+
+        assert current(database).text == f"{QUOTE}\n\n{MORE}"
+
+    def test_an_agents_message_that_is_changed_needs_no_model(self, database: Database) -> None:
+        worker = ManualWorker(database)
+        answers = [
+            message("2", text, minute=minute, author="agent") for minute, text in enumerate([MORE, PROBLEM], 1)
+        ]
+
+        for entry in entries([message("1", QUOTE), *answers]):
+            worker.process([entry])
+
+        assert (worker.classified, current(database).revision) == ([QUOTE], 1)
+        assert len(worker.acknowledged) == 3
+
     def test_when_all_messages_are_deleted_the_text_is_gone_and_no_label_may_be_used(
         self, database: Database
     ) -> None:
@@ -205,6 +250,19 @@ class TestReceivers:
 
         assert (current(database).label, receiver.label) == (QUOTE, None)
 
+    def test_is_not_sent_the_label_of_an_import_in_which_an_agent_takes_over_a_message(
+        self, database: Database
+    ) -> None:
+        receiver, worker = Receiver(database), ManualWorker(database)
+        imported = [message("1", QUOTE), message("2", PROBLEM)]
+        answer = message("2", PROBLEM, minute=1, author="agent")
+
+        for entry in entries([*imported, answer], [Lane.BULK, Lane.BULK, Lane.LIVE]):
+            worker.process([entry])
+        receiver.deliver()
+
+        assert (current(database).label, current(database).lane, receiver.label) == (QUOTE, "bulk", None)
+
     def test_the_live_message_is_classified_not_the_imported_one(self, database: Database) -> None:
         """Live entries go first, and only live entries raise alerts."""
         live, imported = entries([message("1", QUOTE), message("2", MORE, minute=1)], [Lane.LIVE, Lane.BULK])
@@ -213,6 +271,56 @@ class TestReceivers:
         worker.route([live, imported])
 
         assert worker.acknowledged == {imported.id}
+
+
+class TestAlerts:
+    """A doubtful result of a live message is alerted, whichever worker judged the message."""
+
+    def test_a_live_message_that_an_imports_worker_judged_first_raises_an_alert(self, database: Database) -> None:
+        first, second = ManualWorker(database, band=Band.REVIEW), ManualWorker(database, band=Band.REVIEW)
+        live, imported = entries([message("1", QUOTE), message("2", MORE, minute=1)], [Lane.LIVE, Lane.BULK])
+        first.route([live])
+        first.crash()
+        second.process([imported])
+        assert rows(database, "alerts") == []
+
+        first.process([live])
+
+        assert [row["digest"] for row in rows(database, "alerts")] == [current(database).digest]
+        assert live.id in first.acknowledged
+
+    def test_also_if_both_workers_compose_the_same_text_and_the_imports_worker_commits_first(
+        self, database: Database
+    ) -> None:
+        first, second = ManualWorker(database, band=Band.REVIEW), ManualWorker(database, band=Band.REVIEW)
+        live, imported = entries([message("1", QUOTE), message("2", MORE, minute=1)], [Lane.LIVE, Lane.BULK])
+        first.route([live])
+        first.crash()
+        second.route([imported])
+        first.route([live])
+        second.commit()
+        assert rows(database, "alerts") == []
+
+        first.commit()
+        first.process([live])
+
+        assert [row["digest"] for row in rows(database, "alerts")] == [current(database).digest]
+
+    def test_the_doubtful_result_of_an_import_is_not_alerted_when_the_customer_says_thanks(
+        self, database: Database
+    ) -> None:
+        Receiver(database)
+        worker = ManualWorker(database, band=Band.REVIEW)
+        (imported,) = entries([message("1", QUOTE)], [Lane.BULK])
+        thanks = Entry(
+            b"%d-0" % int(NOW.timestamp() * 1000 + 1), Lane.LIVE, encode(message("2", "Obrigado!", minute=1))
+        )
+
+        worker.process([imported])
+        worker.process([thanks])
+
+        assert current(database).lane == "live"
+        assert rows(database, "alerts") == []
 
 
 class TestWholeTexts:
@@ -264,7 +372,7 @@ class TestWholeTexts:
 def _edits() -> st.SearchStrategy[list[Ticket]]:
     texts = st.sampled_from([QUOTE, MORE, PROBLEM, "Obrigado!"])
     written = st.builds(message, st.sampled_from([None, "1", "2"]), texts, minute=st.integers(0, 3))
-    answer = st.builds(message, st.just("3"), texts, minute=st.integers(0, 3), author=st.just("agent"))
+    answer = st.builds(message, st.sampled_from(["2", "3"]), texts, minute=st.integers(0, 3), author=st.just("agent"))
     deletion = st.builds(message, st.sampled_from(["1", "2"]), minute=st.integers(0, 3), deleted=st.just(True))
     return st.lists(st.one_of(written, written, written, answer, deletion), min_size=1, max_size=6)
 

@@ -9,11 +9,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from tests.support.delivery import crm_file, delivery_states, make_due, verified_data
 from tests.support.receiver import ReceivedRequest
 from tests.support.runs import scalar
+from tests.support.waiting import blocked, until
 from tests.support.windows import doubtful, result
 from triagem.contracts.ticket import Identity, Lane
 from triagem.db import Database, runs
@@ -27,6 +29,7 @@ from triagem.db.verify import verify_tables
 from triagem.notify.deliveries import MAX_ATTEMPTS, deliver_due
 from triagem.notify.request import Delivered, Request, Retry, SendResult, Undeliverable
 from triagem.producer.crm import CrmConfig, load_crm_file
+from triagem.stack import Endpoints
 
 FRESHDESK: Any = {"source": "freshdesk"}
 Send = Callable[[Request], SendResult]
@@ -307,6 +310,31 @@ class TestCurrentLabel:
         run_over_all(subscribed, RunPlan("v1.0.0", 1), row)
         deliver_once(subscribed, crm, send)
         assert [data["label"] for data in send.results] == ["suporte", "venda"]
+
+    def test_an_import_that_waits_for_a_run_that_notifies_is_delivered(
+        self, subscribed: Database, crm: CrmConfig, endpoints: Endpoints
+    ) -> None:
+        """The import's statement starts before the run has queued the first delivery of the ticket."""
+        send = RecordingSender()
+        imported: Any = {"lane": Lane.BULK, **FRESHDESK}
+        write_window(subscribed, [result(label="suporte", external_id=name, **imported) for name in ("1", "2")])
+        edits = [result("B", minute=1, label="cobranca", external_id=name, **imported) for name in ("1", "2")]
+        run = runs.start(subscribed, RunPlan("v1.1.0", 2, notify_flips=True))
+        page = next_page(subscribed, run)
+        assert record_page(subscribed, run, page)
+        flipped = result(model="v1.1.0", **imported)
+        with ThreadPoolExecutor(1) as pool, psycopg.connect(endpoints.database_url) as blocker:
+            blocker.execute("SELECT FROM tickets WHERE external_id = '1' FOR UPDATE")
+            edit = pool.submit(write_window, subscribed, edits)
+            until(lambda: blocked(blocker) == 1)
+            write_reclassified(
+                subscribed, [ReclassifiedTicket(page.refs[1], "done", flipped.prediction, flipped.classified_at)]
+            )
+            deliver_once(subscribed, crm, send)
+            blocker.rollback()
+            edit.result()
+        deliver_once(subscribed, crm, send)
+        assert [data["label"] for data in send.results] == ["venda", "cobranca"]
 
     def test_the_same_label_by_a_new_version_is_not_sent_again(self, subscribed: Database, crm: CrmConfig) -> None:
         send = RecordingSender()

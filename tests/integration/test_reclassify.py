@@ -1,10 +1,12 @@
 """Reclassification runs over stored tickets, from the first page to the end: each ticket is classified once, and
 newer results win."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import text
 
@@ -14,7 +16,7 @@ from tests.support.conversations import ManualWorker, entries, message
 from tests.support.engines import NoopModel, noop, slow_noop
 from tests.support.pipeline import dead_letter_rows, drained, publish, running, stored
 from tests.support.runs import advance_once, finish_run, scalar, store_tickets, text_of
-from tests.support.waiting import until
+from tests.support.waiting import blocked, until
 from tests.support.windows import current, digest, effective_result, history, result
 from triagem.contracts.errors import DatabaseUnavailable, InvalidInput
 from triagem.contracts.prediction import AbstainReason, Band
@@ -355,6 +357,26 @@ def test_a_conversation_is_composed_again_instead_of_cleaning_its_composed_text(
     with database.autocommit() as connection:  # as stored by a release that cleaned one of the messages differently
         connection.execute(text("UPDATE tickets SET digest = sha256('other')"))
     assert len(next_page(database, preview).refs) == 1
+
+
+def test_a_text_that_is_edited_back_while_the_runs_statement_waits_gets_the_runs_result(
+    database: Database, endpoints: Endpoints
+) -> None:
+    write_window(database, [result("A", model="v0.9.0", epoch=0)])
+    run = runs.start(database, CURRENT)
+    page = next_page(database, run)
+    assert record_page(database, run, page)
+    write_window(database, [result("B", minute=1, model="v0.9.0", epoch=0)])
+    row = result("A")
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(endpoints.database_url) as editor:
+        editor.execute("UPDATE tickets SET text = 'A', digest = %s", [digest("A")])
+        results = [ReclassifiedTicket(page.refs[0], "done", row.prediction, row.classified_at)]
+        written = pool.submit(write_reclassified, database, results)
+        until(lambda: blocked(editor) == 1)
+        editor.commit()
+        written.result()
+    assert current(database) == ("A", "v1.0.0", 1)
+    assert scalar(database, "SELECT outcome FROM run_changes") == "done"
 
 
 def test_a_shadow_run_of_a_version_that_is_not_current_changes_no_result(

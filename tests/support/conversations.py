@@ -52,8 +52,10 @@ def entries(tickets: Iterable[Ticket], lanes: Iterable[Lane] = repeat(Lane.LIVE)
 class ManualWorker:
     """A worker whose steps a test calls one by one. A text's label is the text itself."""
 
-    def __init__(self, database: Database, *, version: str = "v1.0.0", epoch: int = 1) -> None:
-        self._database, self._version, self._epoch = database, version, epoch
+    def __init__(
+        self, database: Database, *, version: str = "v1.0.0", epoch: int = 1, band: Band = Band.AUTOMATE
+    ) -> None:
+        self._database, self._version, self._epoch, self._band = database, version, epoch, band
         model = NoopModel(manifest(version=version))
         models = cast("ModelManager", SimpleNamespace(current=ServedModel(model, epoch)))
         retry = cast("Retrier", lambda call: call())
@@ -71,7 +73,7 @@ class ManualWorker:
         for item in [item for _, items in routed.ready for item in items]:
             label = "\n\n".join(item.parts)
             self.classified.append(label)
-            prediction = Prediction(label, 0.9, {label: 0.9}, Band.AUTOMATE, self._version, 3, truncated=False)
+            prediction = Prediction(label, 0.9, {label: 0.9}, self._band, self._version, 3, truncated=False)
             item.add_result(batch, ServedModel(NoopModel(manifest()), self._epoch), prediction, NOW)
         self._routed.append(batch)
 

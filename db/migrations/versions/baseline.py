@@ -6,7 +6,7 @@ from alembic import op
 
 from triagem.db.schema import metadata
 
-revision = "0013"  # revisions before 0013 were never released
+revision = "0014"  # revisions before 0014 were never released
 down_revision = None
 
 
