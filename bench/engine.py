@@ -70,9 +70,11 @@ def run(
 ) -> EngineBenchmark:
     """Run the benchmark; `on_progress` gets the contender. Raises what `triagem.engine.classify.load` raises."""
     os.environ["TOKENIZERS_PARALLELISM"] = "true"  # otherwise the first pipeline turns it off for all
-    ours = {name: load(model.folder, EngineSettings(device=device, precision=name)) for name in _precisions(device)}
-    best = ours["auto"]
-    ours = {f"triagem {loaded.runner.precision}": loaded for loaded in ours.values()}
+    engines = {
+        name: load(model.folder, EngineSettings(device=device, precision=name)) for name in _precisions(device)
+    }
+    best = engines["auto"]
+    engines = {f"triagem {loaded.runner.precision}": loaded for loaded in engines.values()}
     name, device_used = f"triagem {best.runner.precision}", best.device
     tokens = best.tokenize(texts)
     limits: dict[str, Any] = (
@@ -81,10 +83,10 @@ def run(
     batches = plan([len(text.ids) for text in tokens], **limits)
     with TemporaryDirectory(prefix="triagem-bench-") as work:
         pipeline = baselines.hf_pipeline(model.folder, device_used)
-        theirs = {HF: pipeline, **_baselines(model.folder, device_used, Path(work))}
-        installed = {other: run for other, run in theirs.items() if run is not None}
+        alternatives = {HF: pipeline, **_baselines(model.folder, device_used, Path(work))}
+        installed = {other: run for other, run in alternatives.items() if run is not None}
         contenders: dict[str, Callable[[], object]] = {other: partial(run, texts) for other, run in installed.items()}
-        contenders |= {own: partial(classify, loaded, texts, **limits) for own, loaded in ours.items()}
+        contenders |= {own: partial(classify, loaded, texts, **limits) for own, loaded in engines.items()}
         contenders["model alone"] = lambda: [
             best.probabilities([tokens[index] for index in batch]) for batch in batches
         ]
@@ -96,7 +98,7 @@ def run(
         _row(contender, seconds, len(texts), answers)
         if contender in seconds
         else EngineRow(contender, note="not installed")
-        for contender in [*theirs, *ours]
+        for contender in [*alternatives, *engines]
     ]
     used = _flops(model, [len(text.ids) for text in tokens])
     share = [

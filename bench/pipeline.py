@@ -48,18 +48,18 @@ def run(
     on_progress: Callable[[str], None],
 ) -> PipelineBenchmark:
     """Run the benchmark; `on_progress` gets each step. `model` is the current version of the stack's registry."""
-    ours: list[float] = []
-    theirs: list[float] = []
+    rates: list[float] = []
+    celery_rates: list[float] = []
     enqueued: list[float] = []
     for round_number in range(rounds):
         on_progress(f"drain, round {round_number + 1}")
         stack.clear()
         enqueued.append(stack.enqueue(texts, tickets))
         with stack.worker("bench.noop_engines:noop"):
-            ours.append(stack.drain_rate(tickets))
+            rates.append(stack.drain_rate(tickets))
         stack.clear()
         if (rate := stack.celery_batches_per_s(texts)) is not None:
-            theirs.append(rate)
+            celery_rates.append(rate)
     on_progress("CPU time by stage")
     _, cpu_us = drain(stack, texts, tickets, by_stage=True)
     on_progress("time from put to row")
@@ -91,11 +91,11 @@ def run(
         tickets=tickets,
         enqueued_per_s=statistics.median(enqueued),
         enqueued_large_per_s=large,
-        noop_engine_per_s=_measurement(ours),
+        noop_engine_per_s=_measurement(rates),
         noop_cpu_us=cpu_us,
-        celery_batches_per_s=_measurement(theirs) if theirs else None,
-        ratio_vs_celery_batches=statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
-        if theirs
+        celery_batches_per_s=_measurement(celery_rates) if celery_rates else None,
+        ratio_vs_celery_batches=statistics.median(a / b for a, b in zip(rates, celery_rates, strict=True))
+        if celery_rates
         else None,
         idle_ms=_measurement(idle),
         live_behind_bulk_ms=_measurement(behind),

@@ -47,7 +47,7 @@ def interleave(
     return seconds
 
 
-def ratio(seconds: Mapping[str, Sequence[float]], ours: str, theirs: str) -> Measurement:
-    """The speed-up of `ours` over `theirs` in each round. A slowdown of a whole round cancels out."""
-    pairs = [b / a for a, b in zip(seconds[ours], seconds[theirs], strict=True)]
+def ratio(seconds: Mapping[str, Sequence[float]], name: str, reference: str) -> Measurement:
+    """The speed-up of `name` over `reference` in each round. A slowdown of a whole round cancels out."""
+    pairs = [b / a for a, b in zip(seconds[name], seconds[reference], strict=True)]
     return Measurement(statistics.median(pairs), min(pairs), max(pairs), len(pairs))

@@ -159,7 +159,7 @@ def _compare(sides: list[subprocess.Popen[str]], kind: str, numbers: range, rows
             times.append([ask(side, kind, number, rows) for side in reversed(sides)][::-1])
     for position, unit in enumerate(("ms", "ms of CPU")):
         before, now = ([time[side][position] * 1000 for time in times] for side in (0, 1))
-        ratio = statistics.median(ours / theirs for ours, theirs in zip(now, before, strict=True))
+        ratio = statistics.median(after / earlier for after, earlier in zip(now, before, strict=True))
         print(
             f"{rows:,} tickets, {kind}: {statistics.median(before):.2f} {unit} before,"
             f" {statistics.median(now):.2f} now; median of {len(numbers)} ratios {ratio:.3f}",

@@ -58,9 +58,11 @@ def run(files: Sequence[Path], cache: Path, *, rows: int, splits: int) -> Prefli
         outcomes[split] = _outcome(embedded[kept][order], truth[order], rows)
     records = []
     for target, outcome in zip(TARGETS, outcomes.transpose(1, 0, 2), strict=True):
-        made = outcome[~np.isnan(outcome[:, 0])]
-        means = made.mean(axis=0) if len(made) else np.full(3, np.nan)
-        records.append(PromiseRecord(target, len(made), int((made[:, 2] >= target).sum()), *map(float, means)))
+        promised = outcome[~np.isnan(outcome[:, 0])]
+        means = promised.mean(axis=0) if len(promised) else np.full(3, np.nan)
+        records.append(
+            PromiseRecord(target, len(promised), int((promised[:, 2] >= target).sum()), *map(float, means))
+        )
     return PreflightReport(base, len(kept), rows, splits, tuple(records))
 
 

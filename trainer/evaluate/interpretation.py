@@ -69,9 +69,9 @@ def compare_with_baseline(
         gain: the model's macro-F1 minus the baseline's.
         langs: the model's and the baseline's metrics on the rows of each language.
     """
-    ours, theirs, low, high = _macro_f1(model), _macro_f1(baseline), gain.low or 0.0, gain.high or 0.0
-    figures = f"macro-F1 {ours:.3f} against {theirs:.3f}, difference {low:+.3f} to {high:+.3f}"
-    if ours <= theirs:
+    model_f1, baseline_f1, low, high = _macro_f1(model), _macro_f1(baseline), gain.low or 0.0, gain.high or 0.0
+    figures = f"macro-F1 {model_f1:.3f} against {baseline_f1:.3f}, difference {low:+.3f} to {high:+.3f}"
+    if model_f1 <= baseline_f1:
         sentence = f"The model does not beat TF-IDF with logistic regression, which costs far less ({figures})."
     elif low <= 0:
         sentence = f"These rows do not show that the model beats TF-IDF with logistic regression ({figures})."
@@ -84,7 +84,11 @@ def compare_with_baseline(
 def languages_behind(langs: Mapping[str, tuple[Slice, Slice]]) -> list[str]:
     """The languages in which the model's macro-F1 is not above the baseline's, with both values."""
     scores = {lang: (_macro_f1(model), _macro_f1(baseline)) for lang, (model, baseline) in langs.items()}
-    return [f"{lang} ({ours:.3f} against {theirs:.3f})" for lang, (ours, theirs) in scores.items() if ours <= theirs]
+    return [
+        f"{lang} ({model_f1:.3f} against {baseline_f1:.3f})"
+        for lang, (model_f1, baseline_f1) in scores.items()
+        if model_f1 <= baseline_f1
+    ]
 
 
 def _macro_f1(scored: Slice) -> float:

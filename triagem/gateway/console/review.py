@@ -118,17 +118,21 @@ def submit_review(services: ServicesDep, visitor: Reviewer, queue: _Queue, form:
 
 
 def store_answer(
-    services: Services, reviewer: str, form: Mapping[str, str], here: Callable[..., str], kind: str | None = None
+    services: Services,
+    reviewer: str,
+    form: Mapping[str, str],
+    page_address: Callable[..., str],
+    kind: str | None = None,
 ) -> Response:
-    """Store, skip or undo, as the form says, and show the page `here` again. `kind`: see `record_review`."""
+    """Store, skip or undo, as the form says, and show the page again. `kind`: see `record_review`."""
     skipped, action = form.get("skipped", ""), form.get("action", "")
     if action == ReviewAction.UNDO:
         review = last_review(services.database, reviewer)
         undone = review is not None and undo_review(services.database, review)
-        return redirect(here(skipped=skipped, message="undone" if undone else "nothing_to_undo"))
+        return redirect(page_address(skipped=skipped, message="undone" if undone else "nothing_to_undo"))
     if action == ReviewAction.SKIP:
         ids = [*dotted_ids(skipped), *dotted_ids(form.get("ticket_id", ""))][-MAX_SKIPPED:]
-        return redirect(here(skipped=".".join(map(str, ids))))
+        return redirect(page_address(skipped=".".join(map(str, ids))))
     known = services.known_labels()
     proposal = label_name(form.get("proposal", "")) if action == "propose" else None
     label = None if action == ReviewAction.UNCLEAR else proposal or form.get("label", "")
@@ -148,9 +152,9 @@ def store_answer(
         comment=form.get("comment", ""), proposal=proposal,
     )  # fmt: skip
     if isinstance(outcome, ReviewRejected):
-        return redirect(here(skipped=skipped, message=f"rejected_{outcome.name.lower()}"))
+        return redirect(page_address(skipped=skipped, message=f"rejected_{outcome.name.lower()}"))
     message = "saved" if label else "proposed" if proposal else "saved_unclear"
-    return redirect(here(skipped=skipped, message=message, about=label))
+    return redirect(page_address(skipped=skipped, message=message, about=label))
 
 
 def shortcut_context(labels: Sequence[str]) -> dict[str, Any]:
