@@ -17,7 +17,7 @@ from triagem.gateway.authentication import require_scope
 from triagem.gateway.problems import NEEDS_KEY, RETRY_AFTER_S, ProblemError, problem_responses
 from triagem.gateway.services import Services, ServicesDep
 from triagem.inbox.lease import AT_WORK, COLLECTING, worker_states
-from triagem.inbox.scaling import NoSignal, ScalingSignal, scaling_signal
+from triagem.inbox.scaling import ScalingSignal, scaling_signal
 
 router = APIRouter()
 
@@ -145,7 +145,4 @@ def autoscale(services: ServicesDep) -> ScalingSignal:
 
     While Redis is unavailable the answer is 503 without a number, which an autoscaler cannot mistake for zero.
     """
-    reading = scaling_signal(services.inbox, services.scaling)
-    if isinstance(reading, NoSignal):
-        raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, reading.reason, {"Retry-After": RETRY_AFTER_S})
-    return reading
+    return scaling_signal(services.inbox, services.scaling)

@@ -10,7 +10,6 @@ from typing import Annotated, Self, cast
 
 from pydantic import Field, model_validator
 
-from triagem.contracts.errors import InboxUnavailable
 from triagem.contracts.ticket import Lane
 from triagem.inbox.client import redis_errors
 from triagem.inbox.lease import LAST_RATE, WARMING_UP, list_workers, paused
@@ -73,13 +72,6 @@ class Hold:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class NoSignal:
-    """Redis does not answer, so the number is unknown. It must not be read as zero."""
-
-    reason: str
-
-
 def decide(sample: BacklogSample, settings: ScalingSettings) -> ScaleTo | Hold:
     """The number of workers for this sample.
 
@@ -122,15 +114,8 @@ class ScalingSignal:
     drain_s: Annotated[float | None, Field(description="time that the warm workers still need; null without one")]
 
 
-def scaling_signal(inbox: Inbox, settings: ScalingSettings) -> ScalingSignal | NoSignal:
-    """The signal at this moment. Raises AccessDenied."""
-    try:
-        return _signal(inbox, settings)
-    except InboxUnavailable as error:
-        return NoSignal(str(error))
-
-
-def _signal(inbox: Inbox, settings: ScalingSettings) -> ScalingSignal:
+def scaling_signal(inbox: Inbox, settings: ScalingSettings) -> ScalingSignal:
+    """The signal at this moment. Raises InboxUnavailable: then the number is unknown, which must not be read as 0."""
     depths = {lane: inbox.depth(lane) for lane in Lane}
     workers = list_workers(inbox.redis)
     rates = [worker.rate for worker in workers if worker.rate]

@@ -8,10 +8,9 @@ from typing import Any
 from triagem import servers
 from triagem.cli.options import AsJson
 from triagem.cli.output import print_answer, print_lines
-from triagem.contracts.errors import InboxUnavailable
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Depth, Inbox, InboxSettings, lease
-from triagem.inbox.scaling import NoSignal, ScalingSettings, scaling_signal
+from triagem.inbox.scaling import ScalingSettings, scaling_signal
 
 
 def backlog(*, as_json: AsJson = False) -> None:
@@ -26,8 +25,6 @@ def backlog(*, as_json: AsJson = False) -> None:
 def read_state(inbox: Inbox) -> dict[str, Any]:
     """The state of the inbox and its workers, as `triagem backlog --json` prints it. Raises InboxUnavailable."""
     scaling = scaling_signal(inbox, ScalingSettings())
-    if isinstance(scaling, NoSignal):
-        raise InboxUnavailable(scaling.reason)
     depths = {lane: inbox.depth(lane) for lane in Lane}
     states, is_paused = lease.worker_states(inbox.redis), lease.paused(inbox.redis)
     quarantined = inbox.quarantined()
