@@ -73,14 +73,11 @@ def raise_alert(database: Database, kind: str, key: str, detail: Mapping[str, An
     return database.execute(_RAISE, kind=kind, key=key, detail=json.dumps(dict(detail))) > 0
 
 
-def undelivered_alerts(database: Database, *, kind: str | None = None, limit: int) -> list[Alert]:
-    """Undelivered alerts, newest first."""
-    return [Alert(*row) for row in database.rows(_NEWEST, kind=kind, undelivered=True, limit=limit)]
-
-
-def newest_alerts(database: Database, *, limit: int) -> list[Alert]:
-    """The newest alerts, delivered or not."""
-    return [Alert(*row) for row in database.rows(_NEWEST, kind=None, undelivered=False, limit=limit)]
+def newest_alerts(
+    database: Database, *, limit: int, kind: str | None = None, undelivered: bool = False
+) -> list[Alert]:
+    """Alerts of a kind, or of all kinds, newest first: all, or only those that are undelivered."""
+    return [Alert(*row) for row in database.rows(_NEWEST, kind=kind, undelivered=undelivered, limit=limit)]
 
 
 _BATCH: Final = 5000  # alerts matched in one statement

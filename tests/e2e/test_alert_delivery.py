@@ -21,7 +21,7 @@ from tests.support.receiver import OK, UNAVAILABLE, CannedResponse, ReceivedRequ
 from tests.support.waiting import until
 from triagem.cli.processes import WorkerProcess
 from triagem.db import Database
-from triagem.db.outbox.alerts import undelivered_alerts
+from triagem.db.outbox.alerts import newest_alerts
 from triagem.inbox import Inbox, InboxSettings, connect
 from triagem.ops.app import ops_app
 from triagem.ops.settings import OpsSettings
@@ -138,4 +138,4 @@ def test_each_message_arrives_once_by_its_id(
     (message_id,) = {email["Message-ID"] for email in receivers.mailbox.received}
     assert message_id.endswith("@example.com>")
     assert "40 tickets para revisar" in receivers.mailbox.received[-1].get_content()
-    assert undelivered_alerts(database, limit=9) == []
+    assert newest_alerts(database, undelivered=True, limit=9) == []

@@ -23,7 +23,7 @@ from tests.support.waiting import until
 from triagem.cli.processes import WorkerProcess
 from triagem.contracts.wire import decode
 from triagem.db import Database
-from triagem.db.outbox.alerts import RETRAINING_DUE, undelivered_alerts
+from triagem.db.outbox.alerts import RETRAINING_DUE, newest_alerts
 from triagem.inbox import Inbox, connect
 from triagem.ops.app import ops_app
 from triagem.ops.settings import OpsSettings
@@ -66,7 +66,7 @@ def raised_alerts(database: Database) -> list[str]:
     """The subjects of the raised alerts, oldest first, without the month."""
     return [
         alert.about.rpartition(" ")[0]
-        for alert in reversed(undelivered_alerts(database, kind=RETRAINING_DUE, limit=99))
+        for alert in reversed(newest_alerts(database, undelivered=True, kind=RETRAINING_DUE, limit=99))
     ]
 
 

@@ -14,7 +14,7 @@ from tests.support.windows import doubtful, result, rows
 from triagem.contracts.prediction import Band
 from triagem.contracts.ticket import Identity, Lane
 from triagem.db import Database
-from triagem.db.outbox.alerts import DRIFT, RETRAINING_DUE, raise_alert, undelivered_alerts
+from triagem.db.outbox.alerts import DRIFT, RETRAINING_DUE, newest_alerts, raise_alert
 from triagem.db.outbox.deliveries import DeliveryState, drop_deliveries, list_deliveries, replay_deliveries
 from triagem.db.tickets.forgetting import delete_related, write_tombstone
 from triagem.db.tickets.window import write_window
@@ -172,7 +172,7 @@ class TestRule:
         write_window(database, many(2))
         send = RecordingSender()
         notify(database, AlertRules({}), send)
-        assert len(undelivered_alerts(database, limit=9)) == 2
+        assert len(newest_alerts(database, undelivered=True, limit=9)) == 2
         notify(database, rules, send)
         assert [message.data["tickets"] for message in send.sent] == [2]
 
@@ -212,7 +212,7 @@ class TestFailedDelivery:
         for _ in range(2):
             notify(database, rules, send)
         assert [message.data["tickets"] for message in send.sent] == [1, 1, 2]
-        assert undelivered_alerts(database, limit=9) == []
+        assert newest_alerts(database, undelivered=True, limit=9) == []
 
     def test_is_listed_once_it_has_failed_and_can_be_replayed(self, database: Database, rules: AlertRules) -> None:
         write_window(database, many(2))
@@ -222,17 +222,17 @@ class TestFailedDelivery:
         assert (listed.target, listed.about, listed.state, listed.last_error) == (
             "doubtful.team", "2 alerts", "failed", "answered 410",
         )  # fmt: skip
-        assert len(undelivered_alerts(database, limit=9)) == 2
+        assert len(newest_alerts(database, undelivered=True, limit=9)) == 2
         send.answer = Delivered()
         assert replay_deliveries(database, target="doubtful.team") == 1
         notify(database, rules, send)
-        assert undelivered_alerts(database, limit=9) == []
+        assert newest_alerts(database, undelivered=True, limit=9) == []
 
     def test_can_be_dropped_and_stays_listed_as_an_alert(self, database: Database, rules: AlertRules) -> None:
         write_window(database, many(2))
         notify(database, rules, RecordingSender(Undeliverable("answered 410")))
         assert drop_deliveries(database) == 1
-        assert len(undelivered_alerts(database, limit=9)) == 2
+        assert len(newest_alerts(database, undelivered=True, limit=9)) == 2
 
 
 class TestForgetting:

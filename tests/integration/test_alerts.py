@@ -9,7 +9,7 @@ from tests.support.command import Triagem
 from tests.support.windows import doubtful, rows
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
-from triagem.db.outbox.alerts import DRIFT, RETRAINING_DUE, raise_alert, undelivered_alerts
+from triagem.db.outbox.alerts import DRIFT, RETRAINING_DUE, newest_alerts, raise_alert
 from triagem.db.tickets.forgetting import delete_related, write_tombstone
 from triagem.db.tickets.window import write_window
 
@@ -31,22 +31,22 @@ def test_of_many_concurrent_callers_one_raises_the_alert(database: Database) -> 
 def test_undelivered_alerts_of_all_kinds_are_listed_newest_first(database: Database) -> None:
     write_window(database, [doubtful(external_id="4711")])
     raise_alert(database, DRIFT, "v1.0.0 2026-11", {"summary": "shifted"})
-    alerts = undelivered_alerts(database, limit=9)
+    alerts = newest_alerts(database, undelivered=True, limit=9)
     assert [(alert.kind, alert.about, alert.band) for alert in alerts] == [
         ("drift", "v1.0.0 2026-11", None),
         ("low-confidence", "zendesk 4711", "review"),
     ]
-    assert [alert.kind for alert in undelivered_alerts(database, kind="low-confidence", limit=9)] == [
+    assert [alert.kind for alert in newest_alerts(database, undelivered=True, kind="low-confidence", limit=9)] == [
         "low-confidence"
     ]
-    assert len(undelivered_alerts(database, limit=1)) == 1
+    assert len(newest_alerts(database, undelivered=True, limit=1)) == 1
 
 
 def test_a_delivered_alert_is_no_longer_listed(database: Database) -> None:
     raise_alert(database, DRIFT, "v1.0.0", {})
     with database.autocommit() as connection:
         connection.execute(text("UPDATE alerts SET delivered_at = now()"))
-    assert undelivered_alerts(database, limit=9) == []
+    assert newest_alerts(database, undelivered=True, limit=9) == []
 
 
 def test_forgetting_a_ticket_leaves_the_system_s_alerts(database: Database) -> None:

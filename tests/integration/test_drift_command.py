@@ -16,7 +16,7 @@ from tests.support.windows import result, rows
 from triagem.contracts.errors import ModelCorrupt
 from triagem.contracts.model import REFERENCE_FILE, Tokens
 from triagem.db import Database
-from triagem.db.outbox.alerts import undelivered_alerts
+from triagem.db.outbox.alerts import newest_alerts
 from triagem.db.tickets.samples import KEEP_FIRST, store_samples
 from triagem.db.tickets.window import write_window
 from triagem.registry import Registry
@@ -208,7 +208,7 @@ class TestDailyTask:
             False,
             True,
         ]
-        newest, _ = undelivered_alerts(database, kind="drift", limit=9)
+        newest, _ = newest_alerts(database, undelivered=True, kind="drift", limit=9)
         assert newest.about == "v1.0.0 2026-12"
         assert newest.detail
         assert "drift in embeddings" in newest.detail["summary"]
@@ -216,4 +216,4 @@ class TestDailyTask:
     def test_raises_no_alert_with_too_few_samples(self, database: Database, registry: Registry) -> None:
         sample(database, 99, moved=3.0)
         assert not alert_if_drifted(database, registry, self.NOVEMBER)
-        assert undelivered_alerts(database, limit=9) == []
+        assert newest_alerts(database, undelivered=True, limit=9) == []

@@ -12,7 +12,7 @@ from tests.support.version_history import drift_report, promoted, reviewed, seen
 from triagem.contracts.errors import ModelCorrupt
 from triagem.contracts.model import ROWS_FILE, DataInfo
 from triagem.db import Database
-from triagem.db.outbox.alerts import undelivered_alerts
+from triagem.db.outbox.alerts import newest_alerts
 from triagem.registry import Registry
 from triagem.trainer.monitor.due import RetrainingFacts, read_facts
 from triagem.trainer.monitor.tasks import alert_if_due
@@ -152,7 +152,7 @@ class TestAlerts:
         reviewed(database, "a", "cobranca")
         alerts = [alert_if_due(database, registry, DueSettings(), now) for now in (NOW, NOW, DECEMBER)]
         assert alerts == [2, 0, 2]
-        assert {alert.about for alert in undelivered_alerts(database, limit=9)} == {
+        assert {alert.about for alert in newest_alerts(database, undelivered=True, limit=9)} == {
             "v1.0.0 age 2026-11",
             "v1.0.0 new-label cobranca 2026-11",
             "v1.0.0 age 2026-12",

@@ -15,7 +15,7 @@ from tests.support.waiting import until
 from tests.support.windows import result, rows
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
-from triagem.db.outbox.alerts import undelivered_alerts
+from triagem.db.outbox.alerts import newest_alerts
 from triagem.db.outbox.monitoring import MonitorState, monitor_states, save_monitor_state
 from triagem.db.tickets.dead_letters import insert_dead_letter
 from triagem.db.tickets.window import ClassifiedTicket, write_window
@@ -70,7 +70,10 @@ def run_checks(database: Database, inbox: Inbox, number: int, settings: MonitorS
 
 def raised(database: Database) -> list[tuple[str, str]]:
     """Kind and state of each system alert, oldest first."""
-    return [(alert.kind, (alert.detail or {})["state"]) for alert in reversed(undelivered_alerts(database, limit=99))]
+    return [
+        (alert.kind, (alert.detail or {})["state"])
+        for alert in reversed(newest_alerts(database, undelivered=True, limit=99))
+    ]
 
 
 def test_an_alert_opens_after_two_bad_checks_and_is_resolved_after_three_good_ones(
@@ -87,7 +90,7 @@ def test_an_alert_opens_after_two_bad_checks_and_is_resolved_after_three_good_on
     assert run_checks(database, inbox, 1) == []
     assert raised(database) == [("latency", "open"), ("latency", "resolved")]
 
-    (resolved, opened) = undelivered_alerts(database, limit=9)
+    (resolved, opened) = newest_alerts(database, undelivered=True, limit=9)
     assert opened.detail is not None
     assert opened.detail["summary"].startswith("live tickets are slow: 95% took up to 3")
     assert resolved.about.endswith(" resolved")

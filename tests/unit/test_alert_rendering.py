@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from string import Formatter
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from triagem.db.outbox.alerts import (
 )
 from triagem.notify.alert_messages import _PHRASES, RUNBOOK_SECTIONS, describe, duration, phrase, system_alert_detail
 from triagem.notify.alert_rendering import (
+    AlertMessage,
     build_email,
     build_message,
     build_test_message,
@@ -27,7 +29,7 @@ from triagem.notify.alert_rendering import (
     ticket_link,
     webhook_event,
 )
-from triagem.notify.alert_rules import Language, Links
+from triagem.notify.alert_rules import AlertSettings, Language
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 CONSOLE = "https://triagem.example.com/console"
@@ -39,6 +41,10 @@ def alert_digest(
 ) -> AlertDigest:
     counts = [DoubtfulCount("venda", "zendesk", tickets)] if doubts else []
     return AlertDigest(12, 1, NOW, None, "doubtful.team", counts, doubts, events, more)
+
+
+def render(digest: AlertDigest, language: Language, **settings: Any) -> AlertMessage:
+    return build_message(digest, language, AlertSettings(**settings))
 
 
 @pytest.mark.parametrize(
@@ -75,7 +81,7 @@ def alert_digest(
 )
 def test_counts_and_the_least_confident_tickets_are_listed(language: Language, lines: list[str]) -> None:
     event = SystemEvent("drift", NOW, {"summary": "shifted", "version": "v1.0.0"})
-    assert build_message(alert_digest(DOUBT, events=(event,)), language, Links(CONSOLE)).text.splitlines() == lines
+    assert render(alert_digest(DOUBT, events=(event,)), language, console_url=CONSOLE).text.splitlines() == lines
 
 
 def test_both_languages_have_the_same_phrases_with_the_same_placeholders() -> None:
@@ -95,7 +101,7 @@ def system_event(kind: str, state: str, *, minutes: int = 2) -> SystemEvent:
 @pytest.mark.parametrize("kind", sorted({*MONITOR_KINDS, *OUTAGE_KINDS}))
 @pytest.mark.parametrize("language", ["en", "pt-BR"])
 def test_the_subject_is_the_cause_and_the_line_has_since_when(kind: str, language: Language) -> None:
-    message = build_message(alert_digest(events=(system_event(kind, "open"),)), language)
+    message = render(alert_digest(events=(system_event(kind, "open"),)), language)
 
     cause = message.subject.removeprefix("Triagem: ")
     assert cause not in {phrase(language, kind), kind}
@@ -107,7 +113,7 @@ def test_the_subject_is_the_cause_and_the_line_has_since_when(kind: str, languag
 def test_portuguese_numbers_have_a_comma() -> None:
     digest = alert_digest(DOUBT, events=(system_event("unsure-share", "open"),), tickets=1234)
 
-    message = build_message(digest, "pt-BR")
+    message = render(digest, "pt-BR")
 
     assert message.subject == (
         "Triagem: 20,0% dos tickets em tempo real têm baixa confiança (limite: 10,0%); 1.234 tickets para revisar"
@@ -118,7 +124,7 @@ def test_portuguese_numbers_have_a_comma() -> None:
 def test_a_contradiction_of_reviews_and_confidences_names_both_figures() -> None:
     detail = {"version": "v1.0.0", "expected": "95.1%", "low": "80.2%", "high": "88.0%", "sampled": 120}
 
-    (line, link) = build_message(alert_digest(events=(SystemEvent("calibration", NOW, detail),)), "pt-BR").lines
+    (line, link) = render(alert_digest(events=(SystemEvent("calibration", NOW, detail),)), "pt-BR").lines
 
     assert line == (
         "a confiança não corresponde às revisões: a versão v1.0.0 espera 95,1% de acertos; 120 revisões sorteadas"
@@ -129,10 +135,8 @@ def test_a_contradiction_of_reviews_and_confidences_names_both_figures() -> None
 
 def test_of_several_problems_the_subject_names_the_newest_open_one() -> None:
     events = (system_event("latency", "resolved"), system_event("no-worker", "open"), system_event("memory", "open"))
-    assert (
-        build_message(alert_digest(events=events), "en").subject == "Triagem: no worker alive for 2 min, and 2 more"
-    )
-    resolved = build_message(alert_digest(events=(system_event("no-worker", "resolved", minutes=90),)), "en")
+    assert render(alert_digest(events=events), "en").subject == "Triagem: no worker alive for 2 min, and 2 more"
+    resolved = render(alert_digest(events=(system_event("no-worker", "resolved", minutes=90),)), "en")
     assert resolved.text.splitlines()[:2] == [
         "Triagem: resolved after 1 h: no worker is running",
         "resolved after 1 h: no worker is running (since 2026-11-22 10:30 UTC)",
@@ -156,21 +160,21 @@ def test_each_link_to_the_runbook_leads_to_a_section() -> None:
 @pytest.mark.parametrize("kind", sorted(ALERT_KINDS - {LOW_CONFIDENCE}))
 @pytest.mark.parametrize("language", ["en", "pt-BR"])
 def test_each_kind_has_a_message_even_without_values(kind: str, language: Language) -> None:
-    assert build_message(alert_digest(events=(SystemEvent(kind, NOW, {}),)), language).lines
+    assert render(alert_digest(events=(SystemEvent(kind, NOW, {}),)), language).lines
     assert describe(language, kind, {"summary": "it is so"})
 
 
 @pytest.mark.parametrize("language", ["en", "pt-BR"])
 @pytest.mark.parametrize("reason", AbstainReason)
 def test_a_ticket_without_a_decision_has_its_reason(language: Language, reason: AbstainReason) -> None:
-    message = build_message(alert_digest(replace(DOUBT, band=Band.ABSTAIN, abstain_reason=reason)), language)
+    message = render(alert_digest(replace(DOUBT, band=Band.ABSTAIN, abstain_reason=reason)), language)
 
     assert phrase(language, "abstain") + ": " in message.text
     assert message.data["least_sure"][0]["abstain_reason"] == reason
 
 
 def test_without_a_console_there_are_no_links() -> None:
-    message = build_message(alert_digest(DOUBT), "en")
+    message = render(alert_digest(DOUBT), "en")
     assert "http" not in message.text
     assert message.data["least_sure"][0]["link"] is None
 
@@ -181,7 +185,7 @@ def test_a_link_escapes_any_name() -> None:
 
 
 def test_a_name_neither_breaks_a_line_nor_mentions_a_channel() -> None:
-    message = build_message(
+    message = render(
         alert_digest(DoubtfulTicket("zendesk", "<!channel>\nInjected: &lt;x", "venda", 0.5, Band.REVIEW)), "en"
     )
     assert len(message.lines) == 3
@@ -194,7 +198,7 @@ def test_a_name_neither_breaks_a_line_nor_mentions_a_channel() -> None:
     "name", ["*b*", "@channel", "https://evil.example/x", "a`*b*`c", "_i_", "[a](https://x.example)"]
 )
 def test_a_chat_program_reads_no_markup_in_a_name(name: str) -> None:
-    message = build_message(alert_digest(DoubtfulTicket(name, name, "venda", 0.5, Band.REVIEW)), "en")
+    message = render(alert_digest(DoubtfulTicket(name, name, "venda", 0.5, Band.REVIEW)), "en")
 
     text = slack_payload(message)["text"]
     shown = name.replace("`", "'").replace("://", ": //")
@@ -204,7 +208,7 @@ def test_a_chat_program_reads_no_markup_in_a_name(name: str) -> None:
 
 
 def test_each_channel_has_the_same_id_at_each_attempt() -> None:
-    first, second = (build_message(alert_digest(DOUBT), "en") for _ in range(2))
+    first, second = (render(alert_digest(DOUBT), "en") for _ in range(2))
     assert first.key == second.key == webhook_event(first)["data"]["id"]
     emails = [
         build_email(message, "t@example.com", ["a@example.com", "b@example.com"]) for message in (first, second)

@@ -11,7 +11,7 @@ from triagem.contracts.errors import InvalidInput
 from triagem.notify.alert_rendering import build_test_message
 from triagem.notify.alert_rules import AlertRules, load
 from triagem.notify.channels import channel_sender
-from triagem.notify.request import Delivered, Retry, SendResult, Undeliverable
+from triagem.notify.request import Delivered, Retry, SendResult
 
 
 def rules(folder: Path, url: str) -> AlertRules:
@@ -21,7 +21,7 @@ def rules(folder: Path, url: str) -> AlertRules:
 
 
 def send(folder: Path, url: str) -> SendResult:
-    post = channel_sender(lambda request: Undeliverable("not by HTTP of ours"))
+    post = channel_sender([])
     message = build_test_message("all", "pt-BR", datetime(2026, 11, 2, tzinfo=UTC))
     return post(rules(folder, url).targets["all.chat"].channel, message)
 

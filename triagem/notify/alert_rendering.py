@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from triagem.db.outbox.alerts import AlertDigest, DoubtfulTicket
 from triagem.notify.alert_messages import RUNBOOK_SECTIONS, describe, headline, local_number, phrase
-from triagem.notify.alert_rules import Language, Links
+from triagem.notify.alert_rules import AlertSettings, Language
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class AlertMessage:
         return "\n".join((self.subject, *self.lines))
 
 
-def build_message(digest: AlertDigest, language: Language, links: Links = Links()) -> AlertMessage:  # noqa: B008 - frozen
+def build_message(digest: AlertDigest, language: Language, settings: AlertSettings) -> AlertMessage:
     """Build the message for a digest. Its subject names the newest open problem, if any, and counts tickets."""
     tickets = sum(count.tickets for count in digest.counts)
     heads = []
@@ -44,19 +44,21 @@ def build_message(digest: AlertDigest, language: Language, links: Links = Links(
     if tickets:
         number = local_number(language, f"{tickets:,}")
         heads.append(phrase(language, "one-ticket" if tickets == 1 else "many-tickets", tickets=number))
-    lines, chat_lines = (_lines(digest, language, links, shown) for shown in (_printable, _code))
+    lines, chat_lines = (_lines(digest, language, settings, shown) for shown in (_printable, _code))
     rule = digest.target.partition(".")[0]
     data = {
         "rule": rule,
         "tickets": tickets,
         "counts": [asdict(count) for count in digest.counts],
-        "least_sure": [{**asdict(ticket), "link": ticket_link(ticket, links.console)} for ticket in digest.doubtful],
+        "least_sure": [
+            {**asdict(ticket), "link": ticket_link(ticket, settings.console_url)} for ticket in digest.doubtful
+        ],
         "events": [
             {
                 "kind": event.kind,
                 "at": event.at.isoformat(),
                 "detail": dict(event.detail),
-                "runbook": _runbook_link(event.kind, links),
+                "runbook": _runbook_link(event.kind, settings.runbook_url),
             }
             for event in digest.events
         ],
@@ -107,20 +109,22 @@ def build_email(message: AlertMessage, sender: str, to: Sequence[str]) -> EmailM
     return email
 
 
-def _runbook_link(kind: str, links: Links) -> str | None:
-    return f"{links.runbook}#{section}" if (section := RUNBOOK_SECTIONS.get(kind)) else None
+def _runbook_link(kind: str, runbook_url: str) -> str | None:
+    return f"{runbook_url}#{section}" if (section := RUNBOOK_SECTIONS.get(kind)) else None
 
 
-def _lines(digest: AlertDigest, language: Language, links: Links, shown: Callable[[str], str]) -> tuple[str, ...]:
+def _lines(
+    digest: AlertDigest, language: Language, settings: AlertSettings, shown: Callable[[str], str]
+) -> tuple[str, ...]:
     """The lines of a message; `shown` renders a name from a CRM."""
     lines = []
     for event in digest.events:
         lines.append(describe(language, event.kind, event.detail))
-        if link := _runbook_link(event.kind, links):
+        if link := _runbook_link(event.kind, settings.runbook_url):
             lines.append(phrase(language, "runbook", link=link))
     lines += [phrase(language, "more", more=digest.more)] if digest.more else []
-    if digest.events and links.console:
-        lines.append(phrase(language, "console", link=f"{links.console.rstrip('/')}/operations"))
+    if digest.events and settings.console_url:
+        lines.append(phrase(language, "console", link=f"{settings.console_url.rstrip('/')}/operations"))
     lines += [
         f"{shown(count.source)} {count.label}: {local_number(language, f'{count.tickets:,}')}"
         for count in digest.counts
@@ -128,7 +132,8 @@ def _lines(digest: AlertDigest, language: Language, links: Links, shown: Callabl
     if digest.doubtful:
         lines.append(phrase(language, "least-sure"))
         lines += [
-            _ticket_line(ticket, language, ticket_link(ticket, links.console), shown) for ticket in digest.doubtful
+            _ticket_line(ticket, language, ticket_link(ticket, settings.console_url), shown)
+            for ticket in digest.doubtful
         ]
     return tuple(lines)
 

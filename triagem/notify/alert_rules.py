@@ -128,14 +128,6 @@ class AlertRules:
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class Links:
-    """Targets of links in messages: the console's URL, None without one, and the runbook's page."""
-
-    console: str | None = None
-    runbook: str = "docs/how-to/runbook.md"
-
-
 class AlertSettings(Settings, used_by="ops, beat"):
     """`TRIAGEM_ALERTS_FILE`, and the targets of the links in alert messages."""
 
@@ -148,11 +140,6 @@ class AlertSettings(Settings, used_by="ops, beat"):
         pattern=r"^[^\s?#]+$",
         description="URL of your published runbook, for links in alert messages",
     )
-
-    @property
-    def links(self) -> Links:
-        """The links of alert messages."""
-        return Links(self.console_url, self.runbook_url)
 
 
 def from_environment() -> AlertRules:

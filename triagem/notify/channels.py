@@ -176,8 +176,9 @@ def _remaining_s(deadline: float) -> float:
 SendMessage = Callable[[Channel, AlertMessage], SendResult]
 
 
-def channel_sender(post: Callable[[Request], SendResult]) -> SendMessage:
-    """A function that sends a message through a channel; `post` performs HTTP requests."""
+def channel_sender(allowed: Sequence[str]) -> SendMessage:
+    """A function that sends a message through a channel, by HTTP only to allowed hosts."""
+    post = Sender(allowed).send
 
     def send(channel: Channel, message: AlertMessage) -> SendResult:
         match channel:

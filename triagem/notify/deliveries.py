@@ -26,7 +26,7 @@ from triagem.db.outbox.deliveries import (
     mark_delivery,
 )
 from triagem.notify.alert_rendering import build_message
-from triagem.notify.alert_rules import AlertRules, Links
+from triagem.notify.alert_rules import AlertRules, AlertSettings
 from triagem.notify.channels import SendMessage
 from triagem.notify.crm import CrmTarget, delivery_requests
 from triagem.notify.request import Delivered, Request, Retry, SendResult, Undeliverable, backoff
@@ -165,13 +165,13 @@ def send_due_alerts(
     rules: AlertRules,
     send: SendMessage,
     *,
-    links: Links = Links(),  # noqa: B008 - frozen
     jitter: Callable[[], float] = random.random,
 ) -> Counter[DeliveryState]:
     """Create digests of new alerts and try to deliver those that are due, for a few seconds. Returns the outcomes.
 
     Raises as `send_due`.
     """
+    settings = AlertSettings()
     if rules.targets:  # without rules, alerts wait until there are rules
         create_digests(database, rules.subscriptions)
 
@@ -180,6 +180,6 @@ def send_due_alerts(
             return None
         if (target := rules.targets.get(digest.target)) is None:
             return Undeliverable(f"TRIAGEM_ALERTS_FILE has no rule and channel {digest.target}")
-        return send(target.channel, build_message(digest, target.language, links))
+        return send(target.channel, build_message(digest, target.language, settings))
 
     return send_due(database, "alert", lease_digest, deliver, at_once=1, jitter=jitter)

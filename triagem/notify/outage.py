@@ -5,7 +5,7 @@ the same outage send two messages.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Final
@@ -17,16 +17,12 @@ from triagem.db.outbox.alerts import AlertDigest, SystemEvent
 from triagem.notify.alert_messages import system_alert_detail
 from triagem.notify.alert_rendering import build_message
 from triagem.notify.alert_rules import AlertRules, AlertSettings, from_environment
-from triagem.notify.channels import Sender, SendMessage, channel_sender
+from triagem.notify.channels import SendMessage, channel_sender
 from triagem.notify.request import Retry
 
 log = structlog.get_logger(__name__)
 
 _EVERY_S: Final = 15.0
-
-
-def _sender(rules: AlertRules) -> SendMessage:
-    return channel_sender(Sender(rules.allowed_hosts).send)
 
 
 class OutageWatch:
@@ -42,7 +38,7 @@ class OutageWatch:
         *,
         after_s: float,
         rules: Callable[[], AlertRules] = from_environment,
-        sender: Callable[[AlertRules], SendMessage] = _sender,
+        sender: Callable[[Sequence[str]], SendMessage] = channel_sender,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._checks, self._after_s = checks, after_s
@@ -65,12 +61,12 @@ class OutageWatch:
             return
         for kind, is_well in self._checks.items():
             self._update(kind, rules, well=is_well())
-        send, unsent = self._sender(rules), self._unsent
+        send, unsent = self._sender(rules.allowed_hosts), self._unsent
         self._unsent = []
         for digest in unsent:
             if (target := rules.targets.get(digest.target)) is None:
                 continue
-            outcome = send(target.channel, build_message(digest, target.language, AlertSettings().links))
+            outcome = send(target.channel, build_message(digest, target.language, AlertSettings()))
             if isinstance(outcome, Retry):
                 self._unsent.append(digest)
 

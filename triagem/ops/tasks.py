@@ -23,7 +23,6 @@ from triagem.db.outbox.deliveries import sync_result_targets
 from triagem.db.retention import delete_source_tickets
 from triagem.db.tickets.search import index_queued_tickets
 from triagem.db.uploads import sweep_uploads
-from triagem.notify.alert_rules import AlertSettings
 from triagem.notify.alert_rules import from_environment as rules_from_environment
 from triagem.notify.channels import Sender, channel_sender
 from triagem.notify.deliveries import deliver_due, send_due_alerts
@@ -148,8 +147,7 @@ def _postponed(event: str) -> Iterator[None]:
 def alerts(task: Any) -> None:
     """Send the alerts that are due."""
     rules = rules_from_environment()
-    send = channel_sender(Sender(rules.allowed_hosts).send)
-    send_due_alerts(task.app.database, rules, send, links=AlertSettings().links)
+    send_due_alerts(task.app.database, rules, channel_sender(rules.allowed_hosts))
 
 
 @shared_task(name="triagem.watch", bind=True)  # type: ignore[untyped-decorator]

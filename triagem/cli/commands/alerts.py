@@ -10,11 +10,11 @@ from triagem import servers
 from triagem.cli.options import AsJson, FormatOption, Ids, JsonFlag, Yes, confirm, require_selection
 from triagem.cli.output import Format, as_mapping, print_answer, print_rows
 from triagem.contracts.errors import InvalidInput, NotConfigured
-from triagem.db.outbox.alerts import undelivered_alerts
+from triagem.db.outbox.alerts import newest_alerts
 from triagem.db.outbox.deliveries import DeliveryState, drop_deliveries, list_deliveries, replay_deliveries
 from triagem.notify.alert_rendering import build_test_message
 from triagem.notify.alert_rules import AlertRules, AlertSettings, from_environment, load
-from triagem.notify.channels import Sender, channel_sender
+from triagem.notify.channels import channel_sender
 from triagem.notify.request import Delivered
 
 alerts = typer.Typer(
@@ -43,7 +43,7 @@ def list_alerts(
     Example: `triagem alerts list --kind drift --format json`
     """
     with servers.database() as database:
-        rows = [as_mapping(alert) for alert in undelivered_alerts(database, kind=kind, limit=limit)]
+        rows = [as_mapping(alert) for alert in newest_alerts(database, undelivered=True, kind=kind, limit=limit)]
     columns: tuple[str, ...] = ("id", "kind", "about", "band", "confidence", "detail", "created_at")
     if form is not Format.JSON:
         rows = [row | {"summary": (row["detail"] or {}).get("summary", row["band"])} for row in rows]
@@ -96,7 +96,7 @@ def try_(
     if not targets:
         names = ", ".join(dict.fromkeys(name.partition(".")[0] for name in rules.targets))
         raise InvalidInput(f"TRIAGEM_ALERTS_FILE has no rule {rule!r}; its rules: {names or 'none'}")
-    send = channel_sender(Sender(rules.allowed_hosts).send)
+    send = channel_sender(rules.allowed_hosts)
     rows = []
     for name, target in targets.items():
         outcome = send(target.channel, build_test_message(rule, target.language, datetime.now(UTC)))
