@@ -20,7 +20,7 @@ from triagem.db import Database
 from triagem.db.auth import Scope
 from triagem.db.tickets import queries
 from triagem.db.tickets.window import write_window
-from triagem.gateway.results import RowFormat, write_rows
+from triagem.gateway.results import FORMATS, RowFormat
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox
 
@@ -197,16 +197,17 @@ def test_a_reader_that_disconnects_leaves_no_connection_behind(
     assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("result_format", list(RowFormat))
+@pytest.mark.parametrize("result_format", FORMATS)
 def test_ten_times_the_rows_need_no_more_memory(
     database: Database, monkeypatch: pytest.MonkeyPatch, result_format: RowFormat
 ) -> None:
     monkeypatch.setattr(queries, "_PAGE", 50)
     write_window(database, [result(str(number)) for number in range(2000)])
+    _, write = FORMATS[result_format]
 
     def peak(rows: int) -> int:
         tracemalloc.start()
-        for _ in write_rows(queries.result_pages(database, queries.Filters(), limit=rows), Result, result_format):
+        for _ in write(queries.result_pages(database, queries.Filters(), limit=rows), Result):
             pass
         peak_bytes = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

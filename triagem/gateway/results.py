@@ -3,13 +3,12 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
-from enum import StrEnum
 from functools import cache, partial
 from itertools import chain
-from typing import Annotated, Any, Final, Literal, Protocol
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
@@ -26,30 +25,8 @@ from triagem.gateway.authentication import require_scope
 from triagem.gateway.problems import NEEDS_KEY, problem_responses
 from triagem.gateway.services import ServicesDep
 
-
-class RowFormat(StrEnum):
-    """The format of the response."""
-
-    JSON = "json"
-    NDJSON = "ndjson"
-    CSV = "csv"
-
-
-_MEDIA_TYPES: Final = {
-    RowFormat.JSON: "application/json",
-    RowFormat.NDJSON: "application/x-ndjson",
-    RowFormat.CSV: "text/csv",
-}
-
-
-class RowPage(Protocol):
-    """A page of rows, and the cursor of the next one."""
-
-    @property
-    def rows(self) -> Sequence[Any]: ...
-    @property
-    def after(self) -> str | None: ...
-
+RowFormat = Literal["json", "ndjson", "csv"]
+RowPages = Iterable[ResultPage | ChangePage]
 
 router = APIRouter(tags=["results"])
 
@@ -100,7 +77,7 @@ def _filters(
 def results(
     services: ServicesDep,
     filters: Annotated[Filters, Depends(_filters)],
-    result_format: Annotated[RowFormat, Query(alias="format", description="only JSON is paged")] = RowFormat.JSON,
+    result_format: Annotated[RowFormat, Query(alias="format", description="only JSON is paged")] = "json",
     limit: Annotated[
         int | None, Query(ge=1, description="maximum number of rows; default: 50 for JSON, else all")
     ] = None,
@@ -111,7 +88,7 @@ def results(
     The gateway holds at most 1,000 rows in memory. A client can recognize a truncated body: JSON lacks its last
     bracket, and for JSON lines and CSV the connection breaks.
     """
-    if limit is None and result_format is RowFormat.JSON:
+    if limit is None and result_format == "json":
         limit = _PAGE_SIZE
     pages = result_pages(services.database, filters, limit=limit, after=after)
     return _stream_rows(pages, Result, result_format, "results")
@@ -140,33 +117,30 @@ def changes(
         int | None, Query(ge=1, description="maximum number of changes; default: 50 for JSON, else all")
     ] = None,
     row_format: Annotated[
-        Literal[RowFormat.JSON, RowFormat.NDJSON], Query(alias="format", description="only JSON is paged")
-    ] = RowFormat.JSON,
+        Literal["json", "ndjson"], Query(alias="format", description="only JSON is paged")
+    ] = "json",
 ) -> StreamingResponse:
     """List changed tickets with their newest results. New or edited texts, runs, promotions, bands and reviews count.
 
     A ticket that changed several times may appear once. `result` is null for a ticket that was forgotten. A page
     without rows means that there are no further changes yet: ask again later with the same cursor.
     """
-    if limit is None and row_format is RowFormat.JSON:
+    if limit is None and row_format == "json":
         limit = _PAGE_SIZE
     pages = change_pages(services.database, limit=limit, after=after)
     return _stream_rows(pages, Change, row_format, "changes")
 
 
-def _stream_rows(pages: Iterator[RowPage], row_type: type, row_format: RowFormat, name: str) -> StreamingResponse:
+def _stream_rows(
+    pages: Iterator[ResultPage] | Iterator[ChangePage], row_type: type, row_format: RowFormat, name: str
+) -> StreamingResponse:
     """Stream all rows. An error of the first page is raised before the response starts: it can still be a problem."""
-    body = write_rows(chain([next(pages)], pages), row_type, row_format)
-    headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'} if row_format is RowFormat.CSV else {}
-    return StreamingResponse(body, media_type=_MEDIA_TYPES[row_format], headers=headers)
+    media_type, write = FORMATS[row_format]
+    headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'} if row_format == "csv" else {}
+    return StreamingResponse(write(chain([next(pages)], pages), row_type), media_type=media_type, headers=headers)
 
 
-def write_rows(pages: Iterable[RowPage], row_type: type, row_format: RowFormat) -> Iterator[bytes]:
-    """Write the rows of all pages, instances of the dataclass `row_type`, in this format."""
-    return _WRITERS[row_format](pages, row_type)
-
-
-def _json(pages: Iterable[RowPage], row_type: type) -> Iterator[bytes]:
+def _json(pages: RowPages, row_type: type) -> Iterator[bytes]:
     dump_json = _adapter(row_type).dump_json
     yield b'{"rows":['
     after, separator = None, b""
@@ -178,13 +152,13 @@ def _json(pages: Iterable[RowPage], row_type: type) -> Iterator[bytes]:
     yield b'],"after":' + json.dumps(after).encode() + b"}"
 
 
-def _ndjson(pages: Iterable[RowPage], row_type: type) -> Iterator[bytes]:
+def _ndjson(pages: RowPages, row_type: type) -> Iterator[bytes]:
     dump_json = _adapter(row_type).dump_json
     for page in pages:
         yield b"".join(dump_json(row) + b"\n" for row in page.rows)
 
 
-def _csv(pages: Iterable[RowPage], row_type: type) -> Iterator[bytes]:
+def _csv(pages: RowPages, row_type: type) -> Iterator[bytes]:
     columns = [field.name for field in fields(row_type)]
     yield _csv_lines([columns])
     for page in pages:
@@ -202,4 +176,9 @@ def _adapter(row_type: type) -> TypeAdapter[Any]:
     return TypeAdapter(row_type)
 
 
-_WRITERS: Final = {RowFormat.JSON: _json, RowFormat.NDJSON: _ndjson, RowFormat.CSV: _csv}
+# The media type, and what writes the rows of all pages, instances of a dataclass.
+FORMATS: Final[Mapping[RowFormat, tuple[str, Callable[[RowPages, type], Iterator[bytes]]]]] = {
+    "json": ("application/json", _json),
+    "ndjson": ("application/x-ndjson", _ndjson),
+    "csv": ("text/csv", _csv),
+}
