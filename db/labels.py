@@ -7,7 +7,7 @@ result, and a model's files stay valid.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal, get_args
 
 from sqlalchemy import text
 
@@ -16,7 +16,9 @@ from triagem.db.connect import Database
 
 MAX_LABEL_CHARS: Final = 64
 UNCLEAR: Final = "unclear"
-COLOURS: Final = ("blue", "brown", "purple", "green", "pink", "grey")
+# The console's colours, readable on light and dark pages.
+Colour = Literal["blue", "brown", "purple", "green", "pink", "grey"]
+COLOURS: Final = get_args(Colour)
 
 
 def label_name(text: str) -> str:
@@ -71,7 +73,6 @@ SELECT proposal, count(DISTINCT reviewer) AS reviewers, count(*) AS texts FROM r
 WHERE proposal IS NOT NULL AND label IS NULL GROUP BY proposal ORDER BY count(*) DESC, proposal
 """)
 _REJECT: Final = text("UPDATE reviews SET proposal = NULL WHERE proposal = :label AND label IS NULL")
-_ACCEPT: Final = text("UPDATE reviews SET label = proposal WHERE proposal = :label AND label IS NULL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +89,6 @@ def list_proposals(database: Database) -> list[Proposal]:
     return [Proposal(*row) for row in database.rows(_PROPOSALS)]
 
 
-def accept_proposal(database: Database, label: str) -> None:
-    """Give an existing label to the reviews that proposed it."""
-    database.execute(_ACCEPT, label=label)
-
-
 def reject_proposal(database: Database, label: str) -> int:
     """Remove a proposed label from its reviews, which then have no label; returns the number of these reviews."""
     return database.execute(_REJECT, label=label)
@@ -107,6 +103,10 @@ UPDATE labels SET
     WHEN :retired THEN coalesce(retired_at, now()) END
 WHERE label = :label
 """)
+_ACCEPT: Final = text("""
+UPDATE reviews r SET label = l.label FROM labels l
+WHERE l.label = :label AND r.proposal IN (l.label, l.name) AND r.label IS NULL
+""")
 
 
 def change_label(
@@ -116,11 +116,13 @@ def change_label(
     name: str | None = None,
     parent: str | None = None,
     description: str | None = None,
-    colour: str | None = None,
+    colour: Colour | None = None,
     retired: bool | None = None,
     new: bool = False,
 ) -> None:
     """Change the given properties of a label. An empty `parent` removes the label from its group.
+
+    With `new`, the label is added if it is unknown, and the reviews that proposed it get it.
 
     Raises:
         InvalidInput: an unknown label (unless it is `new`) or parent, a name in use, or a group inside itself.
@@ -143,3 +145,5 @@ def change_label(
     database.execute(
         _CHANGE, label=label, name=name, parent=parent, description=description, colour=colour, retired=retired
     )
+    if new:
+        database.execute(_ACCEPT, label=label)

@@ -90,6 +90,16 @@ class TestLabel:
         assert triagem("review", "label", "zendesk", "2", "cobranca").status == 0
         assert [row["label"] for row in rows(database, "reviews")] == ["cobranca", "cobranca"]
 
+    def test_a_proposal_that_became_the_name_of_a_label_gives_that_label(
+        self, triagem: Triagem, database: Database
+    ) -> None:
+        write_window(database, [unsure("1")])
+        review(triagem, "label", "zendesk", "1", "Vendas", "--new-label")
+
+        assert triagem("labels", "set", "venda", "--name", "Vendas", "--new-label").status == 0
+
+        assert [row["label"] for row in rows(database, "reviews")] == ["venda"]
+
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [

@@ -1,6 +1,5 @@
 """`triagem labels`: lists the labels, and changes how they are displayed."""
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -9,19 +8,7 @@ from triagem import servers
 from triagem.cli.commands.access import record_action
 from triagem.cli.options import FormatOption, JsonFlag
 from triagem.cli.output import Format, print_lines, print_rows
-from triagem.db.labels import accept_proposal, change_label, label_name, list_labels
-
-
-class Colour(StrEnum):
-    """A colour of the console, readable on light and dark pages."""
-
-    BLUE = "blue"
-    BROWN = "brown"
-    PURPLE = "purple"
-    GREEN = "green"
-    PINK = "pink"
-    GREY = "grey"
-
+from triagem.db.labels import Colour, change_label, label_name, list_labels
 
 labels = typer.Typer(no_args_is_help=True, help="Labels: list, rename, group, describe, retire.")
 
@@ -70,7 +57,5 @@ def set_(
             retired=retired,
             new=new_label,
         )
-        if new_label:
-            accept_proposal(database, label)
         record_action(database, "label.set", label)
     print_lines(f"{label}: saved")

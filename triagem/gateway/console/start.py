@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from triagem.contracts.errors import InboxFull, InvalidInput
 from triagem.contracts.text import plain
 from triagem.db.audit import record
-from triagem.db.labels import accept_proposal, change_label, label_name, list_labels, list_proposals, reject_proposal
+from triagem.db.labels import change_label, label_name, list_labels, list_proposals, reject_proposal
 from triagem.db.reviews.labelling import QuestionKind, labelling_state, next_question
 from triagem.db.training_jobs import newest_jobs
 from triagem.gateway.admission import LargeBody
@@ -108,7 +108,6 @@ def name_label(services: ServicesDep, visitor: Admin, form: Form) -> Response:
     known = {word: other.label for other in list_labels(services.database) for word in (other.name, other.label)}
     stored = known.get(label, label)
     change_label(services.database, stored, description=form.get("description", "").strip() or label, new=True)
-    accept_proposal(services.database, label)
     record(services.database, visitor.actor, "label.set", stored, "changed" if label in known else "added")
     return redirect(address("start", message="label_added"))
 
