@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Collection
-from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -40,14 +39,13 @@ def confirm(question: str, *, yes: bool) -> None:
     typer.confirm(question, abort=True, err=True)
 
 
-def since_option(event: str) -> Any:
-    """The option `--since`. Its help text begins with `event`, such as "Texts received"."""
-    return typer.Option(help=f"{event} at or after: `2026-11-02`, or a date and time; UTC by default.")
-
-
-def parse_time(text: str | None, option: str) -> datetime | None:
-    """Parse a date or time given on the command line, in UTC unless it has an offset. Raises InvalidInput."""
-    return None if text is None else iso_time(text, option)
+def time_option(option: str, event: str) -> Any:
+    """An option for a date or time. Its help text begins with `event`, such as "Texts received at or after"."""
+    return typer.Option(
+        parser=lambda value: iso_time(value, option),
+        metavar="TIME",
+        help=f"{event}: `2026-11-02`, or a date and time; UTC by default.",
+    )
 
 
 def require_selection(ids: Collection[int] | None, every: bool, **filters: str | None) -> None:

@@ -1,5 +1,6 @@
 """`triagem dead`: lists, shows, replays and drops dead letters."""
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -13,9 +14,8 @@ from triagem.cli.options import (
     JsonFlag,
     Yes,
     confirm,
-    parse_time,
     require_selection,
-    since_option,
+    time_option,
 )
 from triagem.cli.output import Format, as_mapping, errors, print_answer, print_rows, progress, rows_table
 from triagem.contracts.errors import InvalidInput
@@ -41,7 +41,7 @@ _All = Annotated[bool, typer.Option("--all", help="All dead letters.")]
 def list_letters(
     *,
     lane: Annotated[Lane | None, typer.Option(help="`live` or `bulk`.")] = None,
-    since: Annotated[str | None, since_option("Dead-lettered")] = None,
+    since: Annotated[datetime | None, time_option("--since", "Dead-lettered at or after")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of dead letters.")] = 50,
     form: FormatOption = Format.TABLE,
     _json: JsonFlag = False,
@@ -51,7 +51,7 @@ def list_letters(
     Example: `triagem dead list --lane live --since 2026-11-01`
     """
     with servers.database() as database:
-        letters = list_dead_letters(database, lane=lane, since=parse_time(since, "--since"), limit=limit)
+        letters = list_dead_letters(database, lane=lane, since=since, limit=limit)
     print_rows(letters, _COLUMNS, form, empty="no dead letters")
 
 

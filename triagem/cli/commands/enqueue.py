@@ -48,7 +48,7 @@ def enqueue(
         ),
     ] = None,
     form: Annotated[
-        str | None, typer.Option("--format", help="`jsonl` or `csv`; default: detected from the first line.")
+        FileFormat | None, typer.Option("--format", help="Default: detected from the first line.")
     ] = None,
     encoding: Annotated[str | None, typer.Option(help="For example `cp1252`; default: detected.")] = None,
     timezone: Annotated[
@@ -73,14 +73,11 @@ def enqueue(
 
     Example: `triagem enqueue export.csv --source zendesk --timezone America/Sao_Paulo --dry-run`
     """
-    if form not in {None, "jsonl", "csv"}:
-        raise typer.BadParameter("use jsonl or csv", param_hint="--format")
-    file_format: FileFormat | None = "csv" if form == "csv" else "jsonl" if form == "jsonl" else None
     name = "standard input" if file == "-" else file
     moments = _moment_format(timezone, date_format)
     with ExitStack() as stack:
         text = stack.enter_context(closing(open_text(file, encoding=encoding)))
-        tickets = survey_file(text, name=name, source=source, mapping=mapping, moments=moments, form=file_format)
+        tickets = survey_file(text, name=name, source=source, mapping=mapping, moments=moments, form=form)
         rules = tickets.survey.rules
         if not as_json:
             _print_reading(text, tickets, timezone)

@@ -9,7 +9,7 @@ import typer
 
 from triagem import servers
 from triagem.cli.commands.access import command_actor, record_action, user_name
-from triagem.cli.options import AsJson, ModelVersion, parse_time, since_option
+from triagem.cli.options import AsJson, ModelVersion, time_option
 from triagem.cli.output import as_mapping, errors, print_answer, print_lines, progress, rows_table
 from triagem.contracts.errors import InvalidInput
 from triagem.db import Database, training_jobs
@@ -157,7 +157,7 @@ DRIFTED: Final = 3
 def drift(
     *,
     model: ModelVersion = None,
-    since: Annotated[str | None, since_option("Samples taken")] = None,
+    since: Annotated[datetime | None, time_option("--since", "Samples taken at or after")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare samples of recent live tickets with a version's reference, and store the report.
@@ -169,7 +169,7 @@ def drift(
     from triagem.trainer.monitor.drift import check
 
     with servers.database() as database:
-        report = check(database, servers.registry(), version=model, since=parse_time(since, "--since"))
+        report = check(database, servers.registry(), version=model, since=since)
     print_answer(as_mapping(report) | {"drifted": report.drifted}, report.lines(), as_json=as_json)
     if report.drifted:
         raise typer.Exit(DRIFTED)

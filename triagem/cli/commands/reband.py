@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from math import isfinite
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 from rich.console import RenderableType
 
 from triagem import servers
-from triagem.cli.options import AsJson, parse_time, since_option
+from triagem.cli.options import AsJson, time_option
 from triagem.cli.output import errors, print_answer, print_lines, progress, rows_table
 from triagem.contracts.prediction import Band
 from triagem.db.runs import reband as rebanding
@@ -26,7 +27,7 @@ def reband(
         float | None,
         typer.Option(min=0, max=1, help="Overrides TRIAGEM_REVIEW_THRESHOLD and the versions' own thresholds."),
     ] = None,
-    since: Annotated[str | None, since_option("Received")] = None,
+    since: Annotated[datetime | None, time_option("--since", "Received at or after")] = None,
     source: Annotated[str | None, typer.Option(help="Name of the CRM.")] = None,
     model: Annotated[str | None, typer.Option(help="Only results of this model version, e.g. `v1.0.0`.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count; change nothing.")] = False,
@@ -39,14 +40,13 @@ def reband(
     Example: `triagem reband --review-under 0.8 --dry-run`
     """
     settings = WorkerSettings() if review_under is None else WorkerSettings(review_threshold=review_under)
-    start = parse_time(since, "--since")
     groups: Counter[rebanding.RebandGroup] = Counter()
     with servers.database() as database, progress(errors) as screen:
         effective = effective_thresholds(servers.registry(), database, settings, model)
         minimums = {thresholds.version: thresholds.min_confidence for thresholds in effective}
         task = screen.add_task("scan tickets", total=None)
         for scanned, counts in rebanding.reband(
-            database, minimums, source=source, model=model, since=start, dry_run=dry_run
+            database, minimums, source=source, model=model, since=since, dry_run=dry_run
         ):
             groups.update(counts)
             screen.advance(task, scanned)

@@ -1,6 +1,7 @@
 """`triagem results` and `triagem show`: lists results page by page, and prints one ticket with its history."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -8,7 +9,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from triagem import servers
-from triagem.cli.options import AsJson, ExternalId, FormatOption, JsonFlag, Source, parse_time, since_option
+from triagem.cli.options import AsJson, ExternalId, FormatOption, JsonFlag, Source, time_option
 from triagem.cli.output import (
     Format,
     as_mapping,
@@ -50,8 +51,8 @@ def results(
     label: Annotated[str | None, typer.Option(help="The effective label: `suporte` or `venda`.")] = None,
     band: Annotated[Band | None, typer.Option(help="`automate`, `review` or `abstain`.")] = None,
     source: Annotated[str | None, typer.Option(help="Name of the CRM.")] = None,
-    since: Annotated[str | None, since_option("Received")] = None,
-    until: Annotated[str | None, typer.Option(help="Received before this time.")] = None,
+    since: Annotated[datetime | None, time_option("--since", "Received at or after")] = None,
+    until: Annotated[datetime | None, time_option("--until", "Received before")] = None,
     model: Annotated[str | None, typer.Option(help="Model version, e.g. `v1.0.0`.")] = None,
     language: Annotated[
         str | None, typer.Option(help="The text's language, such as `pt`; `und` if it is unknown.")
@@ -75,9 +76,7 @@ def results(
             raise InvalidInput("--changed-since lists all changes: it allows only --limit and --format")
         _changes(None if changed_since == "start" else changed_since, limit, form)
         return
-    filters = Filters(
-        label, band, source, model, parse_time(since, "--since"), parse_time(until, "--until"), language
-    )
+    filters = Filters(label, band, source, model, since, until, language)
     with servers.database() as database:
         page = list_results(database, filters, limit=limit, after=after)
     if form is Format.JSON:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import fields
-from enum import StrEnum
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, TextIO
 
@@ -15,7 +15,7 @@ import typer
 from rich.console import RenderableType
 
 from triagem import servers
-from triagem.cli.options import AsJson, ModelVersion, Reviewer, parse_time, since_option
+from triagem.cli.options import AsJson, ModelVersion, Reviewer, time_option
 from triagem.cli.output import (
     as_mapping,
     errors,
@@ -37,7 +37,7 @@ from triagem.db.reviews.expected import MIN_SAMPLED, ExpectedAccuracy, expected_
 from triagem.db.reviews.records import Unasked, record_correction
 from triagem.producer.columns import field_map
 from triagem.records.columns import mapped_label, parse_label_map
-from triagem.records.rows import BadLine, read_rows
+from triagem.records.rows import BadLine, FileFormat, read_rows
 from triagem.records.text_file import open_text
 from triagem.registry.records import read_rows as read_version_rows
 
@@ -47,17 +47,10 @@ _NOT_EXPORTED: Final = {"reviewer", "source", "reviewed_at", "digest"}
 _COLUMNS: Final = [field.name for field in fields(LabelledExample) if field.name not in _NOT_EXPORTED]
 
 
-class FileFormat(StrEnum):
-    """File format of training data."""
-
-    JSONL = "jsonl"
-    CSV = "csv"
-
-
 def accuracy(
     *,
     model: ModelVersion = None,
-    since: Annotated[str | None, since_option("Texts received")] = None,
+    since: Annotated[datetime | None, time_option("--since", "Texts received at or after")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Estimate the model's accuracy on all texts from the reviewed texts, and compare it with the confidences.
@@ -67,13 +60,12 @@ def accuracy(
     Example: `triagem review accuracy --since 2026-11-01`
     """
     version = model or servers.registry().current().version
-    start = parse_time(since, "--since")
     with servers.database() as database:
-        estimate = model_accuracy(database, version, start)
-        expected = expected_accuracy(database, version, start)
+        estimate = model_accuracy(database, version, since)
+        expected = expected_accuracy(database, version, since)
     answer = {
         "model_version": version,
-        "since": start,
+        "since": since,
         "accuracy": estimate,
         "expected": {**as_mapping(expected), "diverged": expected.diverged},
     }
@@ -84,8 +76,8 @@ def accuracy(
 def export(
     file: Annotated[str, typer.Argument(help="File to write; `-` for standard output.")],
     *,
-    since: Annotated[str | None, since_option("Reviewed")] = None,
-    form: Annotated[FileFormat, typer.Option("--format", help="File format.")] = FileFormat.JSONL,
+    since: Annotated[datetime | None, time_option("--since", "Reviewed at or after")] = None,
+    form: Annotated[FileFormat, typer.Option("--format", help="File format.")] = "jsonl",
     as_json: AsJson = False,
 ) -> None:
     """Write agreed labels as training data: `prompt`, `completion`, and how each text was sampled.
@@ -99,13 +91,13 @@ def export(
     """
     if as_json and file == "-":
         raise typer.BadParameter("cannot be combined with `-`: both use standard output", param_hint="--json")
-    start, (test, unknown) = parse_time(since, "--since"), _test_rows()
+    test, unknown = _test_rows()
     counts = Counter[str]()
     with servers.database() as database, progress(errors) as bar:
         task = bar.add_task("texts", total=None)
 
         def exported_examples() -> Iterator[LabelledExample]:
-            for example in labelled_examples(database, since=start, test=test):
+            for example in labelled_examples(database, since=since, test=test):
                 bar.advance(task)
                 counts["exported" if isinstance(example, LabelledExample) else example] += 1
                 if isinstance(example, LabelledExample):
@@ -131,11 +123,11 @@ def export(
 
 def _write(file: TextIO, examples: Iterable[LabelledExample], form: FileFormat) -> None:
     table = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
-    if form is FileFormat.CSV:
+    if form == "csv":
         table.writeheader()
     for example in examples:
         row = {name: getattr(example, name) for name in _COLUMNS} | {"messages": message_rows(example.messages)}
-        if form is FileFormat.CSV:
+        if form == "csv":
             messages = json.dumps(row["messages"], ensure_ascii=False) if row["messages"] else ""
             table.writerow(row | {"messages": messages})
         else:
