@@ -23,14 +23,12 @@ from triagem.contracts.result import Change, PredictResponse, Result, TicketDeta
 from triagem.contracts.ticket import Lane, Message, Ticket
 from triagem.producer import client_protocol
 from triagem.producer.client_protocol import (
-    ApiReply,
     ApiRequest,
     Exchange,
     Pause,
     Receipt,
     T,
     TicketFields,
-    TransportFailure,
 )
 
 __all__ = ["AsyncClient", "Client", "Receipt", "ResultFilters"]
@@ -153,7 +151,7 @@ class Client(AbstractContextManager["Client", None]):
         self.close()
 
     def _run(self, exchange: Exchange[T]) -> T:
-        reply: ApiReply | TransportFailure | None = None
+        reply: httpx2.Response | httpx2.TransportError | None = None
         while True:
             try:
                 step = exchange.send(reply)
@@ -164,9 +162,9 @@ class Client(AbstractContextManager["Client", None]):
                 self._sleep(step.seconds)
                 continue
             try:
-                reply = _reply(self._http.send(_request(self._http, step)))
+                reply = self._http.send(_request(self._http, step))
             except httpx2.TransportError as error:
-                reply = TransportFailure(type(error).__name__)
+                reply = error
 
 
 class AsyncClient(AbstractAsyncContextManager["AsyncClient", None]):
@@ -248,7 +246,7 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient", None]):
         await self.close()
 
     async def _run(self, exchange: Exchange[T]) -> T:
-        reply: ApiReply | TransportFailure | None = None
+        reply: httpx2.Response | httpx2.TransportError | None = None
         while True:
             try:
                 step = exchange.send(reply)
@@ -259,9 +257,9 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient", None]):
                 await asyncio.sleep(step.seconds)
                 continue
             try:
-                reply = _reply(await self._http.send(_request(self._http, step)))
+                reply = await self._http.send(_request(self._http, step))
             except httpx2.TransportError as error:
-                reply = TransportFailure(type(error).__name__)
+                reply = error
 
 
 def _configure(http: httpx2.Client | httpx2.AsyncClient, url: str, key: str | None) -> None:
@@ -274,10 +272,6 @@ def _request(http: httpx2.Client | httpx2.AsyncClient, request: ApiRequest) -> h
     return http.build_request(
         request.method, request.path, params=request.params, content=request.body, headers=request.headers
     )
-
-
-def _reply(response: httpx2.Response) -> ApiReply:
-    return ApiReply(response.status_code, response.headers, response.content)
 
 
 def _accepted(receipt: Receipt) -> Receipt:

@@ -4,6 +4,8 @@ An exchange is a generator: it yields the next request or pause, is sent the rep
 `triagem.producer.client` has the drivers, one with and one without asyncio.
 """
 
+from __future__ import annotations
+
 import json
 import uuid
 from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -12,7 +14,7 @@ from datetime import datetime
 from http import HTTPStatus
 from itertools import count
 from random import uniform
-from typing import Any, Final, NotRequired, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NotRequired, TypedDict, TypeVar
 from urllib.parse import quote
 
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
@@ -20,6 +22,9 @@ from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 from triagem.contracts.errors import AccessDenied, GatewayUnavailable, InboxFull, InvalidInput, TriagemError
 from triagem.contracts.result import ChangePage, PredictResponse, ResultPage, TicketDetail, TicketReceipt
 from triagem.contracts.ticket import Lane, Message, Ticket, first_error
+
+if TYPE_CHECKING:
+    import httpx2
 
 T = TypeVar("T")
 
@@ -73,23 +78,7 @@ class Pause:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class ApiReply:
-    """A complete response."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class TransportFailure:
-    """No response, or an incomplete one."""
-
-    reason: str
-
-
-Exchange = Generator[ApiRequest | Pause, ApiReply | TransportFailure | None, T]
+Exchange = Generator[ApiRequest | Pause, "httpx2.Response | httpx2.TransportError | None", T]
 
 
 class _Receipts(BaseModel):
@@ -115,10 +104,10 @@ def put(rows: list[bytes | Receipt], lane: Lane, tries: int) -> Exchange[list[Re
         headers = {**_JSON, "Idempotency-Key": uuid.uuid4().hex} if len(valid) > 1 else _JSON
         body = b"[" + b",".join(valid) + b"]"
         reply = yield from _send(ApiRequest("POST", "/v1/tickets", {"lane": lane}, body, headers), tries)
-        if reply.status not in (HTTPStatus.ACCEPTED, HTTPStatus.UNPROCESSABLE_ENTITY):
+        if reply.status_code not in (HTTPStatus.ACCEPTED, HTTPStatus.UNPROCESSABLE_ENTITY):
             raise _error(reply)
         try:
-            receipts = iter(_Receipts.model_validate_json(reply.body).receipts)
+            receipts = iter(_Receipts.model_validate_json(reply.content).receipts)
         except ValidationError:
             raise _error(reply) from None
     return [row if isinstance(row, Receipt) else next(receipts) for row in rows]
@@ -128,7 +117,7 @@ def ticket(source: str, external_id: str, tries: int) -> Exchange[TicketDetail |
     """A ticket with its result and history, or None."""
     path = f"/v1/tickets/{_path_segment(source)}/{_path_segment(external_id)}"
     reply = yield from _send(ApiRequest("GET", path), tries)
-    return None if reply.status == HTTPStatus.NOT_FOUND else _parse(TypeAdapter(TicketDetail), reply)
+    return None if reply.status_code == HTTPStatus.NOT_FOUND else _parse(TypeAdapter(TicketDetail), reply)
 
 
 def page(filters: Mapping[str, object], after: str | None, tries: int) -> Exchange[ResultPage]:
@@ -150,13 +139,13 @@ def predict(text: str, wait_s: float, tries: int) -> Exchange[PredictResponse]:
     """The class of a text. If the gateway answers 202, poll for the result until `wait_s` have passed."""
     body = json.dumps({"text": text}).encode()
     reply = yield from _send(ApiRequest("POST", "/predict", body=body, headers=_JSON), tries)
-    if reply.status != HTTPStatus.ACCEPTED:
+    if reply.status_code != HTTPStatus.ACCEPTED:
         return _parse(TypeAdapter(PredictResponse), reply)
     path = _parse(TypeAdapter(_Pending), reply).ask
     for _ in range(int(wait_s / _POLL_S)):
         yield Pause(_POLL_S)
         reply = yield from _send(ApiRequest("GET", path), tries)
-        if reply.status != HTTPStatus.NOT_FOUND:
+        if reply.status_code != HTTPStatus.NOT_FOUND:
             return _parse(TypeAdapter(PredictResponse), reply)
     raise GatewayUnavailable(f"no answer within {wait_s:g} s: it will be at {path}")
 
@@ -188,12 +177,12 @@ def _encode(fields: Ticket | TicketFields) -> bytes | Receipt:
         return Receipt(status="rejected", field=name or None, reason=reason)
 
 
-def _send(request: ApiRequest, tries: int) -> Exchange[ApiReply]:
+def _send(request: ApiRequest, tries: int) -> Exchange[httpx2.Response]:
     """Send with retries of temporary failures. Raises the error that remains after the last try."""
     for attempt in count(1):
         reply = yield request
         assert reply is not None
-        if isinstance(reply, ApiReply) and reply.status not in _RETRYABLE:
+        if not isinstance(reply, Exception) and reply.status_code not in _RETRYABLE:
             return reply
         if attempt >= tries:
             raise _error(reply)
@@ -201,37 +190,37 @@ def _send(request: ApiRequest, tries: int) -> Exchange[ApiReply]:
     raise AssertionError
 
 
-def _pause_s(reply: ApiReply | TransportFailure, attempt: int) -> float:
+def _pause_s(reply: httpx2.Response | httpx2.TransportError, attempt: int) -> float:
     """The gateway's `Retry-After`, else exponential backoff with jitter, so that clients do not return in step."""
-    retry_after = reply.headers.get("retry-after", "") if isinstance(reply, ApiReply) else ""
+    retry_after = "" if isinstance(reply, Exception) else reply.headers.get("retry-after", "")
     if retry_after.isdecimal():
         return min(float(retry_after), _MAX_PAUSE_S)
     return uniform(0.5, 1.0) * min(2.0 ** (attempt - 1), _MAX_PAUSE_S)
 
 
-def _parse(adapter: TypeAdapter[T], reply: ApiReply) -> T:
-    if not HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
+def _parse(adapter: TypeAdapter[T], reply: httpx2.Response) -> T:
+    if not reply.is_success:
         raise _error(reply)
     try:
-        return adapter.validate_json(reply.body)
+        return adapter.validate_json(reply.content)
     except ValidationError:
         raise GatewayUnavailable(
             "the server is not Triagem's gateway, or another version of it: check the URL"
         ) from None
 
 
-def _error(reply: ApiReply | TransportFailure) -> TriagemError:
-    if isinstance(reply, TransportFailure):
-        return GatewayUnavailable(f"the gateway does not answer ({reply.reason})")
+def _error(reply: httpx2.Response | httpx2.TransportError) -> TriagemError:
+    if isinstance(reply, Exception):
+        return GatewayUnavailable(f"the gateway does not answer ({type(reply).__name__})")
     try:
-        reason = _Problem.model_validate_json(reply.body).detail
+        reason = _Problem.model_validate_json(reply.content).detail
     except ValidationError:
-        reason = f"the gateway answered with status {reply.status}"
-    if reply.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        reason = f"the gateway answered with status {reply.status_code}"
+    if reply.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         return AccessDenied(reason)
-    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
+    if reply.status_code == HTTPStatus.TOO_MANY_REQUESTS:
         return InboxFull(reason)
-    return GatewayUnavailable(reason) if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR else InvalidInput(reason)
+    return GatewayUnavailable(reason) if reply.is_server_error else InvalidInput(reason)
 
 
 def _path_segment(name: str) -> str:
