@@ -64,9 +64,9 @@ def registry() -> Registry:
 def local_stack() -> Endpoints | None:
     """The URLs of the local stack that runs in this folder, if any."""
     try:
-        from triagem.stack import running  # noqa: PLC0415
+        from triagem.stack import LocalStack  # noqa: PLC0415
 
-        return running(STACK_FOLDER)
+        return LocalStack(STACK_FOLDER).running()
     except (ImportError, MissingExtra):
         return None
 

@@ -22,7 +22,7 @@ from tests.support.stack import pids_of
 from tests.support.waiting import until
 from triagem.db import Database
 from triagem.inbox import Inbox
-from triagem.stack import LocalStack, running
+from triagem.stack import LocalStack
 from triagem.stack.state import choose_port, is_free
 
 METRICS = ("predictions_total", "triagem_store_up", "triagem_http_requests_total")  # of worker, ops and gateway
@@ -128,7 +128,7 @@ def test_up_serves_until_it_is_asked_to_stop_and_leaves_nothing_running(
     assert "psql" not in printed  # output that is not a terminal must not contain the URL with its password
     assert all(pids)
     assert not any(alive(pid) for pid in pids if pid)
-    assert running(folder / ".triagem") is None
+    assert LocalStack(folder / ".triagem").running() is None
     lines = [line for line in worker_logs(folder).splitlines() if '"event": "prediction"' in line]
     assert {json.loads(line)["input_length"] for line in lines} == {22, 14}
     specified = {"timestamp", "input_length", "predicted_class", "confidence", "latency_ms"}
@@ -161,7 +161,7 @@ def test_after_up_was_killed_its_worker_ends_and_the_next_up_takes_the_servers_o
         assert stack.postgres.pid == before
         stack.valkey.kill()
         until(lambda: "Redis had stopped" in (restarted.stdout.readline() if restarted.stdout else ""), seconds=60)
-        assert running(stack.folder) is not None
+        assert LocalStack(stack.folder).running() is not None
         restarted.send_signal(signal.SIGTERM)
         assert restarted.wait(60) == 0
     finally:
@@ -212,7 +212,7 @@ def test_the_demo_kills_a_worker_midway_and_every_ticket_has_its_row(folder: Pat
     assert (outcome["enqueued"], outcome["rows"], outcome["lost"]) == (200, 200, 0)
     assert 0 < outcome["killed_at"] < 200
     assert sum(sum(bands.values()) for bands in outcome["counts"].values()) == 200
-    assert running(folder / ".triagem") is None
+    assert LocalStack(folder / ".triagem").running() is None
 
 
 def alive(pid: int) -> bool:

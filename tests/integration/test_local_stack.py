@@ -14,7 +14,7 @@ import pytest
 from redis import Redis
 
 from tests.support.stack import pids_of, servers
-from triagem.stack import Endpoints, LocalStack, StackFailed, running
+from triagem.stack import Endpoints, LocalStack, StackFailed
 from triagem.stack.binaries import run_as_unprivileged
 
 OWNER = """
@@ -82,11 +82,11 @@ def test_both_servers_answer_after_start_and_nothing_is_left_after_stop(folder: 
     stack = LocalStack(folder, fsync=False)
     with stack as endpoints:
         pids, ports = pids_of(stack), [server.port for server in servers(stack)]
-        assert running(folder) == endpoints
+        assert LocalStack(folder).running() == endpoints
         assert len(pids) == 2
         assert all(map(_accepts, ports))
 
-    assert running(folder) is None
+    assert LocalStack(folder).running() is None
     assert not any(map(_exists, pids))
     assert not any(map(_accepts, ports))
 
@@ -120,14 +120,14 @@ def test_a_server_that_died_is_restarted_on_its_port(folder: Path) -> None:
             assert stack.down() == [server.name]
             assert stack.restart_dead() == [server]
         assert stack.restart_dead() == []
-        assert running(folder) == endpoints
+        assert LocalStack(folder).running() == endpoints
     assert stack.down() == ["Redis", "Postgres"]
 
 
 def test_servers_of_a_killed_owner_are_adopted_and_then_stopped(folder: Path) -> None:
     with _owner(folder) as owner:
         _await_started(owner)
-    orphans, endpoints = pids_of(LocalStack(folder)), running(folder)
+    orphans, endpoints = pids_of(LocalStack(folder)), LocalStack(folder).running()
     assert len(orphans) == 2
 
     successor = LocalStack(folder, fsync=False)
@@ -135,7 +135,7 @@ def test_servers_of_a_killed_owner_are_adopted_and_then_stopped(folder: Path) ->
     assert pids_of(successor) == orphans
     successor.stop()
     assert not any(_accepts(server.port) for server in servers(successor))
-    assert running(folder) is None
+    assert LocalStack(folder).running() is None
 
 
 def test_two_processes_that_start_at_once_share_the_servers_until_the_last_is_gone(folder: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_saved_port_that_another_program_uses_is_replaced(folder: Path) -> Non
     stack = LocalStack(folder, fsync=False)
     saved = json.loads((folder / "stack.json").read_text())
     with socket.create_server(("127.0.0.1", saved["Redis"])), stack as second:
-        assert running(folder) == second
+        assert LocalStack(folder).running() == second
         assert second.redis_url != first.redis_url
         assert second.database_url == first.database_url
 
@@ -177,7 +177,7 @@ def test_pid_files_with_the_pid_of_another_process_are_ignored(folder: Path) -> 
 
         assert pids_of(stack) == []
         with stack as endpoints:
-            assert running(folder) == endpoints
+            assert LocalStack(folder).running() == endpoints
         assert other_process.poll() is None
 
 
@@ -185,9 +185,9 @@ def test_half_a_stack_is_not_running_and_start_completes_it(folder: Path) -> Non
     stack = LocalStack(folder, fsync=False)
     with stack as endpoints:
         stack.valkey.kill()
-        assert running(folder) is None
+        assert LocalStack(folder).running() is None
         with LocalStack(folder, fsync=False) as completed:
-            assert completed == running(folder) == endpoints
+            assert completed == LocalStack(folder).running() == endpoints
 
 
 def test_erasing_removes_everything_but_refuses_a_stack_in_use(folder: Path) -> None:
@@ -196,7 +196,7 @@ def test_erasing_removes_everything_but_refuses_a_stack_in_use(folder: Path) -> 
         _await_started(owner)
         with pytest.raises(StackFailed, match="another process still uses the stack"):
             stack.erase()
-        assert running(folder)
+        assert LocalStack(folder).running()
     stack.erase()
     assert list(folder.iterdir()) == []
     assert not stack.postgres.home.exists()

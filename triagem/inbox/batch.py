@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from triagem.contracts.errors import InboxFull
 from triagem.contracts.ticket import Lane
+from triagem.inbox.client import InboxSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +37,9 @@ class PutRecord:
     content: bytes = b""
 
 
-class PutLimits(NamedTuple):
-    """A lane, its high-water mark in entries, and the share of Redis' memory that producers may fill."""
-
-    lane: Lane
-    high_water: int
-    memory_share: float
-
-
-def put_arguments(limits: PutLimits, batches: Iterable[Batch]) -> list[Any]:
+def put_arguments(lane: Lane, settings: InboxSettings, batches: Iterable[Batch]) -> list[Any]:
     """The arguments of the script."""
-    arguments: list[Any] = [limits.high_water, limits.memory_share]
+    arguments: list[Any] = [settings.high_water(lane), settings.memory_share]
     for batch in batches:
         once = batch.idempotency
         record = (once.ttl_s, once.fingerprint, once.content) if once else ()
@@ -54,7 +47,7 @@ def put_arguments(limits: PutLimits, batches: Iterable[Batch]) -> list[Any]:
     return arguments
 
 
-def put_result(limits: PutLimits, batch: Batch, reply: Sequence[Any]) -> PutRecord | InboxFull:
+def put_result(lane: Lane, settings: InboxSettings, batch: Batch, reply: Sequence[Any]) -> PutRecord | InboxFull:
     """The script's result for one batch; InboxFull if nothing of it was added."""
     status, *result = reply
     if status == 2:
@@ -64,8 +57,8 @@ def put_result(limits: PutLimits, batch: Batch, reply: Sequence[Any]) -> PutReco
         once = batch.idempotency
         return PutRecord(result, once.fingerprint, once.content) if once else PutRecord(result)
     reason = (
-        f"{result[0]} entries, the high-water mark is {limits.high_water}"
+        f"{result[0]} entries, the high-water mark is {settings.high_water(lane)}"
         if result[1] == b"depth"
-        else f"Redis uses over {limits.memory_share:.0%} of its memory"
+        else f"Redis uses over {settings.memory_share:.0%} of its memory"
     )
-    return InboxFull(f"the {limits.lane} lane is full ({reason}): wait until workers have drained it")
+    return InboxFull(f"the {lane} lane is full ({reason}): wait until workers have drained it")

@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 
 from triagem.contracts.errors import GroupMissing, InboxFull
 from triagem.contracts.ticket import Lane
-from triagem.inbox.batch import Batch, PutLimits, PutRecord, put_arguments, put_result
+from triagem.inbox.batch import Batch, PutRecord, put_arguments, put_result
 from triagem.inbox.client import InboxSettings, redis_errors
 
 # All keys share a hash tag, so that they stay in one slot of a cluster and lanes can be sharded without renaming.
@@ -106,10 +106,10 @@ class Inbox:
         An idempotent batch adds nothing if a batch was put under its key before; its result is that batch's record.
         Batch and record are written in one step, so no crash can leave one without the other.
         """
-        limits = PutLimits(lane, self.settings.high_water(lane), self.settings.memory_share)
         records = [f"{PREFIX}:once:{batch.idempotency.key}" for batch in batches if batch.idempotency]
-        replies = self._put([stream_key(lane), *records], put_arguments(limits, batches))
-        return [put_result(limits, *pair) for pair in zip(batches, cast("list[Any]", replies), strict=True)]
+        replies = self._put([stream_key(lane), *records], put_arguments(lane, self.settings, batches))
+        pairs = zip(batches, cast("list[Any]", replies), strict=True)
+        return [put_result(lane, self.settings, batch, reply) for batch, reply in pairs]
 
     def fetch(self, lane: Lane, consumer: str, count: int) -> list[Entry]:
         """Up to `count` waiting entries of a lane, now pending under `consumer`. Never blocks."""

@@ -3,7 +3,7 @@
 It only starts the servers: it runs no migrations, workers or gateway.
 """
 
-from triagem.stack.local import LocalStack, running
+from triagem.stack.local import LocalStack
 from triagem.stack.postgres import PostgresServer, ensure_reader_login, ensure_writer_login
 from triagem.stack.server import ValkeyServer
 from triagem.stack.state import Endpoints, StackFailed
@@ -16,5 +16,4 @@ __all__ = [
     "ValkeyServer",
     "ensure_reader_login",
     "ensure_writer_login",
-    "running",
 ]

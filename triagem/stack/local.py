@@ -11,7 +11,6 @@ from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from io import BufferedWriter
 from pathlib import Path
-from typing import Final
 
 from triagem.stack import state
 from triagem.stack.postgres import PostgresServer
@@ -29,8 +28,6 @@ from triagem.stack.state import (
     save_ports,
 )
 
-DEFAULT_FOLDER: Final = Path(".triagem")
-
 
 class LocalStack:
     """Valkey and Postgres for this machine only, with their data and passwords in `folder`.
@@ -38,7 +35,7 @@ class LocalStack:
     Keep the object while you use the servers: it holds the lock that keeps them running.
     """
 
-    def __init__(self, folder: Path = DEFAULT_FOLDER, *, fsync: bool = True) -> None:
+    def __init__(self, folder: Path, *, fsync: bool = True) -> None:
         self.folder = folder.resolve()
         self._fsync = fsync
         self._users_file: BufferedWriter | None = None
@@ -168,11 +165,6 @@ class LocalStack:
             if state.acquire(users):
                 for server in self._servers:
                     cleanup.callback(server.stop)
-
-
-def running(folder: Path = DEFAULT_FOLDER) -> Endpoints | None:
-    """The URLs of the stack in `folder` if both servers are alive and accept its passwords, else None."""
-    return LocalStack(folder).running()
 
 
 @contextmanager
