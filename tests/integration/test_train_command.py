@@ -88,8 +88,8 @@ def test_json_output_has_the_same_values(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_without_a_terminal_each_tenth_of_the_steps_and_each_score_is_a_line() -> None:
     screen = Console(width=200, force_terminal=False)
-    with screen.capture() as capture, progress(screen) as bar:
-        reporter = ProgressReporter(bar, bar.add_task("prepare", total=None), screen)
+    with screen.capture() as capture, progress("prepare", screen=screen) as update:
+        reporter = ProgressReporter(update, screen)
         reporter.on_notes(("evaluation every 100 steps",))
         for step in range(1, 401):
             reporter.on_step(step, 400, 0.5)

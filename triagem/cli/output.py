@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -209,17 +210,18 @@ def plain_table(first: str, *others: str) -> Table:
     return Table(*columns, box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
 
 
-def progress(screen: Console) -> Progress:
-    """A progress bar, shown only on a terminal."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=screen,
-        transient=True,
-        disable=not screen.is_terminal,
-    )
+@contextmanager
+def progress(
+    title: str, total: float | None = None, *, screen: Console | None = None
+) -> Iterator[Callable[..., None]]:
+    """A function that updates a progress bar, with the parameters of `rich.progress.Progress.update`.
+
+    The bar is shown only on a terminal.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    screen = screen or errors
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
+        yield partial(bar.update, bar.add_task(title, total=total))
 
 
 @contextmanager
@@ -230,13 +232,12 @@ def progress_reporter(title: str, total: int) -> Iterator[Callable[[int, str], N
     seconds.
     """
     printed, last_note = time.monotonic(), ""
-    with progress(errors) as bar:
-        task = bar.add_task(title, total=total)
+    with progress(title, total) as update:
 
         def report(done: int, note: str) -> None:
             nonlocal printed, last_note
             description = f"{title} ({note})" if note else title
-            bar.update(task, completed=done, description=description)
+            update(completed=done, description=description)
             if not errors.is_terminal and (note != last_note or time.monotonic() - printed > _LINE_EVERY_S):
                 errors.print(f"{description}: {done:,} of {total:,}", markup=False, highlight=False)
                 printed, last_note = time.monotonic(), note

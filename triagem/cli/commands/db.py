@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError
 from triagem import servers
 from triagem.cli.commands.access import record_action
 from triagem.cli.options import AsJson, ExternalId, Source, Yes, confirm
-from triagem.cli.output import console, errors, print_answer, print_lines, progress, rows_table
+from triagem.cli.output import console, print_answer, print_lines, progress, rows_table
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import identify
 from triagem.db import DatabaseSettings
@@ -147,10 +147,9 @@ def verify(*, as_json: AsJson = False) -> None:
     """
     checks, findings = [], []
     inbox = servers.inbox()
-    with servers.database() as database, progress(errors) as bar:
-        task = bar.add_task("verify", total=None)
+    with servers.database() as database, progress("verify") as update:
         for check, finding in verification.verify(database, inbox):
-            bar.update(task, description=check)
+            update(description=check)
             checks.append(check)
             findings += [finding] if finding else []
     lines = [] if findings else [f"nothing found ({len(checks)} checks)"]
@@ -189,10 +188,9 @@ def forget(
             else f"received {stored.received_at:%Y-%m-%d}. Permanently delete it?"
         )
         confirm(f"Ticket {identity.external_id!r} of {identity.source!r}: {question}", yes=yes)
-        with progress(errors) as bar:
-            task = bar.add_task("search the inbox", total=None)
+        with progress("search the inbox") as update:
             deleted = forgetting.forget(
-                database, inbox, identity, crm=crm, on_progress=lambda count: bar.advance(task, count)
+                database, inbox, identity, crm=crm, on_progress=lambda count: update(advance=count)
             )
         record_action(database, "ticket.forget", "/".join(identity))
     answer = {"source": identity.source, "external_id": identity.external_id, "forgotten": deleted}
@@ -226,11 +224,10 @@ def retain(
         list_of_limits = ", ".join(f"{kind} after {limit} days" for kind, limit in limits.items())
         confirm(f"Permanently delete old data: {list_of_limits}?", yes=yes)
     deleted = dict.fromkeys(limits, 0)
-    with servers.database() as database, progress(errors) as bar:
-        task = bar.add_task("delete old data", total=None)
+    with servers.database() as database, progress("delete old data") as update:
         for kind, rows in delete_old_data(database, limits, now=datetime.now(UTC), dry_run=dry_run):
             deleted[kind] += rows
-            bar.advance(task, rows)
+            update(advance=rows)
     column = "to delete" if dry_run else "deleted"
     rows_of_kind = [{"data": kind, "days": limits[kind], column: f"{rows:,}"} for kind, rows in deleted.items()]
     table = rows_table(rows_of_kind, ("data", "days", column))

@@ -17,7 +17,7 @@ from triagem.cli.options import (
     require_selection,
     time_option,
 )
-from triagem.cli.output import Format, as_mapping, errors, print_answer, print_rows, progress, rows_table
+from triagem.cli.output import Format, as_mapping, print_answer, print_rows, progress, rows_table
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import Lane
 from triagem.db.tickets.dead_letters import (
@@ -92,15 +92,14 @@ def replay(
     """
     require_selection(ids, every, reason_contains=reason_contains)
     inbox, crm = servers.inbox(), CrmFile.from_environment().read()
-    with servers.database() as database, progress(errors) as bar:
-        task = bar.add_task("replay", total=len(ids) if ids else None)
+    with servers.database() as database, progress("replay", len(ids) if ids else None) as update:
         result = replaying.replay(
             database,
             inbox,
             ids=ids or None,
             reason_contains=reason_contains or "",
             crm=crm,
-            on_progress=lambda count: bar.update(task, completed=count),
+            on_progress=lambda count: update(completed=count),
         )
         record_action(database, "dead-letter.replay", _selection(ids), f"{result.replayed} replayed")
     skipped = {

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from triagem import servers
 from triagem.broker import broker_url
-from triagem.cli.commands.train import describe_report, training_progress
+from triagem.cli.commands.train import ProgressReporter, describe_report
 from triagem.cli.commands.up import prepare_database, run_processes
 from triagem.cli.demo import DemoOutcome, OnProgress, classify_attached, classify_export, examples_folder
 from triagem.cli.output import (
@@ -89,18 +89,17 @@ def _run_attached(*, as_json: bool) -> None:
 @contextmanager
 def _progress(steps: StepTimer) -> Iterator[OnProgress]:
     """A progress bar of the stored results, with the current phase."""
-    with progress(steps.console) as bar:
-        task = bar.add_task("enqueue", total=200)
-        yield lambda rows, phase: bar.update(task, completed=rows, description=phase)
+    with progress("enqueue", 200, screen=steps.console) as update:
+        yield lambda rows, phase: update(completed=rows, description=phase)
 
 
 def _ensure_model(steps: StepTimer) -> None:
     registry = servers.registry()
     if (current := registry.find_current()) is None:
         steps.console.print("fine-tune a small BERT on the sample tickets (only once; later runs reuse the model)")
-        with steps.timed("fine-tune a small BERT"), training_progress(steps.console) as reporter:
+        with steps.timed("fine-tune a small BERT"), progress("prepare", screen=steps.console) as update:
             settings = TrainSettings(folds=0)  # the folds of cross-validation would triple the time
-            report = train(examples_folder(), registry, settings, reporter)
+            report = train(examples_folder(), registry, settings, ProgressReporter(update, steps.console))
         print_lines(*describe_report(report), screen=steps.console)
     else:
         with steps.step(f"verify the existing model {current.version}"):

@@ -115,11 +115,10 @@ def _find(database: Database, job_id: int) -> TrainingJob:
 def _watch(database: Database, job_id: int) -> TrainingJob:
     """Follow a job and return it when it has ended. Shows a bar, or without a terminal a line per stage."""
     job, printed = _find(database, job_id), ""
-    with progress(errors) as bar:
-        task = bar.add_task("", total=100)
+    with progress("", 100) as update:
         while job.active:
             description = f"job {job.id}: {job.stage or job.state}"
-            bar.update(task, description=description, completed=round(100 * job.fraction))
+            update(description=description, completed=round(100 * job.fraction))
             if not errors.is_terminal and description != printed:
                 print_lines(description, screen=errors)
                 printed = description

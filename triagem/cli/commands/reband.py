@@ -41,15 +41,14 @@ def reband(
     """
     settings = WorkerSettings() if review_under is None else WorkerSettings(review_threshold=review_under)
     groups: Counter[rebanding.RebandGroup] = Counter()
-    with servers.database() as database, progress(errors) as screen:
+    with servers.database() as database, progress("scan tickets") as update:
         effective = effective_thresholds(servers.registry(), database, settings, model)
         minimums = {thresholds.version: thresholds.min_confidence for thresholds in effective}
-        task = screen.add_task("scan tickets", total=None)
         for scanned, counts in rebanding.reband(
             database, minimums, source=source, model=model, since=since, dry_run=dry_run
         ):
             groups.update(counts)
-            screen.advance(task, scanned)
+            update(advance=scanned)
     summary = _summarize(effective, groups)
     log.info("rebanded", tickets=summary["tickets"], changed=summary["changed"], dry_run=dry_run)
     print_answer({"dry_run": dry_run, **summary}, _describe(summary, dry_run=dry_run), as_json=as_json)

@@ -84,11 +84,11 @@ def start(
         if not dry_run:
             _print_run(runs.start(database, plan, command_actor()), as_json=as_json)
             return
-        with progress(errors) as bar:
-            task, tickets = bar.add_task("count tickets", total=None), 0
+        tickets = 0
+        with progress("count tickets") as update:
             for counted in count_tickets(database, runs.preview(database, plan)):
                 tickets += counted
-                bar.advance(task, counted)
+                update(advance=counted)
     line = f"{tickets:,} tickets would be classified by {version}"
     print_answer({"version": version, "tickets": tickets}, [line], as_json=as_json)
 

@@ -93,12 +93,11 @@ def export(
         raise typer.BadParameter("cannot be combined with `-`: both use standard output", param_hint="--json")
     test, unknown = _test_rows()
     counts = Counter[str]()
-    with servers.database() as database, progress(errors) as bar:
-        task = bar.add_task("texts", total=None)
+    with servers.database() as database, progress("texts") as update:
 
         def exported_examples() -> Iterator[LabelledExample]:
             for example in labelled_examples(database, since=since, test=test):
-                bar.advance(task)
+                update(advance=1)
                 counts["exported" if isinstance(example, LabelledExample) else example] += 1
                 if isinstance(example, LabelledExample):
                     yield example

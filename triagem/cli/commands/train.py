@@ -1,14 +1,12 @@
 """`triagem train`: trains a model version from a folder of labelled messages and registers it."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console, RenderableType
-from rich.progress import Progress, TaskID
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -148,12 +146,12 @@ def train(
         return
     if allow_leakage:
         errors.print(_LEAKAGE, "" if promote_unverified else _UNVERIFIED, highlight=False, soft_wrap=True)
-    with training_progress(errors) as reporter:
+    with progress("prepare") as update:
         report = train_version(
             data,
             registry,
             settings,
-            reporter,
+            ProgressReporter(update, errors),
             base=base,
             parent=parent,
             promote=promote,
@@ -171,19 +169,11 @@ def _own_labels(crm: str) -> dict[str, str]:
         return labels_only_ours(database, crm)
 
 
-@contextmanager
-def training_progress(screen: Console) -> Iterator["ProgressReporter"]:
-    """Show a training's notes, scores and progress bar on `screen`."""
-    with progress(screen) as bar:
-        yield ProgressReporter(bar, bar.add_task("prepare", total=None), screen)
-
-
 @dataclass
 class ProgressReporter:
     """Prints notes and scores at once. Steps move a bar; without a terminal, a line is printed per tenth of them."""
 
-    bar: Progress
-    task: TaskID
+    update: Callable[..., None]
     screen: Console
     printed_tenths: int = 0
 
@@ -197,7 +187,7 @@ class ProgressReporter:
         description = "fine-tune" if loss is None else f"fine-tune, loss {loss:.3f}"
         if done == total:
             description = "evaluate"
-        self.bar.update(self.task, completed=done, total=total, description=description)
+        self.update(completed=done, total=total, description=description)
         tenths = 10 * done // total
         if tenths > self.printed_tenths and not self.screen.is_terminal:
             self.on_notes([f"{description}: step {done:,} of {total:,}"])
