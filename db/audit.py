@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
-from sqlalchemy import text
-
 from triagem.db.connect import Database
 
 KEPT_DAYS: Final = 30  # as in schema/audit.sql
@@ -48,21 +46,21 @@ class AuditEntry:
     outcome: str
 
 
-_INSERT: Final = text("""
+_INSERT: Final = """
 INSERT INTO audit (actor, address, action, object, outcome) VALUES (:actor, :address, :action, :object, :outcome)
-""")
-_INSERT_ONCE: Final = text("""
+"""
+_INSERT_ONCE: Final = """
 INSERT INTO audit (actor, address, action, object, outcome)
 SELECT :actor, :address, :action, :object, 'done'
 WHERE NOT EXISTS (SELECT FROM audit WHERE (actor, action, object) = (:actor, :action, :object))
-""")
-_LIST: Final = text("""
+"""
+_LIST: Final = """
 SELECT id, at, actor, address, action, object, outcome FROM audit
 WHERE (CAST(:actor AS text) IS NULL OR strpos(actor, :actor) > 0)
   AND (CAST(:action AS text) IS NULL OR action = :action)
   AND (CAST(:since AS timestamptz) IS NULL OR at >= :since)
 ORDER BY id DESC LIMIT :limit
-""")
+"""
 
 
 def record(database: Database, actor: Actor, action: Action, target: str, outcome: str = "done") -> None:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any, Final
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row
 
 from triagem.db.connect import Database
 
@@ -50,19 +50,17 @@ class ApiKey:
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
 
 
-_INSERT_KEY: Final = text("""
+_INSERT_KEY: Final = """
 INSERT INTO api_keys (name, hash, scopes, source, expires_at) VALUES (:name, :hash, :scopes, :source, :expires_at)
 RETURNING *
-""")
-_FIND_KEY: Final = text("""
+"""
+_FIND_KEY: Final = """
 WITH used AS (
     UPDATE api_keys SET last_used_at = now()
     WHERE hash = :hash AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
 )
 SELECT * FROM api_keys WHERE hash = :hash AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
-""")
-_LIST_KEYS: Final = text("SELECT * FROM api_keys ORDER BY id")
-_REVOKE_KEY: Final = text("UPDATE api_keys SET revoked_at = now() WHERE id = :id AND revoked_at IS NULL")
+"""
 
 
 def create_key(
@@ -91,15 +89,18 @@ def find_key(database: Database, secret: str) -> ApiKey | None:
 
 def list_keys(database: Database) -> list[ApiKey]:
     """All keys, including revoked ones, in order of creation."""
-    return [_key(row) for row in database.rows(_LIST_KEYS)]
+    return [_key(row) for row in database.rows("SELECT * FROM api_keys ORDER BY id")]
 
 
 def revoke_key(database: Database, key_id: int) -> bool:
     """Revoke a key; False if no such key exists or it was already revoked."""
-    return database.execute(_REVOKE_KEY, id=key_id) > 0
+    return (
+        database.execute("UPDATE api_keys SET revoked_at = now() WHERE id = :id AND revoked_at IS NULL", id=key_id)
+        > 0
+    )
 
 
-_BEGIN_SESSION: Final = text("""
+_BEGIN_SESSION: Final = """
 WITH ended AS (
     DELETE FROM console_sessions WHERE ends_at < now() OR used_at < now() - :idle OR hash = :previous
 ), surplus AS (
@@ -109,9 +110,9 @@ WITH ended AS (
     )
 )
 INSERT INTO console_sessions (hash, key_id, ends_at) VALUES (:hash, :key, now() + :lifetime)
-""")
+"""
 # `used_at` is written once a minute at most, so that most pages only read.
-_FIND_SESSION_KEY: Final = text("""
+_FIND_SESSION_KEY: Final = """
 WITH session AS (
     SELECT hash, key_id, used_at FROM console_sessions
     WHERE hash = :hash AND ends_at > now() AND used_at > now() - :idle
@@ -121,8 +122,7 @@ WITH session AS (
 )
 SELECT * FROM api_keys
 WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now()) AND id = (SELECT key_id FROM session)
-""")
-_END_SESSION: Final = text("DELETE FROM console_sessions WHERE hash = :hash")
+"""
 
 
 def begin_session(database: Database, key: ApiKey, *, previous: str | None = None) -> str:
@@ -143,7 +143,7 @@ def find_session_key(database: Database, token: str) -> ApiKey | None:
 
 def end_session(database: Database, token: str) -> None:
     """Log out."""
-    database.execute(_END_SESSION, hash=_hash(token))
+    database.execute("DELETE FROM console_sessions WHERE hash = :hash", hash=_hash(token))
 
 
 def _hash(secret: str) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any, Final, Self, TypeAlias, TypeVar
 import psycopg
 from pydantic import Field, SecretStr
 from pydantic_core import PydanticSerializationError
-from sqlalchemy import Connection, Engine, Executable, Row, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, Executable, Row, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
@@ -179,33 +179,33 @@ class Database:
         except RowRefused as error:
             raise StatementRefused(f"Postgres refuses every {rows}: {error}") from None
 
-    def execute(self, statement: Executable, /, **values: Any) -> int:
+    def execute(self, statement: str | Executable, /, **values: Any) -> int:
         """Run one statement as `autocommit` does; returns the number of rows that it changed."""
         with self.autocommit() as connection:
-            return connection.execute(statement, values).rowcount
+            return connection.execute(_executable(statement), values).rowcount
 
-    def rows(self, statement: Executable, /, **values: Any) -> Sequence[AnyRow]:
+    def rows(self, statement: str | Executable, /, **values: Any) -> Sequence[AnyRow]:
         """Run one statement as `autocommit` does; returns its rows."""
         with self.autocommit() as connection:
-            return connection.execute(statement, values).all()
+            return connection.execute(_executable(statement), values).all()
 
-    def scalars(self, statement: Executable, /, **values: Any) -> list[Any]:
+    def scalars(self, statement: str | Executable, /, **values: Any) -> list[Any]:
         """The first column of `rows`."""
         return [row[0] for row in self.rows(statement, **values)]
 
-    def one_or_none(self, statement: Executable, /, **values: Any) -> AnyRow | None:
+    def one_or_none(self, statement: str | Executable, /, **values: Any) -> AnyRow | None:
         """The first row, or None if there is none."""
         return next(iter(self.rows(statement, **values)), None)
 
-    def first(self, make: Callable[..., T], statement: Executable, /, **values: Any) -> T | None:
+    def first(self, make: Callable[..., T], statement: str | Executable, /, **values: Any) -> T | None:
         """`make` of the columns of the first row, or None if there is none."""
         return next((make(*row) for row in self.rows(statement, **values)), None)
 
-    def one(self, statement: Executable, /, **values: Any) -> AnyRow:
+    def one(self, statement: str | Executable, /, **values: Any) -> AnyRow:
         """The first row of a statement that always returns one."""
         return self.rows(statement, **values)[0]
 
-    def scalar_one(self, statement: Executable, /, **values: Any) -> Any:
+    def scalar_one(self, statement: str | Executable, /, **values: Any) -> Any:
         """The first column of the row that `one` returns."""
         return self.one(statement, **values)[0]
 
@@ -218,6 +218,10 @@ class Database:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _executable(statement: str | Executable) -> Executable:
+    return text(statement) if isinstance(statement, str) else statement
 
 
 @contextmanager

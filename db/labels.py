@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, get_args
 
-from sqlalchemy import text
-
 from triagem.contracts.errors import InvalidInput
 from triagem.db.connect import Database
 
@@ -46,15 +44,14 @@ class Label:
     retired_at: datetime | None
 
 
-_LIST: Final = text("SELECT label, name, parent, description, colour, retired_at FROM labels ORDER BY label")
-
-
 def list_labels(database: Database) -> list[Label]:
     """All labels that a model predicted, a reviewer gave or a person added."""
-    return [Label(*row) for row in database.rows(_LIST)]
-
-
-_REVIEWED: Final = text("SELECT label FROM reviews WHERE label IS NOT NULL GROUP BY label ORDER BY min(id)")
+    return [
+        Label(*row)
+        for row in database.rows(
+            "SELECT label, name, parent, description, colour, retired_at FROM labels ORDER BY label"
+        )
+    ]
 
 
 def review_choices(database: Database, model_labels: Iterable[str]) -> list[str]:
@@ -63,16 +60,9 @@ def review_choices(database: Database, model_labels: Iterable[str]) -> list[str]
     not move the keys of other labels."""
     stored = list_labels(database)
     retired = {label.label for label in stored if label.retired_at}
-    reviewed = database.scalars(_REVIEWED)
+    reviewed = database.scalars("SELECT label FROM reviews WHERE label IS NOT NULL GROUP BY label ORDER BY min(id)")
     added = [label.label for label in stored if label.description]
     return [label for label in dict.fromkeys([*model_labels, *reviewed, *added]) if label not in retired]
-
-
-_PROPOSALS: Final = text("""
-SELECT proposal, count(DISTINCT reviewer) AS reviewers, count(*) AS texts FROM reviews
-WHERE proposal IS NOT NULL AND label IS NULL GROUP BY proposal ORDER BY count(*) DESC, proposal
-""")
-_REJECT: Final = text("UPDATE reviews SET proposal = NULL WHERE proposal = :label AND label IS NULL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,27 +76,30 @@ class Proposal:
 
 def list_proposals(database: Database) -> list[Proposal]:
     """The proposed labels, the most frequent first."""
-    return [Proposal(*row) for row in database.rows(_PROPOSALS)]
+    return [
+        Proposal(*row)
+        for row in database.rows(
+            "SELECT proposal, count(DISTINCT reviewer) AS reviewers, count(*) AS texts FROM reviews "
+            "WHERE proposal IS NOT NULL AND label IS NULL GROUP BY proposal ORDER BY count(*) DESC, proposal"
+        )
+    ]
 
 
 def reject_proposal(database: Database, label: str) -> int:
     """Remove a proposed label from its reviews, which then have no label; returns the number of these reviews."""
-    return database.execute(_REJECT, label=label)
+    return database.execute(
+        "UPDATE reviews SET proposal = NULL WHERE proposal = :label AND label IS NULL", label=label
+    )
 
 
-_ADD: Final = text("INSERT INTO labels (label, name) VALUES (:label, :label) ON CONFLICT DO NOTHING")
-_CHANGE: Final = text("""
+_CHANGE: Final = """
 UPDATE labels SET
   name = coalesce(:name, name), description = coalesce(:description, description), colour = coalesce(:colour, colour),
   parent = CASE WHEN CAST(:parent AS text) IS NULL THEN parent ELSE nullif(:parent, '') END,
   retired_at = CASE WHEN CAST(:retired AS boolean) IS NULL THEN retired_at
     WHEN :retired THEN coalesce(retired_at, now()) END
 WHERE label = :label
-""")
-_ACCEPT: Final = text("""
-UPDATE reviews r SET label = l.label FROM labels l
-WHERE l.label = :label AND r.proposal IN (l.label, l.name) AND r.label IS NULL
-""")
+"""
 
 
 def change_label(
@@ -141,9 +134,13 @@ def change_label(
         if ancestor not in known:
             raise InvalidInput(f"unknown parent {parent!r}: add it with `triagem labels set PARENT --new-label`")
         ancestor = known[ancestor].parent
-    database.execute(_ADD, label=label)
+    database.execute("INSERT INTO labels (label, name) VALUES (:label, :label) ON CONFLICT DO NOTHING", label=label)
     database.execute(
         _CHANGE, label=label, name=name, parent=parent, description=description, colour=colour, retired=retired
     )
     if new:
-        database.execute(_ACCEPT, label=label)
+        database.execute(
+            "UPDATE reviews r SET label = l.label FROM labels l "
+            "WHERE l.label = :label AND r.proposal IN (l.label, l.name) AND r.label IS NULL",
+            label=label,
+        )

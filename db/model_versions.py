@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import text
-
 from triagem.db.connect import Database
 
-_RECORDED: Final = text("""
+_RECORDED: Final = """
 SELECT coalesce(array_agg(version), '{}'), coalesce((SELECT max(epoch) FROM model_promotions), 0) FROM model_versions
-""")
+"""
 
 
 def recorded(database: Database) -> tuple[set[str], int]:
@@ -19,29 +17,23 @@ def recorded(database: Database) -> tuple[set[str], int]:
     return set(versions), epoch
 
 
-_OF_RESULTS: Final = text("""
-SELECT version FROM unnest(CAST(:versions AS text[])) AS v(version)
-WHERE EXISTS (SELECT FROM tickets t WHERE t.model_version = v.version AND t.text IS NOT NULL)
-""")
-
-
 def versions_of_results(database: Database, versions: Sequence[str]) -> list[str]:
     """Those of the versions that made the current result of a ticket whose text is still stored."""
-    return database.scalars(_OF_RESULTS, versions=list(versions))
+    return database.scalars(
+        "SELECT version FROM unnest(CAST(:versions AS text[])) AS v(version) "
+        "WHERE EXISTS (SELECT FROM tickets t WHERE t.model_version = v.version AND t.text IS NOT NULL)",
+        versions=list(versions),
+    )
 
 
-_ADD_VERSION: Final = text("""
+_ADD_VERSION: Final = """
 WITH new_labels AS (
   INSERT INTO labels (label, name) SELECT label, label FROM unnest(CAST(:labels AS text[])) AS l(label)
   ON CONFLICT DO NOTHING
 )
 INSERT INTO model_versions (version, manifest_digest, created_at, labels)
 VALUES (:version, :manifest_digest, :created_at, :labels) ON CONFLICT DO NOTHING
-""")
-_ADD_PROMOTION: Final = text("""
-INSERT INTO model_promotions (epoch, version, promoted_at) VALUES (:epoch, :version, :promoted_at)
-ON CONFLICT DO NOTHING
-""")
+"""
 
 
 def record_version(
@@ -55,4 +47,10 @@ def record_version(
 
 def record_promotion(database: Database, epoch: int, version: str, promoted_at: datetime) -> None:
     """Add a promotion: the version was current from then until the one of the next epoch."""
-    database.execute(_ADD_PROMOTION, epoch=epoch, version=version, promoted_at=promoted_at)
+    database.execute(
+        "INSERT INTO model_promotions (epoch, version, promoted_at) VALUES (:epoch, :version, :promoted_at) "
+        "ON CONFLICT DO NOTHING",
+        epoch=epoch,
+        version=version,
+        promoted_at=promoted_at,
+    )

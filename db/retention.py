@@ -122,11 +122,9 @@ OLD: Final = {
     "dead_letters": ("died_at", "true"),
     "audit": ("at", "true"),
 }
-_RUNS: Final = text("SELECT id FROM reclassify_runs WHERE finished_at < :before ORDER BY id")
 _DELETE_CHANGES: Final = text("""
 DELETE FROM run_changes WHERE ctid = ANY(ARRAY(SELECT ctid FROM run_changes WHERE run_id = :run LIMIT :page))
 """)
-_COUNT_CHANGES: Final = text("SELECT count(*) FROM run_changes WHERE run_id = :run")
 
 
 def delete_old_rows(database: Database, table: str, *, before: datetime, dry_run: bool = False) -> Iterator[int]:
@@ -152,9 +150,11 @@ def delete_old_rows(database: Database, table: str, *, before: datetime, dry_run
 
 def delete_old_changes(database: Database, *, before: datetime, dry_run: bool = False) -> Iterator[int]:
     """Delete the `run_changes` of runs that ended before a time; yields the rows per page. The runs stay."""
-    for run in database.scalars(_RUNS, before=before):
+    for run in database.scalars(
+        "SELECT id FROM reclassify_runs WHERE finished_at < :before ORDER BY id", before=before
+    ):
         if dry_run:
-            yield database.scalar_one(_COUNT_CHANGES, run=run)
+            yield database.scalar_one("SELECT count(*) FROM run_changes WHERE run_id = :run", run=run)
             continue
         deleted = _PAGE
         while deleted == _PAGE:

@@ -2,19 +2,16 @@
 
 from typing import Final
 
-from sqlalchemy import text
-
 from triagem.contracts.errors import NotMigrated
 from triagem.db.connect import Database
 
 OLDEST: Final = "0014"  # the first file in `migrations/versions`: revisions before it were never released
 HEAD: Final = "0014"  # the newest file there
-_CURRENT: Final = text("SELECT max(version_num) FROM alembic_version")
 
 
 def require_current(database: Database) -> None:
     """Raise NotMigrated unless the database has this version's schema or a newer one (older workers keep running)."""
-    revision = database.scalar_one(_CURRENT)
+    revision = database.scalar_one("SELECT max(version_num) FROM alembic_version")
     refuse_unreleased(revision)
     if revision is None or revision < HEAD:
         raise NotMigrated(f"the database is at revision {revision}, expected {HEAD}: run `triagem db upgrade`")

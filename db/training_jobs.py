@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from pydantic_core import to_json
-from sqlalchemy import Row, text
+from sqlalchemy import Row
 
 from triagem.contracts.errors import RowRefused
 from triagem.db.audit import Action, Actor
@@ -67,30 +67,29 @@ _AUDITED: Final = """
 INSERT INTO audit (actor, address, action, object, outcome)
 SELECT :actor, :address, :action, 'training ' || id, :audited FROM job WHERE kind <> 'embed'
 """
-_REQUEST: Final = text(f"""
+_REQUEST: Final = f"""
 WITH job AS (
   INSERT INTO training_jobs (kind, parameters, requested_by)
   VALUES (:kind, CAST(:parameters AS jsonb), :requested_by)
   ON CONFLICT DO NOTHING RETURNING {_COLUMNS}
 ), entry AS ({_AUDITED})
 SELECT {_COLUMNS} FROM job
-""")  # noqa: S608 - built from the constants above, as all below
-_FIND: Final = text(f"""
+"""  # noqa: S608 - built from the constants above, as all below
+_FIND: Final = f"""
 SELECT {_COLUMNS} FROM training_jobs
 WHERE (CAST(:id AS bigint) IS NULL OR id = :id) AND (CAST(:kind AS text) IS NULL OR kind = :kind)
   AND (NOT :active OR state IN ('queued', 'running'))
 ORDER BY id DESC LIMIT :limit
-""")  # noqa: S608
-_PROPOSED: Final = text(f"""
+"""  # noqa: S608
+_PROPOSED: Final = f"""
 SELECT {_COLUMNS} FROM training_jobs WHERE stage = 'proposed' AND state = 'done' ORDER BY id DESC LIMIT 1
-""")  # noqa: S608
-_COUNT: Final = text("SELECT kind, state, count(*) AS jobs FROM training_jobs GROUP BY kind, state")
-_CANCEL: Final = text("""
+"""  # noqa: S608
+_CANCEL: Final = """
 UPDATE training_jobs SET state = 'cancelled', finished_at = now() WHERE id = :id AND state IN ('queued', 'running')
-""")
+"""
 # Takes an abandoned job first: while its row says `running`, no other job can run. Takes full trainings last: they
 # take hours, other jobs seconds.
-_CLAIM: Final = text(f"""
+_CLAIM: Final = f"""
 UPDATE training_jobs SET state = 'running', trainer = :trainer, heartbeat_at = now(), attempts = attempts + 1,
   started_at = coalesce(started_at, now())
 WHERE id = (
@@ -99,21 +98,21 @@ WHERE id = (
   ORDER BY state = 'queued', kind = 'full', id LIMIT 1 FOR UPDATE SKIP LOCKED
 )
 RETURNING {_COLUMNS}
-""")  # noqa: S608
+"""  # noqa: S608
 _HELD: Final = "WHERE id = :id AND state = 'running' AND trainer = :trainer"
-_RENEW: Final = text(f"UPDATE training_jobs SET heartbeat_at = now() {_HELD}")  # noqa: S608
-_REPORT: Final = text(f"UPDATE training_jobs SET stage = :stage, fraction = :fraction {_HELD}")  # noqa: S608
-_RELEASE: Final = text(f"""
+_RENEW: Final = f"UPDATE training_jobs SET heartbeat_at = now() {_HELD}"  # noqa: S608
+_REPORT: Final = f"UPDATE training_jobs SET stage = :stage, fraction = :fraction {_HELD}"  # noqa: S608
+_RELEASE: Final = f"""
 UPDATE training_jobs SET state = 'queued', trainer = NULL, attempts = attempts - CAST(:interrupted AS int) {_HELD}
-""")  # noqa: S608
-_FINISH: Final = text(f"""
+"""  # noqa: S608
+_FINISH: Final = f"""
 WITH job AS (
   UPDATE training_jobs SET state = :state, stage = coalesce(CAST(:stage AS text), stage), version = :version,
     error = :error, finished_at = now() {_HELD}
   RETURNING id, kind
 ), entry AS ({_AUDITED})
 SELECT id FROM job
-""")  # noqa: S608
+"""  # noqa: S608
 
 
 def request(
@@ -173,7 +172,10 @@ def newest_proposal(database: Database) -> TrainingJob | None:
 
 def count_jobs(database: Database) -> dict[tuple[str, str], int]:
     """The number of jobs by kind and state."""
-    return {(row.kind, row.state): row.jobs for row in database.rows(_COUNT)}
+    return {
+        (row.kind, row.state): row.jobs
+        for row in database.rows("SELECT kind, state, count(*) AS jobs FROM training_jobs GROUP BY kind, state")
+    }
 
 
 def cancel(database: Database, job_id: int) -> bool:
@@ -229,7 +231,7 @@ def _audited(actor: Actor, action: Action, outcome: str) -> dict[str, str]:
     return {"actor": actor.name, "address": actor.address, "action": action, "audited": outcome}
 
 
-def _update(database: Database, statement: Any, job_id: int, trainer: str, **values: Any) -> bool:
+def _update(database: Database, statement: str, job_id: int, trainer: str, **values: Any) -> bool:
     return database.execute(statement, id=job_id, trainer=trainer, **values) > 0
 
 

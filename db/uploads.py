@@ -9,24 +9,19 @@ from datetime import timedelta
 from typing import Any, Final
 
 from pydantic_core import to_json
-from sqlalchemy import text
 
 from triagem.db.connect import Database
 
 KEPT: Final = timedelta(hours=1)
 
-_STORE: Final = text("INSERT INTO uploads (name, content) VALUES (:name, :content) RETURNING id")
-_FIND: Final = text("SELECT name, content, result FROM uploads WHERE id = :id")
-_FINISH: Final = text("UPDATE uploads SET content = NULL, result = CAST(:result AS jsonb) WHERE id = :id")
-_DELETE: Final = text("DELETE FROM uploads WHERE id = :id")
-_SWEEP: Final = text("""
+_SWEEP: Final = """
 WITH unused AS (
   SELECT id FROM uploads u WHERE NOT EXISTS (
     SELECT FROM training_jobs j WHERE j.state IN ('queued', 'running') AND j.parameters->>'upload' = u.id::text
   ) AND (content IS NOT NULL AND uploaded_at < now() - interval '1 minute' OR uploaded_at < now() - :kept)
 )
 DELETE FROM uploads WHERE id IN (SELECT id FROM unused)
-""")
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +35,30 @@ class StoredUpload:
 
 def store_upload(database: Database, name: str, content: bytes) -> int:
     """Store a file; returns its id."""
-    return int(database.scalar_one(_STORE, name=name, content=content))
+    return int(
+        database.scalar_one(
+            "INSERT INTO uploads (name, content) VALUES (:name, :content) RETURNING id", name=name, content=content
+        )
+    )
 
 
 def find_upload(database: Database, upload_id: int) -> StoredUpload | None:
     """The upload, if it was not deleted."""
-    return database.first(StoredUpload, _FIND, id=upload_id)
+    return database.first(StoredUpload, "SELECT name, content, result FROM uploads WHERE id = :id", id=upload_id)
 
 
 def finish_upload(database: Database, upload_id: int, result: Mapping[str, Any]) -> None:
     """Store the result in place of the file."""
-    database.execute(_FINISH, id=upload_id, result=to_json(dict(result)).decode())
+    database.execute(
+        "UPDATE uploads SET content = NULL, result = CAST(:result AS jsonb) WHERE id = :id",
+        id=upload_id,
+        result=to_json(dict(result)).decode(),
+    )
 
 
 def delete_upload(database: Database, upload_id: int) -> None:
     """Delete the file and the result."""
-    database.execute(_DELETE, id=upload_id)
+    database.execute("DELETE FROM uploads WHERE id = :id", id=upload_id)
 
 
 def sweep_uploads(database: Database) -> None:

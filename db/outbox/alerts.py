@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import text
-
 from triagem.contracts.prediction import Band
 from triagem.db.connect import Database
 from triagem.db.outbox.deliveries import LEASE, LeasedDelivery
@@ -32,16 +30,16 @@ ALERT_KINDS: Final = frozenset(
     {LOW_CONFIDENCE, DRIFT, RETRAINING_DUE, CALIBRATION, RUN_ENDED, *MONITOR_KINDS, *OUTAGE_KINDS}
 )
 
-_RAISE: Final = text("""
+_RAISE: Final = """
 INSERT INTO alerts (kind, key, detail) VALUES (:kind, :key, CAST(:detail AS jsonb)) ON CONFLICT (kind, key) DO NOTHING
-""")
-_NEWEST: Final = text("""
+"""
+_NEWEST: Final = """
 SELECT a.id, a.kind, coalesce(a.key, t.source || ' ' || t.external_id) AS about, t.source, t.external_id, a.band,
   a.confidence, a.detail, a.created_at, a.delivered_at
 FROM alerts a LEFT JOIN tickets t ON t.id = a.ticket_id
 WHERE (CAST(:kind AS text) IS NULL OR a.kind = :kind) AND (NOT :undelivered OR a.delivered_at IS NULL)
 ORDER BY a.id DESC LIMIT :limit
-""")
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +92,7 @@ _SUBSCRIPTIONS: Final = """WITH subscriptions AS (
     target text, every_s float8, kinds text[], labels text[], sources text[], bands text[], under float8
   )
 )"""
-_MATCH: Final = text(f"""
+_MATCH: Final = f"""
 {_SUBSCRIPTIONS}, batch AS (
   UPDATE alerts SET matched_at = now() WHERE id IN (
     SELECT id FROM alerts WHERE matched_at IS NULL ORDER BY id LIMIT :batch FOR UPDATE SKIP LOCKED
@@ -110,12 +108,12 @@ _MATCH: Final = text(f"""
   )
 )
 SELECT count(*) FROM batch
-""")  # noqa: S608 - built from the constant above, as below
+"""  # noqa: S608 - built from the constant above, as below
 
 # Two concurrent calls create one digest: the second waits for the row lock, then finds `last_digest_at` too recent.
 # A system alert does not wait for the interval: if two calls see the same alert, the second call's digest is empty.
 # While a digest waits for an unavailable receiver, new notifications wait for the next digest.
-_CREATE_DIGESTS: Final = text(f"""
+_CREATE_DIGESTS: Final = f"""
 {_SUBSCRIPTIONS}, due AS (
   INSERT INTO alert_subscriptions AS t (target)
   SELECT target FROM subscriptions s
@@ -135,7 +133,7 @@ _CREATE_DIGESTS: Final = text(f"""
 )
 UPDATE alert_notifications n SET delivery_id = created.id
 FROM created WHERE n.target = created.target AND n.delivery_id IS NULL
-""")  # noqa: S608
+"""  # noqa: S608
 
 
 def create_digests(database: Database, subscriptions: Sequence[Subscription]) -> None:
@@ -201,32 +199,32 @@ class AlertDigest(LeasedDelivery):
         return not self.counts and not self.events
 
 
-_LEASE: Final = text("""
+_LEASE: Final = """
 WITH due AS (
   SELECT id FROM deliveries WHERE state = 'waiting' AND kind = 'alert' AND target = :target AND next_at <= now()
   ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED
 )
 UPDATE deliveries d SET attempts = attempts + 1, next_at = now() + :lease, leased_until = now() + :lease
 FROM due WHERE d.id = due.id RETURNING d.id, d.attempts, d.target, d.created_at, d.leased_until
-""")
+"""
 _DOUBTFUL_TICKETS: Final = """
 FROM alert_notifications n JOIN alerts a ON a.id = n.alert_id JOIN tickets t ON t.id = a.ticket_id
 JOIN predictions p ON (p.ticket_id, p.digest, p.model_version) = (a.ticket_id, a.digest, a.model_version)
 WHERE n.delivery_id = :id
 """
-_COUNTS: Final = text(f"""
+_COUNTS: Final = f"""
 SELECT p.label, t.source, count(DISTINCT t.id) AS tickets
 {_DOUBTFUL_TICKETS} GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
-""")
-_DOUBTFUL: Final = text(f"""
+"""
+_DOUBTFUL: Final = f"""
 SELECT t.source, t.external_id, p.label, a.confidence, a.band, p.abstain_reason
 {_DOUBTFUL_TICKETS} ORDER BY a.confidence, a.id LIMIT :limit
-""")
-_EVENTS: Final = text("""
+"""
+_EVENTS: Final = """
 SELECT a.kind, a.created_at AS at, coalesce(a.detail, '{}') AS detail, count(*) OVER () AS total
 FROM alert_notifications n JOIN alerts a ON a.id = n.alert_id
 WHERE n.delivery_id = :id AND a.ticket_id IS NULL ORDER BY a.id DESC LIMIT :limit
-""")
+"""
 
 
 def lease_digest(database: Database, target: str) -> AlertDigest | None:

@@ -12,8 +12,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import text
-
 from triagem.contracts.prediction import Band
 from triagem.db.connect import Database
 
@@ -31,14 +29,14 @@ class DeliveryState(StrEnum):
     DROPPED = "dropped"
 
 
-_SYNC_TARGETS: Final = text("""
+_SYNC_TARGETS: Final = """
 WITH targets AS (
   SELECT * FROM unnest(CAST(:targets AS text[]), CAST(:sources AS text[])) AS t(target, source)
 ), removed AS (
   DELETE FROM result_targets r WHERE NOT EXISTS (SELECT FROM targets t WHERE t.target = r.target)
 )
 INSERT INTO result_targets (target, source) SELECT target, source FROM targets ON CONFLICT DO NOTHING
-""")
+"""
 
 
 def sync_result_targets(database: Database, targets: Mapping[str, str]) -> None:
@@ -79,9 +77,9 @@ class LeasedResult(LeasedDelivery):
     previous_labels: Sequence[str]
 
 
-_DUE: Final = text("""
+_DUE: Final = """
 SELECT DISTINCT target FROM deliveries WHERE state = 'waiting' AND kind = :kind AND next_at <= now() ORDER BY target
-""")
+"""
 
 
 def due_targets(database: Database, kind: str = "result") -> list[str]:
@@ -90,7 +88,7 @@ def due_targets(database: Database, kind: str = "result") -> list[str]:
 
 
 # At most one request per ticket at a time, so the last result that a CRM receives is the current one.
-_LEASE: Final = text("""
+_LEASE: Final = """
 WITH due AS (
   SELECT d.id, d.delivered_at FROM deliveries d JOIN tickets t ON t.id = d.ticket_id
   WHERE d.state = 'waiting' AND d.kind = 'result' AND d.target = :target AND d.next_at <= now()
@@ -101,9 +99,9 @@ UPDATE deliveries d SET attempts = attempts + 1, next_at = now() + :lease, lease
   delivered_at = NULL
 FROM due WHERE d.id = due.id
 RETURNING d.id, d.attempts, d.created_at, d.leased_until, due.delivered_at IS NOT NULL AS known
-""")
+"""
 # A separate statement, so that the result is at least as new as the change at `created_at`.
-_RESULT: Final = text("""
+_RESULT: Final = """
 SELECT t.source, t.external_id, t.revision, t.revised_at, e.label, t.confidence, e.band, t.model_version,
   t.classified_at, e.reviewed, CASE WHEN NOT e.reviewed THEN t.abstain_reason END AS abstain_reason,
   :known AND (d.delivered_revision, d.delivered_label, d.delivered_band, d.delivered_reviewed)
@@ -123,7 +121,7 @@ CROSS JOIN LATERAL (
     r.label IS NOT NULL AS reviewed
 ) AS e
 WHERE d.id = :id AND t.state = 'classified'
-""")
+"""
 
 
 def lease_result(database: Database, target: str) -> LeasedResult | None:
@@ -138,7 +136,7 @@ def lease_result(database: Database, target: str) -> LeasedResult | None:
 
 # A result that changed meanwhile has another `created_at` and still waits. After its lease has expired, a process can
 # still mark a delivery as delivered, because the receiver has the result, but it can record no other outcome.
-_MARK: Final = text("""
+_MARK: Final = """
 WITH marked AS (
   UPDATE deliveries SET leased_until = NULL, last_error = :reason,
     state = CASE WHEN created_at = :created_at THEN :state ELSE 'waiting' END,
@@ -153,7 +151,7 @@ WITH marked AS (
 )
 UPDATE alerts a SET delivered_at = now() FROM marked, alert_notifications n
 WHERE :state = 'delivered' AND n.delivery_id = marked.id AND a.id = n.alert_id AND a.delivered_at IS NULL
-""")
+"""
 
 
 def mark_delivery(
@@ -187,7 +185,7 @@ class DeliverySummary:
     last_error: str | None
 
 
-_LIST: Final = text("""
+_LIST: Final = """
 SELECT d.id, d.target,
   coalesce(t.source || ' ' || t.external_id, (
     SELECT count(*) || ' alerts' FROM alert_notifications n WHERE n.delivery_id = d.id
@@ -196,7 +194,7 @@ SELECT d.id, d.target,
 FROM deliveries d LEFT JOIN tickets t ON t.id = d.ticket_id
 WHERE (CAST(:state AS text) IS NULL OR d.state = :state) AND (CAST(:target AS text) IS NULL OR d.target = :target)
 ORDER BY d.created_at DESC, d.id DESC LIMIT :limit
-""")
+"""
 
 
 def list_deliveries(
@@ -211,11 +209,11 @@ _FAILED: Final = """
 WHERE state = 'failed' AND (CAST(:ids AS bigint[]) IS NULL OR id = ANY(:ids))
   AND (CAST(:target AS text) IS NULL OR target = :target)
 """
-_REPLAY_FAILED: Final = text(f"""
+_REPLAY_FAILED: Final = f"""
 UPDATE deliveries SET state = 'waiting', attempts = 0, next_at = now(), finished_at = NULL {_FAILED}
-""")  # noqa: S608 - built from the constant above, as below
+"""  # noqa: S608 - built from the constant above, as below
 # The row stays, because a later result of the ticket is sent through it.
-_DROP_FAILED: Final = text(f"UPDATE deliveries SET state = 'dropped' {_FAILED}")  # noqa: S608
+_DROP_FAILED: Final = f"UPDATE deliveries SET state = 'dropped' {_FAILED}"  # noqa: S608
 
 
 def replay_deliveries(database: Database, *, ids: Sequence[int] | None = None, target: str | None = None) -> int:

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import text
-
 from triagem.db.connect import Database
 
 
@@ -26,21 +24,15 @@ class LiveStats:
     p95_s: float | None = None
 
 
-# When the oldest of the last live tickets was classified. A separate statement, so that Postgres plans the next one
-# for this value.
-_START: Final = text("""
-SELECT classified_at FROM predictions WHERE latency_s IS NOT NULL AND classified_at > :not_before
-ORDER BY classified_at DESC OFFSET :last_tickets - 1 LIMIT 1
-""")
 # percentile_disc returns a measured latency, percentile_cont an interpolated one.
-_LIVE: Final = text("""
+_LIVE: Final = """
 SELECT count(*) AS tickets, count(*) FILTER (WHERE confidence < :unsure_below) AS unsure,
   (SELECT count(*) FROM dead_letters WHERE lane = 'live' AND died_at >= :since) AS dead_letters,
   count(*) FILTER (WHERE classified_at - make_interval(secs => latency_s) > :worker_since) AS latency_samples,
   percentile_disc(0.95) WITHIN GROUP (ORDER BY latency_s)
     FILTER (WHERE classified_at - make_interval(secs => latency_s) > :worker_since) AS p95_s
 FROM predictions WHERE latency_s IS NOT NULL AND classified_at >= :since
-""")
+"""
 
 
 def live_stats(
@@ -62,7 +54,14 @@ def live_stats(
             about speed.
         unsure_below: a lower confidence counts as unsure.
     """
-    earliest = database.scalars(_START, last_tickets=last_tickets, not_before=not_before) or [not_before]
+    # When the oldest of the last live tickets was classified. A separate statement, so that Postgres plans the next
+    # one for this value.
+    earliest = database.scalars(
+        "SELECT classified_at FROM predictions WHERE latency_s IS NOT NULL AND classified_at > :not_before "
+        "ORDER BY classified_at DESC OFFSET :last_tickets - 1 LIMIT 1",
+        last_tickets=last_tickets,
+        not_before=not_before,
+    ) or [not_before]
     return LiveStats(
         *database.one(_LIVE, since=min(since, *earliest), worker_since=worker_since, unsure_below=unsure_below)
     )
@@ -78,9 +77,8 @@ class MonitorState:
     last_bad_at: datetime | None = None
 
 
-_ALL: Final = text("SELECT kind, open_since, recent, checked_at, last_bad_at FROM monitor_states")
 # Only one of two concurrent checks is stored: the other one no longer finds the `checked_at` that it read.
-_SAVE: Final = text("""
+_SAVE: Final = """
 WITH saved AS (
   INSERT INTO monitor_states AS s (kind, open_since, recent, checked_at, last_bad_at)
   VALUES (:kind, :open_since, :recent, :checked_at, :last_bad_at)
@@ -91,14 +89,16 @@ WITH saved AS (
 )
 INSERT INTO alerts (kind, key, detail) SELECT kind, :key, CAST(:detail AS jsonb) FROM saved
 WHERE CAST(:key AS text) IS NOT NULL ON CONFLICT (kind, key) DO NOTHING
-""")
+"""
 
 
 def monitor_states(database: Database) -> dict[str, MonitorState]:
     """The saved states by kind."""
     return {
         kind: MonitorState(since, tuple(recent), checked_at, last_bad_at)
-        for kind, since, recent, checked_at, last_bad_at in database.rows(_ALL)
+        for kind, since, recent, checked_at, last_bad_at in database.rows(
+            "SELECT kind, open_since, recent, checked_at, last_bad_at FROM monitor_states"
+        )
     }
 
 
@@ -126,22 +126,21 @@ def worker_up_since(state: MonitorState | None, window: timedelta, now: datetime
 
 # Bounds the cost of each count: more rows count as this number.
 MAX_COUNTED: Final = 100_000
-_ALERTS: Final = text("""
+_ALERTS: Final = """
 SELECT kind, count(*) FROM (SELECT kind FROM alerts WHERE delivered_at IS NULL LIMIT :max) AS a GROUP BY kind
-""")
+"""
 # Partial indexes find all waiting and failed deliveries; of the other states, only the newest rows are counted.
-_DELIVERIES: Final = text("""
+_DELIVERIES: Final = """
 SELECT kind, state, count(*) FROM (
   (SELECT kind, state FROM deliveries WHERE state = 'waiting' LIMIT :max) UNION ALL
   (SELECT kind, state FROM deliveries WHERE state = 'failed' LIMIT :max) UNION ALL
   (SELECT kind, state FROM deliveries
    WHERE id > (SELECT coalesce(max(id), 0) - :max FROM deliveries) AND state NOT IN ('waiting', 'failed'))
 ) AS d GROUP BY kind, state
-""")
-_DEAD_LETTERS: Final = text("""
+"""
+_DEAD_LETTERS: Final = """
 SELECT split_part(lane, ':', 1), count(*) FROM (SELECT lane FROM dead_letters LIMIT :max) AS l GROUP BY 1
-""")
-_DRIFT: Final = text("SELECT made_at, drifted FROM drift_reports ORDER BY id DESC LIMIT 1")
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +158,7 @@ class TableStats:
 
 def table_stats(database: Database) -> TableStats:
     """Read the counts. Raises the errors of `Database`."""
-    drift = database.one_or_none(_DRIFT)
+    drift = database.one_or_none("SELECT made_at, drifted FROM drift_reports ORDER BY id DESC LIMIT 1")
     return TableStats(
         alerts=dict(database.rows(_ALERTS, max=MAX_COUNTED)),
         deliveries={(kind, state): count for kind, state, count in database.rows(_DELIVERIES, max=MAX_COUNTED)},

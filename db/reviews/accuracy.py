@@ -29,7 +29,7 @@ from math import ceil, inf, sqrt
 from statistics import NormalDist
 from typing import Any, Final
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row
 
 from triagem.contracts.ticket import PREDICT_SOURCE
 from triagem.db.connect import Database
@@ -176,7 +176,7 @@ def _stratum(
     return StratumAccuracy(name, texts, len(clear), len(counted) - len(clear), share, *wilson_interval(share, rows))
 
 
-_ROUNDS: Final = text("""
+_ROUNDS: Final = """
 SELECT drawn_at, since, max(inclusion) FROM review_draws d
 WHERE stratum = 'random' AND model_version = :version
   AND EXISTS (
@@ -184,11 +184,11 @@ WHERE stratum = 'random' AND model_version = :version
     AND coalesce(r.stratum, '') NOT IN ('crm', 'import')
   )
 GROUP BY drawn_at, since
-""")
+"""
 # Uses the version's predictions, not the current results, so that a previous version can still be measured. LATERAL,
 # because the planner takes id and digest for independent conditions, therefore expects one row, and would use a
 # nested loop over all rows.
-_REVIEWED_TEXTS: Final = text("""
+_REVIEWED_TEXTS: Final = """
 WITH texts AS (
   SELECT p.ticket_id, p.digest, p.band, p.confidence, t.received_at, p.classified_at,
     v.reviewed, v.label = p.label AS was_right
@@ -224,7 +224,7 @@ SELECT * FROM (
   )) AS unasked FROM strata GROUP BY stratum
 ) AS counted
 LEFT JOIN reviewed_texts USING (stratum) ORDER BY stratum
-""")
+"""
 
 
 def model_accuracy(

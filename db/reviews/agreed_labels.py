@@ -6,8 +6,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import text
-
 from triagem.contracts.conversation import ConversationMessage, judge
 from triagem.contracts.ticket import Author, OnReply
 from triagem.db.connect import Database
@@ -54,14 +52,14 @@ def majority_label(labels: Sequence[str | None]) -> str | Exclusion:
     return newest if 2 * labels.count(newest) > len(labels) else Exclusion.DISPUTED
 
 
-_LABELS: Final = text("""
+_LABELS: Final = """
 SELECT digest, array_agg(label ORDER BY id DESC) AS labels FROM (
   SELECT DISTINCT ON (digest, reviewer) id, digest, label, reviewed_at FROM reviews ORDER BY digest, reviewer, id DESC
 ) AS latest
 GROUP BY digest HAVING max(reviewed_at) >= coalesce(:since, '-infinity'::timestamptz) ORDER BY max(id)
-""")
+"""
 # If several tickets have the same text: the last reviewed ticket that still has it.
-_TEXTS: Final = text("""
+_TEXTS: Final = """
 SELECT DISTINCT ON (r.digest) r.digest, t.text, t.metadata->>'lang' AS lang, t.received_at,
   coalesce(sampled.stratum, r.stratum) AS stratum, sampled.model_version, sampled.classified_at, sampled.inclusion,
   r.reviewer, r.reviewed_at, t.source, t.on_reply, CASE WHEN t.on_reply IS NOT NULL THEN (
@@ -78,7 +76,7 @@ LEFT JOIN LATERAL (
 ) AS sampled ON true
 WHERE r.digest = ANY(:digests) AND t.text IS NOT NULL AND t.forgotten_at IS NULL
 ORDER BY r.digest, r.id DESC
-""")
+"""
 
 
 def labelled_examples(

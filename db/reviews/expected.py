@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from sqlalchemy import text
-
 from triagem.contracts.ticket import PREDICT_SOURCE
 from triagem.db.connect import Database
 from triagem.db.reviews.accuracy import AccuracyEstimate, model_accuracy
@@ -48,11 +46,11 @@ def diverges(reviewed: AccuracyEstimate) -> bool:
     return not reviewed.low - MARGIN <= expected <= reviewed.high + MARGIN
 
 
-_EXPECTED: Final = text("""
+_EXPECTED: Final = """
 SELECT count(*) AS texts, avg(confidence) AS value FROM tickets
 WHERE model_version = :version AND band <> 'abstain' AND forgotten_at IS NULL AND source <> :predict
   AND received_at >= coalesce(CAST(:since AS timestamptz), '-infinity')
-""")
+"""
 
 
 def expected_accuracy(database: Database, model_version: str, since: datetime | None = None) -> ExpectedAccuracy:
@@ -75,18 +73,14 @@ class AccuracyReport:
     diverged: bool
 
 
-_STORE: Final = text("""
+_STORE: Final = """
 INSERT INTO accuracy_reports (model_version, day, texts, expected, reviewed, low, high, sampled, diverged)
 VALUES (:version, (CAST(:now AS timestamptz) AT TIME ZONE 'UTC')::date, :texts, :expected, :reviewed, :low, :high,
   :sampled, :diverged)
 ON CONFLICT (model_version, day) DO UPDATE SET made_at = now(), texts = excluded.texts, expected = excluded.expected,
   reviewed = excluded.reviewed, low = excluded.low, high = excluded.high, sampled = excluded.sampled,
   diverged = excluded.diverged
-""")
-_NEWEST: Final = text("""
-SELECT model_version, day, expected, reviewed, low, high, sampled, diverged FROM accuracy_reports
-ORDER BY day DESC, made_at DESC LIMIT :limit
-""")
+"""
 
 
 def store_accuracy_report(database: Database, model_version: str, expected: ExpectedAccuracy, now: datetime) -> None:
@@ -103,4 +97,11 @@ def store_accuracy_report(database: Database, model_version: str, expected: Expe
 
 def newest_accuracy_reports(database: Database, *, limit: int) -> list[AccuracyReport]:
     """The newest reports, newest first."""
-    return [AccuracyReport(*row) for row in database.rows(_NEWEST, limit=limit)]
+    return [
+        AccuracyReport(*row)
+        for row in database.rows(
+            "SELECT model_version, day, expected, reviewed, low, high, sampled, diverged FROM accuracy_reports "
+            "ORDER BY day DESC, made_at DESC LIMIT :limit",
+            limit=limit,
+        )
+    ]

@@ -191,10 +191,6 @@ SELECT ticket_id, digest, kind, position FROM incoming WHERE ticket_id IN (SELEC
 ON CONFLICT (ticket_id) DO UPDATE SET
   digest = excluded.digest, kind = excluded.kind, position = excluded.position, asked_at = now()
 """)
-_SAVE_PROGRESS: Final = text("""
-INSERT INTO label_progress (answers, macro_f1, low, high, answers_missing, proof_missing)
-VALUES (:answers, :macro_f1, :low, :high, :answers_missing, :proof_missing)
-""")
 
 
 def save_questions(
@@ -206,4 +202,8 @@ def save_questions(
         digests=[question.digest for question, _ in questions], kinds=[str(kind) for _, kind in questions],
     )  # fmt: skip
     if progress is not None:
-        database.execute(_SAVE_PROGRESS, **asdict(progress))
+        database.execute(
+            "INSERT INTO label_progress (answers, macro_f1, low, high, answers_missing, proof_missing) "
+            "VALUES (:answers, :macro_f1, :low, :high, :answers_missing, :proof_missing)",
+            **asdict(progress),
+        )

@@ -4,8 +4,6 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import text
-
 from triagem.contracts.ticket import PREDICT_SOURCE
 from triagem.db.connect import Database
 
@@ -46,7 +44,7 @@ class QueueFilters:
         return {f"only_{name}": value for name, value in asdict(self).items()}
 
 
-_LENGTH: Final = text(f"""
+_LENGTH: Final = f"""
 SELECT (SELECT count(*) FROM reviews WHERE reviewer = :reviewer AND reviewed_at >= date_trunc('day', now(), :zone)),
   (SELECT count(*) FROM (
     SELECT FROM tickets t WHERE t.band <> 'automate' AND t.forgotten_at IS NULL AND t.text IS NOT NULL
@@ -54,7 +52,7 @@ SELECT (SELECT count(*) FROM reviews WHERE reviewer = :reviewer AND reviewed_at 
       AND {UNREVIEWED}
     ORDER BY t.confidence LIMIT :limit
   ) AS waiting)
-""")  # noqa: S608 - built from the constant above
+"""  # noqa: S608 - built from the constant above
 
 
 def queue_length(

@@ -10,8 +10,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import text
-
 from triagem.contracts.ticket import Identity
 from triagem.db.connect import Database
 from triagem.db.reviews.sampling import LEASE
@@ -39,7 +37,7 @@ class ReviewRejected(StrEnum):
 # The ticket is locked against `forget`, which could otherwise delete its reviews just before this one is inserted.
 # A shared lock is not enough: a review also stamps the ticket (INV-27), so two reviews with shared locks would
 # deadlock.
-_RECORD: Final = text("""
+_RECORD: Final = """
 WITH ticket AS (
   SELECT id, digest, revision FROM tickets
   WHERE (source, external_id) = (:source, :external_id) AND forgotten_at IS NULL FOR NO KEY UPDATE
@@ -60,7 +58,7 @@ WITH ticket AS (
   RETURNING id
 )
 SELECT (SELECT id FROM review) AS id, EXISTS (SELECT FROM ticket) AS ticket_exists
-""")
+"""
 
 
 def record_review(
@@ -96,7 +94,7 @@ def record_review(
     return ReviewRejected.CHANGED if row.ticket_exists else ReviewRejected.GONE
 
 
-_UNDO: Final = text("""
+_UNDO: Final = """
 WITH undone AS (
   DELETE FROM reviews WHERE id = :id AND reviewer = :reviewer RETURNING id, ticket_id, digest
 ), leased AS (
@@ -104,7 +102,7 @@ WITH undone AS (
   WHERE (d.ticket_id, d.digest) = (undone.ticket_id, undone.digest)
 )
 SELECT count(*) FROM undone
-""")
+"""
 
 
 def undo_review(database: Database, review: ReviewRef) -> bool:
@@ -112,15 +110,14 @@ def undo_review(database: Database, review: ReviewRef) -> bool:
     return bool(database.scalar_one(_UNDO, id=review.id, reviewer=review.reviewer, lease=LEASE))
 
 
-_LAST: Final = text("""
-SELECT id, reviewer FROM reviews
-WHERE reviewer = :reviewer AND reviewed_at > now() - interval '1 hour' ORDER BY id DESC LIMIT 1
-""")
-
-
 def last_review(database: Database, reviewer: str) -> ReviewRef | None:
     """The reviewer's newest review of the last hour, if any."""
-    return database.first(ReviewRef, _LAST, reviewer=reviewer)
+    return database.first(
+        ReviewRef,
+        "SELECT id, reviewer FROM reviews "
+        "WHERE reviewer = :reviewer AND reviewed_at > now() - interval '1 hour' ORDER BY id DESC LIMIT 1",
+        reviewer=reviewer,
+    )
 
 
 class Unasked(StrEnum):
@@ -142,7 +139,7 @@ class NoCorrection(StrEnum):
 # Triagem sends the effective label to a CRM (`triagem.db.outbox.deliveries`). While a request is in progress, or its
 # outcome is unknown, an earlier label that comes back from the CRM may be the one that this request wrote. Triagem
 # writes no label for the band `abstain`.
-_JUDGE: Final = text("""
+_JUDGE: Final = """
 WITH ticket AS (
   SELECT t.id, t.digest, t.band, t.label FROM tickets t
   WHERE (source, external_id) = (:source, :external_id) AND forgotten_at IS NULL
@@ -163,7 +160,7 @@ SELECT CASE
   WHEN :changed_at <= greatest(review.reviewed_at, (SELECT max(delivered_at) FROM sent)) THEN 'OUTDATED'
 END AS reason
 FROM ticket LEFT JOIN review ON true
-""")
+"""
 
 
 def record_correction(
@@ -188,12 +185,12 @@ def record_correction(
     return NoCorrection.UNKNOWN if isinstance(outcome, ReviewRejected) else outcome
 
 
-_ONLY_OURS: Final = text("""
+_ONLY_OURS: Final = """
 SELECT DISTINCT ON (t.id) t.external_id, d.delivered_label FROM deliveries d JOIN tickets t ON t.id = d.ticket_id
 WHERE t.source = :source AND d.delivered_label IS NOT NULL AND d.delivered_band <> 'abstain'
   AND NOT EXISTS (SELECT FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest) AND r.label IS NOT NULL)
 ORDER BY t.id, d.delivered_at DESC NULLS LAST
-""")
+"""
 
 
 def labels_only_ours(database: Database, source: str) -> dict[str, str]:

@@ -208,10 +208,6 @@ WHERE d.leased_by = :reviewer AND d.leased_until > now() AND t.text IS NOT NULL 
   )
 ORDER BY d.leased_until DESC, t.id LIMIT 1
 """)  # noqa: S608
-_RELEASE: Final = text("""
-UPDATE review_draws SET leased_by = NULL, leased_until = NULL
-WHERE leased_by = :reviewer AND ticket_id = ANY(:ids)
-""")
 _OPEN_LEASES: Final = text(f"""
 SELECT t.source, t.external_id, d.leased_by, d.leased_until
 FROM review_draws d JOIN tickets t ON (t.id, t.digest) = (d.ticket_id, d.digest)
@@ -229,7 +225,12 @@ def assigned_task(
 
 def release_tasks(database: Database, reviewer: str, tasks: Sequence[ReviewTask]) -> None:
     """End leases early, so that the texts can be assigned to others."""
-    database.execute(_RELEASE, reviewer=reviewer, ids=[task.ticket_id for task in tasks])
+    database.execute(
+        "UPDATE review_draws SET leased_by = NULL, leased_until = NULL "
+        "WHERE leased_by = :reviewer AND ticket_id = ANY(:ids)",
+        reviewer=reviewer,
+        ids=[task.ticket_id for task in tasks],
+    )
 
 
 def open_leases(database: Database) -> list[ReviewLease]:

@@ -117,7 +117,6 @@ WITH run AS (
 )
 SELECT {_COLUMNS} FROM run
 """)  # noqa: S608 - built from the constants above, as below
-_BOUNDS: Final = text("SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM tickets")
 _NEWEST: Final = text(f"""
 SELECT {_COLUMNS} FROM reclassify_runs
 WHERE (CAST(:id AS bigint) IS NULL OR id = :id) AND (NOT :active OR state IN ('running', 'paused'))
@@ -128,7 +127,6 @@ UPDATE reclassify_runs SET state = 'paused', reason = :reason, measured_at = now
   measured_count = {_PROCESSED}
 WHERE id = :id AND state = 'running'
 """)  # noqa: S608
-_WAIT: Final = text("UPDATE reclassify_runs SET reason = :reason WHERE id = :id AND state = 'running'")
 _RESUME: Final = text(f"""
 UPDATE reclassify_runs SET state = 'running', reason = '', measured_at = now(),
   measured_count = {_PROCESSED}, pause_at = :pause_at
@@ -207,7 +205,7 @@ def start(database: Database, plan: RunPlan, actor: Actor = SCHEDULE) -> Reclass
 
 def preview(database: Database, plan: RunPlan) -> ReclassifyRun:
     """The run that `start` would create, without storing it."""
-    first, last = database.one(_BOUNDS)
+    first, last = database.one("SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM tickets")
     counts: dict[str, Any] = dict.fromkeys(("put", "done", "unchanged", "changed", "gone", "failed", "flips"), 0)
     return ReclassifyRun(
         id=1, state="running", reason="", first_id=first, last_id=last, cursor=first - 1,
@@ -270,7 +268,9 @@ def update_rate(database: Database, run_id: int) -> None:
 
 def report_waiting(database: Database, run_id: int, reason: str) -> None:
     """Record why no ticket of a run can be enqueued now. The reason is removed when one is enqueued."""
-    database.execute(_WAIT, id=run_id, reason=reason)
+    database.execute(
+        "UPDATE reclassify_runs SET reason = :reason WHERE id = :id AND state = 'running'", id=run_id, reason=reason
+    )
 
 
 def enqueue_lost(database: Database, run_id: int) -> bool:

@@ -120,10 +120,6 @@ FROM run_changes c LEFT JOIN tickets t ON t.id = c.ticket_id
 WHERE c.run_id = :id AND c.ticket_id > :enqueued AND c.ticket_id <= :cursor AND c.outcome = 'queued'
 ORDER BY c.ticket_id LIMIT :page
 """)
-_ENQUEUED: Final = text("""
-UPDATE reclassify_runs SET enqueued = :after, reason = ''
-WHERE id = :id AND enqueued = :enqueued AND state = 'running'
-""")
 
 
 def recorded_refs(database: Database, run: ReclassifyRun) -> tuple[list[StoredTicketRef], int]:
@@ -135,7 +131,16 @@ def recorded_refs(database: Database, run: ReclassifyRun) -> tuple[list[StoredTi
 
 def save_enqueued(database: Database, run: ReclassifyRun, after: int) -> bool:
     """Save that the recorded tickets up to this one are on the lane; False as in `record_page`."""
-    return database.execute(_ENQUEUED, id=run.id, enqueued=run.enqueued, after=after) > 0
+    return (
+        database.execute(
+            "UPDATE reclassify_runs SET enqueued = :after, reason = '' "
+            "WHERE id = :id AND enqueued = :enqueued AND state = 'running'",
+            id=run.id,
+            enqueued=run.enqueued,
+            after=after,
+        )
+        > 0
+    )
 
 
 # Cursor and tickets are updated together, and only from this cursor on: a delayed process changes nothing.

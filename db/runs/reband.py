@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import text
-
 from triagem.db.connect import Database
 
 PAGE: Final = 1000
 
 # Rows to change are selected before any is locked: most pages change few. After it waited for a lock, Postgres reads
 # the row again: if text, model or band differ, a worker has set the band meanwhile, and the row is skipped.
-_STATEMENT: Final = text("""
+_STATEMENT: Final = """
 WITH thresholds AS MATERIALIZED (
   SELECT * FROM unnest(CAST(:versions AS text[]), CAST(:thresholds AS float8[])) AS t(version, threshold)
 ), page AS MATERIALIZED (
@@ -55,7 +53,7 @@ SELECT received_at, id, (SELECT count(*) FROM page) AS scanned, (
   FROM counted
 ) AS groups
 FROM page ORDER BY received_at, id LIMIT 1
-""")
+"""
 
 
 @dataclass(frozen=True, slots=True)

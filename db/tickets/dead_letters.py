@@ -81,10 +81,6 @@ SELECT id, lane, entry_id, died_at, attempts, reason, octet_length(payload) AS s
 WHERE (CAST(:lane AS text) IS NULL OR lane = :lane) AND (CAST(:since AS timestamptz) IS NULL OR died_at >= :since)
 ORDER BY id DESC LIMIT :limit
 """)
-_FIND: Final = text("""
-SELECT id, lane, entry_id, died_at, attempts, reason, octet_length(payload) AS size, payload
-FROM dead_letters WHERE id = :id
-""")
 
 
 _NEWEST: Final = text("""
@@ -111,10 +107,14 @@ def list_dead_letters(
 
 def find_dead_letter(database: Database, letter_id: int) -> DeadLetterWithPayload | None:
     """One dead letter with its payload; None if there is none with this id."""
-    return database.first(DeadLetterWithPayload, _FIND, id=letter_id)
+    return database.first(
+        DeadLetterWithPayload,
+        "SELECT id, lane, entry_id, died_at, attempts, reason, octet_length(payload) AS size, payload "
+        "FROM dead_letters WHERE id = :id",
+        id=letter_id,
+    )
 
 
-_MAX_ID: Final = text("SELECT coalesce(max(id), 0) FROM dead_letters")
 # Limited by size too: 500 of the longest tickets are 200 MB.
 _PAGE: Final = text("""
 SELECT id, lane, entry_id, died_at, attempts, reason, octet_length(payload) AS size, payload FROM (
@@ -136,7 +136,7 @@ def dead_letter_pages(
     Ends at the dead letter that was the newest one at the start: a replayed entry may fail again meanwhile, and would
     otherwise be replayed forever.
     """
-    last = database.scalar_one(_MAX_ID)
+    last = database.scalar_one("SELECT coalesce(max(id), 0) FROM dead_letters")
     after = 0
     selection = {"last": last, "ids": None if ids is None else list(ids), "reason": reason_contains}
     while True:
@@ -147,9 +147,6 @@ def dead_letter_pages(
         after = page[-1].id
 
 
-_DELETE: Final = text("DELETE FROM dead_letters WHERE id = ANY(:ids)")
-
-
 def delete_dead_letters(database: Database, ids: Sequence[int]) -> int:
     """Delete dead letters; returns how many there were."""
-    return database.execute(_DELETE, ids=list(ids))
+    return database.execute("DELETE FROM dead_letters WHERE id = ANY(:ids)", ids=list(ids))

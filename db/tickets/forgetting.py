@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import delete, text
+from sqlalchemy import delete
 
 from triagem.contracts.ticket import Identity
 from triagem.contracts.wire import decode_identity, is_ref
@@ -15,7 +15,7 @@ from triagem.db.tickets.dead_letters import DeadLetterWithPayload, dead_letter_p
 
 # A tombstone sorts last by time of receipt. It also sorts last by confidence, because it has none. So pages and the
 # query for the least confident tickets do not read tombstones.
-_WRITE_TOMBSTONE: Final = text("""
+_WRITE_TOMBSTONE: Final = """
 INSERT INTO tickets AS t (source, external_id, forgotten_at, text, digest, metadata, revised_at, arrival, revision,
   received_at, epoch, lane, language)
 VALUES (:source, :external_id, now(), NULL, '', '{}', 'epoch', 0, 0, 'epoch', 0, '', '')
@@ -26,10 +26,10 @@ ON CONFLICT (source, external_id) DO UPDATE SET
   language = excluded.language, on_reply = NULL, state = NULL, label = NULL, confidence = NULL, probabilities = NULL,
   band = NULL, abstain_reason = NULL, model_version = NULL, tokens = NULL, truncated = NULL, classified_at = NULL
 WHERE t.forgotten_at IS NULL
-""")
-_FIND: Final = text("""
+"""
+_FIND: Final = """
 SELECT id, forgotten_at, received_at, digest FROM tickets WHERE (source, external_id) = (:source, :external_id)
-""")
+"""
 
 
 @dataclass(frozen=True, slots=True)

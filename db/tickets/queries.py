@@ -194,12 +194,15 @@ def find_ticket_with_history(database: Database, source: str, external_id: str) 
         )
 
 
-_PREVIEWS: Final = text("SELECT id, left(text, :chars) FROM tickets WHERE id = ANY(:ids) AND text IS NOT NULL")
-
-
 def text_previews(database: Database, ids: Iterable[int], *, chars: int) -> dict[int, str]:
     """The first characters of tickets' original texts, by ticket id; without purged texts."""
-    return dict(database.rows(_PREVIEWS, ids=list(ids), chars=chars))
+    return dict(
+        database.rows(
+            "SELECT id, left(text, :chars) FROM tickets WHERE id = ANY(:ids) AND text IS NOT NULL",
+            ids=list(ids),
+            chars=chars,
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,10 +215,6 @@ class RecentTicket:
     received_at: datetime
 
 
-_RECENT: Final = text("""
-SELECT label, confidence, band, received_at FROM results
-WHERE source <> :predict ORDER BY received_at DESC, ticket_id DESC LIMIT :limit
-""")
 _RECENT_CONFIDENCES: Final = text("""
 SELECT confidence FROM (
   SELECT confidence, model_version, received_at, id FROM tickets ORDER BY received_at DESC, id DESC LIMIT :limit
@@ -225,7 +224,15 @@ SELECT confidence FROM (
 
 def recent_tickets(database: Database, *, limit: int) -> list[RecentTicket]:
     """The newest tickets, newest first."""
-    return [RecentTicket(*row) for row in database.rows(_RECENT, limit=limit, predict=PREDICT_SOURCE)]
+    return [
+        RecentTicket(*row)
+        for row in database.rows(
+            "SELECT label, confidence, band, received_at FROM results "
+            "WHERE source <> :predict ORDER BY received_at DESC, ticket_id DESC LIMIT :limit",
+            limit=limit,
+            predict=PREDICT_SOURCE,
+        )
+    ]
 
 
 def recent_confidences(database: Database, version: str, *, limit: int) -> list[float]:

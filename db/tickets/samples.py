@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import insert, text
+from sqlalchemy import insert
 
 from triagem.contracts.language import UNDETERMINED
 from triagem.db.connect import Database
@@ -36,7 +36,7 @@ class StoredSample:
 # Share locks: without them, a ticket could be forgotten after it is read and before its sample is committed. SKIP
 # LOCKED, because a sample is not worth waiting for. The same statement deletes samples beyond the limits, by the
 # index on (version, id).
-_STORE: Final = text("""
+_STORE: Final = """
 WITH incoming AS (
   SELECT source, external_id, decode(digest, 'hex') AS digest, embedding, label, confidence, tokens, lang
   FROM json_to_recordset(CAST(:rows AS json)) AS i(
@@ -61,7 +61,7 @@ WITH incoming AS (
     ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED)
 )
 SELECT count(*) FROM inserted
-""")
+"""
 
 
 def store_samples(
@@ -95,20 +95,24 @@ def _document(samples: Iterable[NewSample]) -> str:
     return json.dumps(rows)
 
 
-_EARLIEST: Final = text("""
-SELECT id, embedding, label, confidence, tokens, lang FROM samples WHERE model_version = :version
-ORDER BY id LIMIT :limit
-""")
-_LATEST: Final = text("""
+_LATEST: Final = """
 SELECT id, embedding, label, confidence, tokens, lang FROM samples WHERE model_version = :version
   AND id > :after AND sampled_at >= :since
 ORDER BY id DESC LIMIT :limit
-""")
+"""
 
 
 def first_samples(database: Database, version: str, *, limit: int) -> list[StoredSample]:
     """A version's first samples."""
-    return [StoredSample(*row) for row in database.rows(_EARLIEST, version=version, limit=limit)]
+    return [
+        StoredSample(*row)
+        for row in database.rows(
+            "SELECT id, embedding, label, confidence, tokens, lang FROM samples WHERE model_version = :version "
+            "ORDER BY id LIMIT :limit",
+            version=version,
+            limit=limit,
+        )
+    ]
 
 
 def newest_samples(

@@ -42,7 +42,7 @@ def test_nothing_is_written_for_a_ticket_that_is_being_forgotten(
     write_window(database, [unsure("1")])
     with ThreadPoolExecutor(1) as pool:
         with database.engine.begin() as forgetting:
-            forgetting.execute(_WRITE_TOMBSTONE, TICKET._asdict())
+            forgetting.execute(text(_WRITE_TOMBSTONE), TICKET._asdict())
             acting = pool.submit(act, database)
             until(lambda: acting.done() or waiting_sessions(database) > 0)
 

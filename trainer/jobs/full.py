@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import structlog
 from pydantic import BaseModel
-from sqlalchemy import text
 
 from triagem.contracts.conversation import message_rows
 from triagem.contracts.errors import InvalidInput
@@ -29,7 +28,6 @@ from triagem.trainer.jobs.run import JobRun, StepReporter
 
 log = structlog.get_logger(__name__)
 
-_FORGOTTEN: Final = text("SELECT count(*) FROM tickets WHERE forgotten_at IS NOT NULL")
 # Maximum shares of the training rows.
 MAX_REVIEWER_SHARE: Final = 0.2
 MAX_SOURCE_SHARE: Final = 0.4
@@ -54,8 +52,8 @@ def train_full(run: JobRun) -> str:
     parameters = FullParameters.model_validate(run.job.parameters)
     run.report("prepare")
     settings = TrainSettings(**parameters.settings)
-    with run.database.autocommit() as connection:
-        data = run.folder / f"data-{connection.execute(_FORGOTTEN).scalar_one()}"
+    forgotten = run.database.scalar_one("SELECT count(*) FROM tickets WHERE forgotten_at IS NOT NULL")
+    data = run.folder / f"data-{forgotten}"
     if not data.exists():
         shutil.rmtree(run.folder)
         run.folder.mkdir(mode=0o700)

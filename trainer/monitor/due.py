@@ -10,8 +10,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import text
-
 from triagem.db import Database, training_jobs
 from triagem.db.reviews import AccuracyEstimate, model_accuracy
 from triagem.registry import Registry
@@ -19,15 +17,12 @@ from triagem.registry.records import read_rows
 from triagem.trainer.settings import DueSettings
 
 # The latest review of each text of a ticket. It is usable for training while the ticket still has that text.
-_REVIEWED: Final = text("""
+_REVIEWED: Final = """
 SELECT encode(r.digest, 'hex') AS digest, r.label, t.digest = r.digest AND t.text IS NOT NULL AS usable
 FROM (SELECT DISTINCT ON (ticket_id, digest) * FROM reviews ORDER BY ticket_id, digest, id DESC) r
 JOIN tickets t ON t.id = r.ticket_id
 WHERE r.label IS NOT NULL
-""")
-_DRIFT: Final = text("""
-SELECT drifted, made_at FROM drift_reports WHERE model_version = :version ORDER BY id DESC LIMIT 1
-""")
+"""
 
 
 class Trigger(StrEnum):
@@ -78,9 +73,11 @@ def read_facts(database: Database, registry: Registry, now: datetime, version: s
     """The facts on a version, by default the current one. Raises NoModel if there is none."""
     version = version or registry.current().version
     manifest = registry.manifest(version)
-    with database.autocommit() as connection:
-        reviewed = connection.execute(_REVIEWED).all()
-        report = connection.execute(_DRIFT, {"version": version}).one_or_none()
+    reviewed = database.rows(_REVIEWED)
+    report = database.one_or_none(
+        "SELECT drifted, made_at FROM drift_reports WHERE model_version = :version ORDER BY id DESC LIMIT 1",
+        version=version,
+    )
     seen = read_rows(registry, version)
     usable = {row.digest for row in reviewed if row.usable}
     return RetrainingFacts(

@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from sqlalchemy import text
 
 from triagem.contracts.errors import InvalidInput, MissingExtra
 from triagem.db import Database
@@ -17,10 +16,10 @@ from triagem.db.upgrade import upgrade
 from triagem.stack.binaries import postgres_programs
 
 # Not DROP OWNED: it would also end the logins' memberships in the roles, on which the server's other databases rely.
-_DROP_TABLES = text("""
+_DROP_TABLES = """
 DROP SCHEMA analytics CASCADE; DROP SCHEMA public CASCADE;
 CREATE SCHEMA public; GRANT USAGE ON SCHEMA public TO PUBLIC
-""")
+"""
 
 
 def dump(database: Database, url: str, file: Path) -> None:
@@ -35,12 +34,11 @@ def restore(database: Database, url: str, file: Path) -> None:
     program = find_tool("pg_restore", database)
     _run(program, None, "--list", str(file))  # an unreadable file must change nothing
     upgrade(database)  # creates the roles, which are not in the dump
-    with database.autocommit() as connection:
-        if connection.execute(text("SELECT EXISTS (SELECT FROM tickets)")).scalar_one():
-            raise InvalidInput(
-                "the database has tickets: restore into an empty one, such as from `triagem up` in a new folder"
-            )
-        connection.execute(_DROP_TABLES)
+    if database.scalar_one("SELECT EXISTS (SELECT FROM tickets)"):
+        raise InvalidInput(
+            "the database has tickets: restore into an empty one, such as from `triagem up` in a new folder"
+        )
+    database.execute(_DROP_TABLES)
     _run(program, url, "--no-owner", "--exit-on-error", "--single-transaction", str(file))
     upgrade(database)
 
@@ -79,8 +77,7 @@ def unpack(file: Path, folder: Path) -> None:
 
 def find_tool(name: str, database: Database) -> str:
     """A Postgres program of the server's major version, of the local stack or on PATH. Raises InvalidInput."""
-    with database.autocommit() as connection:
-        version = int(connection.execute(text("SHOW server_version_num")).scalar_one()) // 10_000
+    version = int(database.scalar_one("SHOW server_version_num")) // 10_000
     candidates = [shutil.which(name), f"/usr/lib/postgresql/{version}/bin/{name}"]
     with suppress(MissingExtra):
         candidates.insert(0, str(postgres_programs() / name))

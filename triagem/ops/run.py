@@ -19,7 +19,6 @@ import structlog
 from celery import Celery, beat, bootsteps, current_app, signals
 from celery.worker import state
 from kombu.exceptions import OperationalError
-from sqlalchemy import text
 
 from triagem import servers
 from triagem.broker import OPS_QUEUE, broker_url, run_celery_worker
@@ -128,7 +127,7 @@ def answers(ask: Callable[[], object]) -> bool:
 def ask_postgres(database_url: str) -> None:
     """Raise DatabaseUnavailable if Postgres does not answer. The process forks, so it must keep no connection."""
     with Database(database_url, short_limits()) as database:
-        database.scalar_one(text("SELECT 1"))
+        database.scalar_one("SELECT 1")
 
 
 log = structlog.get_logger(__name__)

@@ -124,15 +124,12 @@ def _inbox() -> str:
 
 def _postgres() -> str:
     url = servers.database_url()
-    from sqlalchemy import text
-
     from triagem.db.revision import require_current
 
     with answering(url, 5432, "TRIAGEM_DATABASE_URL"), servers.database() as database:
         require_current(database)
-        with database.autocommit() as connection:
-            version = connection.execute(text("SHOW server_version")).scalar_one()
-            dead = connection.execute(text("SELECT count(*) FROM dead_letters")).scalar_one()
+        version = database.scalar_one("SHOW server_version")
+        dead = database.scalar_one("SELECT count(*) FROM dead_letters")
     return f"version {version}, schema up to date, {dead} dead letters"
 
 
