@@ -76,12 +76,8 @@ class CommitBatch:
 
     def add(self, other: "CommitBatch") -> None:
         """Append another batch."""
-        self.classified.extend(other.classified)
-        self.reclassified.extend(other.reclassified)
-        self.unlabelled.extend(other.unlabelled)
-        self.dropped.extend(other.dropped)
-        self.dead.extend(other.dead)
-        self.samples.extend(other.samples)
+        for name in ("classified", "reclassified", "unlabelled", "dropped", "dead", "samples"):
+            getattr(self, name).extend(getattr(other, name))
         self.timings.add(other.timings)
 
 

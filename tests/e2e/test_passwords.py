@@ -14,7 +14,7 @@ from triagem import Publisher
 from triagem.broker import BrokerSettings, make_app
 from triagem.db import Database, DatabaseSettings
 from triagem.inbox import Inbox, InboxSettings, connect
-from triagem.inbox.lease import live_worker_count
+from triagem.inbox.lease import list_workers
 from triagem.stack import Endpoints, LocalStack
 
 WRONG = "hush-hush"
@@ -38,7 +38,7 @@ def test_no_process_has_a_password_on_its_command_line(
     endpoints: Endpoints, inbox: Inbox, start_worker: StartWorker, instant_models: Path
 ) -> None:
     worker = start_worker(instant_models)
-    until(lambda: live_worker_count(inbox.redis) == 1, seconds=60)
+    until(lambda: len(list_workers(inbox.redis)) == 1, seconds=60)
 
     shown = subprocess.run(["ps", "-axww", "-o", "pid=,args="], capture_output=True, text=True, check=True).stdout
 

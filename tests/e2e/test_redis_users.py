@@ -21,7 +21,7 @@ from triagem.db import Database, runs
 from triagem.db.auth import Scope, create_key
 from triagem.inbox import Inbox, connect
 from triagem.inbox.client import redis_errors
-from triagem.inbox.lease import live_worker_count
+from triagem.inbox.lease import list_workers
 from triagem.inbox.stream import stream_key
 from triagem.inbox.webhook_counts import WebhookCounts
 from triagem.ops.app import ops_app
@@ -82,7 +82,7 @@ def test_a_worker_works_as_two_users(
     )
     assert [reply["model"] for answer in answers for reply in answer.values()] == ["v1.0.0"]
     assert worker.stop() == 0
-    assert live_worker_count(inbox.redis) == 0
+    assert len(list_workers(inbox.redis)) == 0
     assert denied(inbox.redis) == []
 
 

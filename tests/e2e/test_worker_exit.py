@@ -10,7 +10,7 @@ from tests.support.waiting import until
 from triagem import Publisher, TicketFields
 from triagem.db import Database
 from triagem.inbox import Inbox
-from triagem.inbox.lease import COLLECTING, live_worker_count, worker_states
+from triagem.inbox.lease import COLLECTING, list_workers, worker_states
 
 
 def enqueue(inbox: Inbox, number: int) -> None:
@@ -51,7 +51,7 @@ def test_a_worker_ends_with_the_process_that_started_it(
     inbox: Inbox, start_worker: StartWorker, instant_models: Path
 ) -> None:
     worker = start_worker(instant_models)
-    until(lambda: live_worker_count(inbox.redis) == 1, seconds=60)
+    until(lambda: len(list_workers(inbox.redis)) == 1, seconds=60)
     assert worker._process.stdin
     worker._process.stdin.close()  # closes the pipe, as the parent's death would
     until(lambda: worker.exit_status == 0, seconds=90)

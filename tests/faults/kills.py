@@ -11,7 +11,7 @@ from tests.faults.workers import LEASE_S
 from triagem.cli.processes import WorkerProcess
 from triagem.contracts.ticket import Lane, Ticket
 from triagem.contracts.wire import decode
-from triagem.inbox.lease import live_worker_count
+from triagem.inbox.lease import list_workers
 from triagem.inbox.stream import entries_of, stream_key
 
 _MANY: Final = 200  # entries in flight: more than a window, a micro-batch in the model and one being committed
@@ -81,7 +81,7 @@ def sigterm(rig: Rig, size: Size) -> None:
         assert worker.stop(timeout_s=15) == 0, "the worker did not exit with 0"
         assert not rig.workers.is_busy(worker), "entries are pending for the stopped worker"
         assert rig.stored() + rig.waiting() == len(rig.expected.revisions), "a window was stored in part"
-        assert live_worker_count(rig.inbox.redis) == 0, "the lease still exists"
+        assert len(list_workers(rig.inbox.redis)) == 0, "the lease still exists"
     rig.start()
     rig.recovers()
     rig.drain()

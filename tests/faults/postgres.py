@@ -8,7 +8,7 @@ from tests.faults import outages
 from tests.faults.catalog import Fault, Size, fault
 from tests.faults.postgres_faults import failing, failures, no_connection_free, slow, stopped
 from tests.faults.rig import Rig
-from triagem.inbox.lease import live_worker_count
+from triagem.inbox.lease import list_workers
 
 
 @fault("Postgres killed and restarted", short=Size(1500, times=2), full=Size(20_000, times=10))
@@ -45,7 +45,7 @@ def killed_meanwhile(rig: Rig, size: Size) -> None:
 def killed_with_one_ticket(rig: Rig, size: Size) -> None:
     """Each worker lives longer than a lease. The ticket caused none of the deaths, so it must not be blamed."""
     worker = rig.start()
-    rig.until(lambda: live_worker_count(rig.inbox.redis) == 1)
+    rig.until(lambda: len(list_workers(rig.inbox.redis)) == 1)
     rig.stack.postgres.stop()
     rig.publish(size.tickets)
     try:

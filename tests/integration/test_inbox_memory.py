@@ -11,7 +11,7 @@ from tests.support.waiting import until
 from triagem.contracts.errors import InboxFull
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Inbox, InboxSettings, connect
-from triagem.inbox.lease import Lease, live_worker_count, pause, paused, resume
+from triagem.inbox.lease import Lease, list_workers, pause, paused, resume
 from triagem.inbox.reclaim import Reclaimer
 from triagem.inbox.stream import GROUP, stream_key
 from triagem.producer import Publisher
@@ -174,7 +174,7 @@ def test_a_lost_lease_is_replaced_only_once_there_is_memory_for_it(inbox: Inbox,
     limit_memory(0)
     assert not lease.refresh()
     assert lease.consumer != previous
-    assert live_worker_count(inbox.redis) == 1
+    assert len(list_workers(inbox.redis)) == 1
 
 
 def test_workers_can_be_resumed_but_not_paused_while_memory_is_full(

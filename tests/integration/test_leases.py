@@ -3,7 +3,7 @@
 import pytest
 
 from triagem.inbox import Inbox
-from triagem.inbox.lease import Lease, lease_key, list_workers, live_worker_count, worker_states
+from triagem.inbox.lease import Lease, lease_key, list_workers, worker_states
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_no_worker_is_alive_before_a_lease_is_acquired(inbox: Inbox) -> None:
     """INV-8."""
     Lease(inbox.redis, 15)
 
-    assert live_worker_count(inbox.redis) == 0
+    assert len(list_workers(inbox.redis)) == 0
 
 
 def test_a_lease_expires_by_itself(inbox: Inbox, lease: Lease) -> None:
@@ -91,14 +91,14 @@ def test_a_lost_lease_is_never_revived(inbox: Inbox, lease: Lease) -> None:
     assert lease.refresh()
 
     assert remaining_ms(inbox, previous) < 0
-    assert live_worker_count(inbox.redis) == 1
+    assert len(list_workers(inbox.redis)) == 1
 
 
 def test_releasing_ends_the_lease_at_once(inbox: Inbox, lease: Lease) -> None:
     """INV-8: pending entries can be reclaimed without waiting for the lease to expire."""
     lease.release()
 
-    assert live_worker_count(inbox.redis) == 0
+    assert len(list_workers(inbox.redis)) == 0
 
 
 def test_releasing_does_not_affect_other_leases(inbox: Inbox, lease: Lease) -> None:
@@ -117,7 +117,7 @@ def test_every_worker_with_a_lease_counts_as_alive(inbox: Inbox) -> None:
         Lease(inbox.redis, 15).acquire()
     inbox.redis.set("triagem:{0}:paused", b"1")
 
-    assert live_worker_count(inbox.redis) == 3
+    assert len(list_workers(inbox.redis)) == 3
 
 
 def test_a_worker_stores_its_state_in_its_lease(inbox: Inbox) -> None:

@@ -14,7 +14,7 @@ from tests.support.waiting import until
 from triagem.contracts.errors import InboxUnavailable
 from triagem.db import Database
 from triagem.inbox import Inbox
-from triagem.inbox.lease import live_worker_count
+from triagem.inbox.lease import list_workers
 from triagem.stack import Endpoints
 from triagem.worker.pipeline import Pipeline
 
@@ -38,7 +38,7 @@ def stays_alive(inbox: Inbox) -> bool:
     """Whether a worker stays alive for the duration of two leases."""
     end = time.monotonic() + 2 * _LEASE_S
     while time.monotonic() < end:
-        if live_worker_count(inbox.redis) != 1:
+        if len(list_workers(inbox.redis)) != 1:
             return False
         time.sleep(0.05)
     return True
@@ -52,7 +52,7 @@ def test_the_lease_outlasts_a_window_that_waits(
         with stopping_while_a_window_waits(database, inbox, pipeline):
             assert stays_alive(inbox)
         assert drained(inbox)
-        assert live_worker_count(inbox.redis) == 0
+        assert len(list_workers(inbox.redis)) == 0
     assert stored(database) == 5
 
 

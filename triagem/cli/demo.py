@@ -17,7 +17,7 @@ from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.db.tickets.queries import Filters, count_tickets, least_confident, text_previews
 from triagem.inbox import Inbox, connect
-from triagem.inbox.lease import live_worker_count
+from triagem.inbox.lease import list_workers
 from triagem.producer.load import load_records
 from triagem.producer.publisher import Publisher
 from triagem.producer.survey import survey_file
@@ -78,7 +78,7 @@ def classify_export(endpoints: Endpoints, database: Database, on_progress: OnPro
     inbox = Inbox(connect(endpoints.redis_url))
     log = STACK_FOLDER / "demo-worker.log"
     with WorkerProcess(endpoints, log, **_WORKER_SETTINGS) as first:
-        _wait("worker 1 loads the model", partial(live_worker_count, inbox.redis), 1, on_progress, first)
+        _wait("worker 1 loads the model", lambda: len(list_workers(inbox.redis)), 1, on_progress, first)
         enqueued = _enqueue(inbox, source)
         _wait("worker 1 classifies", stored, enqueued * _KILL_AT, on_progress, first)
         first.kill()
@@ -95,7 +95,7 @@ def classify_export(endpoints: Endpoints, database: Database, on_progress: OnPro
 def classify_attached(inbox: Inbox, database: Database, broker_url: str, on_progress: OnProgress) -> DemoOutcome:
     """Enqueue the export and wait until the workers already running on these servers have classified it."""
     source = _new_source()
-    _wait("wait for a worker", partial(live_worker_count, inbox.redis), 1, on_progress)
+    _wait("wait for a worker", lambda: len(list_workers(inbox.redis)), 1, on_progress)
     enqueued = _enqueue(inbox, source)
     _wait("the workers classify", partial(_stored, database, source), enqueued, on_progress)
     rate = _busy_rate(broker_url)

@@ -123,11 +123,6 @@ def worker_memory(redis: Redis) -> list[float]:
     return [float(share) for share in _values(redis, _MEMORY).values()]
 
 
-def live_worker_count(redis: Redis) -> int:
-    """The number of workers with a lease."""
-    return len(list_workers(redis))
-
-
 def _encode(state: str, rate: float = 0.0, at_work_since: float | None = None) -> str:
     """A lease's value: a line with the state, one with the rate, and one with the time since when it is at work."""
     return f"{' '.join(state.split())}\n{rate:.4g}\n{at_work_since or ''}"

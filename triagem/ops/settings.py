@@ -60,9 +60,6 @@ HOUR: Final = r"^([01]\d|2[0-3]):[0-5]\d$"
 
 
 def _schedule(text: str) -> str:
-    # Only the ops worker and beat need Celery; other commands read the time zone.
-    from triagem.ops.settings import parse_schedule  # noqa: PLC0415
-
     parse_schedule(text)
     return text
 
