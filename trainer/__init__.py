@@ -14,11 +14,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from triagem.contracts.assessment import Assessment, CurvePoint
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.model import ROWS_FILE, Manifest
 from triagem.registry import Registry
 from triagem.registry.promote import promote_through_gate
-from triagem.trainer.evaluate.report import Assessment, CurvePoint, TrainingProgress, TrainingReport
+from triagem.trainer.evaluate.report import TrainingProgress, TrainingReport
 from triagem.trainer.settings import AUTO, TrainSettings
 
 __all__ = ["Assessment", "CurvePoint", "TrainSettings", "TrainingProgress", "TrainingReport", "train"]

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.assessments import report
 from tests.support.builders import Clock
 from tests.support.console import Person
 from tests.support.gateway import services
 from tests.support.results import insert_review
 from tests.support.reviewing import sure, unsure
 from tests.support.scored_versions import current_and_better, register_tested
+from triagem.contracts.assessment import MetricEstimate, ReliabilityBin, Slice
 from triagem.contracts.model import DataInfo
 from triagem.contracts.ticket import Lane
 from triagem.db import Database, runs
@@ -168,14 +170,14 @@ class TestModels:
         assert EVIL not in answer.text
 
     def test_a_report_is_drawn(self, database: Database, inbox: Inbox, tmp_path: Path) -> None:
-        figure = '{"value": 0.9, "low": 0.8, "high": null}'.replace("null", "0.95")
-        part = f'{{"rows": 10, "metrics": {{"accuracy": {figure}}}}}'
-        report = (
-            f'{{"labels": ["suporte", "venda"], "overall": {part}, "by_label": {{}}, "confusion": [[4, 1], [0, 5]],'
-            f' "bins": [{{"rows": 10, "confidence": 0.75, "accuracy": {figure}}}]}}'
-        )
+        figure = MetricEstimate(value=0.9, low=0.8, high=0.95)
+        drawn = {
+            "overall": Slice(rows=10, metrics={"accuracy": figure}),
+            "confusion": ((4, 1), (0, 5)),
+            "bins": (ReliabilityBin(rows=10, confidence=0.75, accuracy=figure),),
+        }
         registry = Registry(tmp_path / "reported")
-        register_tested(registry, report=report)
+        register_tested(registry, report=report().model_copy(update=drawn).model_dump_json())
         reader = Person(services(database, inbox, models=registry.root), Scope.READ)
         page = reader.see("model", version="v1.0.0")
         assert '<td class="right">4</td><td>1</td>' in page

@@ -9,10 +9,10 @@ import pytest
 from tests.support.assessments import LABELS, report, rows, sure
 from tests.support.builders import manifest, register
 from tests.support.command import Triagem
+from triagem.contracts.assessment import Assessment
 from triagem.contracts.model import HTML_REPORT_FILE, REPORT_FILE, DataInfo
 from triagem.registry import Registry
 from triagem.trainer.evaluate.assess import assess, register_with_report
-from triagem.trainer.evaluate.report import Assessment
 
 
 @pytest.fixture

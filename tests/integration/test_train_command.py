@@ -12,9 +12,10 @@ from tests.support.builders import manifest
 from tests.support.command import Triagem
 from triagem.cli.commands.train import ProgressReporter, describe_report
 from triagem.cli.output import print_json, print_lines, progress
+from triagem.contracts.assessment import CurvePoint
 from triagem.contracts.prediction import Thresholds
 from triagem.registry.decision import GateEvidence, Promote
-from triagem.trainer.evaluate.report import CalibrationResult, CurvePoint, ReviewThreshold, TrainingReport
+from triagem.trainer.evaluate.report import CalibrationResult, ReviewThreshold, TrainingReport
 
 ASSESSMENT = assessment(curves=(CurvePoint(1, 0.7, 5e-5, None),), raw=sure(0.1, 0.9, 0.3, 0.6, 0.99, 0.9))
 REPORT = TrainingReport(

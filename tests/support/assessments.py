@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from triagem.contracts.assessment import Assessment
 from triagem.trainer.data.rows import Row
 from triagem.trainer.evaluate.assess import assess
-from triagem.trainer.evaluate.report import Assessment
 
 LABELS = ("suporte", "venda")
 

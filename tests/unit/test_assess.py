@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.support.assessments import LABELS, report, rows, sure
 from tests.support.builders import manifest
 from tests.support.rows import texts
+from triagem.contracts.assessment import Assessment, CurvePoint, MetricEstimate, Slice
 from triagem.contracts.model import HTML_REPORT_FILE, PREDICTIONS_FILE, REPORT_FILE, ScoredRow
 from triagem.contracts.text import digest
 from triagem.trainer.data.rows import Row
@@ -22,7 +23,6 @@ from triagem.trainer.evaluate.assess import (
     write_report,
 )
 from triagem.trainer.evaluate.interpretation import QUALITY_LEVELS, compare_with_baseline, metric_verdicts, verdict
-from triagem.trainer.evaluate.report import Assessment, CurvePoint, MetricEstimate, Slice
 
 
 def value(metric: MetricEstimate) -> float:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from tests.support.assessments import LABELS, report, rows, sure
 from tests.support.builders import manifest
 from tests.support.rows import texts
+from triagem.contracts.assessment import Assessment, CurvePoint
 from triagem.trainer.evaluate.assess import assess
 from triagem.trainer.evaluate.html_report import FRAME, MAX_MISTAKES, Chart, charts, curve_chart, render_html
-from triagem.trainer.evaluate.report import Assessment, CurvePoint
 
 VOID = {"meta", "link", "img", "br", "hr", "input", "line", "circle", "rect", "polyline"}
 CURVES = (CurvePoint(10, 0.7, 1e-5, None), CurvePoint(20, 0.5, 5e-5, 0.8), CurvePoint(30, None, None, 0.9))

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import Final
 
+from triagem.contracts.assessment import describe_rows
 from triagem.contracts.errors import InvalidInput
 from triagem.trainer.data.near_duplicates import distinct_rows, near_duplicate_pairs
-from triagem.trainer.data.rows import Corpus, Row, describe_rows
+from triagem.trainer.data.rows import Corpus, Row
 
 _MAX_EXAMPLES: Final = 3  # in a line for people; --json has all
 

@@ -98,12 +98,6 @@ class Corpus:
         return {part: rows for part, rows in parts.items() if rows}
 
 
-def describe_rows(rows: int, texts: int | None, kind: str = "") -> str:
-    """`100 test rows (4 different texts)`; without the parentheses if there are no copies or `texts` is unknown."""
-    different = "" if texts in {None, rows} else f" ({texts:,} different texts)"
-    return f"{rows:,} {kind + ' ' if kind else ''}rows{different}"
-
-
 def load(
     data: Path,
     labels: Sequence[str] = (),

@@ -14,16 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest
 
-from triagem.contracts.model import HTML_REPORT_FILE, PREDICTIONS_FILE, REPORT_FILE, Manifest, ScoredRow
-from triagem.contracts.text import digest
-from triagem.registry import Registry
-from triagem.trainer.data.near_duplicates import distinct_rows
-from triagem.trainer.data.rows import Row
-from triagem.trainer.evaluate import metrics
-from triagem.trainer.evaluate.html_report import render_html
-from triagem.trainer.evaluate.interpretation import compare_with_baseline, languages_behind, metric_verdicts
-from triagem.trainer.evaluate.metrics import Floats, Ints
-from triagem.trainer.evaluate.report import (
+from triagem.contracts.assessment import (
     Assessment,
     BaselineComparison,
     CurvePoint,
@@ -34,6 +25,15 @@ from triagem.trainer.evaluate.report import (
     RiskCoveragePoint,
     Slice,
 )
+from triagem.contracts.model import HTML_REPORT_FILE, PREDICTIONS_FILE, REPORT_FILE, Manifest, ScoredRow
+from triagem.contracts.text import digest
+from triagem.registry import Registry
+from triagem.trainer.data.near_duplicates import distinct_rows
+from triagem.trainer.data.rows import Row
+from triagem.trainer.evaluate import metrics
+from triagem.trainer.evaluate.html_report import render_html
+from triagem.trainer.evaluate.interpretation import compare_with_baseline, languages_behind, metric_verdicts
+from triagem.trainer.evaluate.metrics import Floats, Ints
 
 _CURVE_POINTS: Final = 200  # of the risk-coverage curve; more points would not be visible
 _BARS: Final = 20

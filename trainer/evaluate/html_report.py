@@ -14,10 +14,16 @@ from typing import Final
 
 from jinja2 import Environment, StrictUndefined
 
+from triagem.contracts.assessment import (
+    Assessment,
+    CurvePoint,
+    HistogramBar,
+    ReliabilityBin,
+    RiskCoveragePoint,
+    describe_rows,
+)
 from triagem.contracts.model import Manifest
-from triagem.trainer.data.rows import describe_rows
 from triagem.trainer.evaluate.interpretation import METRIC_NAMES, format_estimate
-from triagem.trainer.evaluate.report import Assessment, CurvePoint, HistogramBar, ReliabilityBin, RiskCoveragePoint
 
 MAX_MISTAKES: Final = 100  # in the HTML report; report.json has all
 

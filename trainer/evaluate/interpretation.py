@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from triagem.trainer.evaluate.report import MetricEstimate, MetricVerdict, Slice, Verdict
+from triagem.contracts.assessment import MetricEstimate, MetricVerdict, Slice, Verdict
 
 # The original specification's table: above the first value a metric is good, above the second excellent.
 QUALITY_LEVELS: Final = {

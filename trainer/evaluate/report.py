@@ -1,19 +1,12 @@
-"""Values that training returns: its progress, and a report at the end. Pure, no torch.
-
-A version's `report.json` holds an `Assessment`. `assess` makes it, `html_report` renders it.
-"""
+"""Values that training returns: its progress, and a report at the end. Pure, no torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from triagem.contracts.model import Manifest, ScoredRow
+from triagem.contracts.assessment import Assessment
+from triagem.contracts.model import Manifest
 from triagem.registry.decision import Decision
-from triagem.trainer.data.rows import describe_rows
-
-Verdict = Literal["not yet good", "good", "excellent"]
 
 
 class TrainingProgress(Protocol):
@@ -30,129 +23,6 @@ class TrainingProgress(Protocol):
 
 
 _MANY_TEXTS: Final = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class CurvePoint:
-    """Values logged at an optimizer step; None for values that were not logged at this step."""
-
-    step: int
-    loss: float | None
-    learning_rate: float | None
-    dev_accuracy: float | None
-
-
-class _ReportModel(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class MetricEstimate(_ReportModel):
-    """A metric and its 95 % interval; None where the rows do not define it (no wrong prediction, no such label)."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-
-
-class Slice(_ReportModel):
-    """A subset of the test rows and its metrics by name; see `triagem.trainer.evaluate.metrics.compute_metrics`."""
-
-    rows: int
-    metrics: dict[str, MetricEstimate]
-
-
-class MetricVerdict(_ReportModel):
-    """The specification's verdict on a metric and on its interval's lower bound (at least that good, at 95 %)."""
-
-    metric: str
-    value: float
-    verdict: Verdict
-    lower_bound_verdict: Verdict
-
-
-class ReliabilityBin(_ReportModel):
-    """Predictions of similar confidence: their mean confidence, and their accuracy with Wilson's 95 % interval."""
-
-    rows: int
-    confidence: float
-    accuracy: MetricEstimate
-
-
-class HistogramBar(_ReportModel):
-    """The number of right and wrong predictions with a confidence from `low` to `high`."""
-
-    low: float
-    high: float
-    right: int
-    wrong: int
-
-
-class RiskCoveragePoint(_ReportModel):
-    """The share of predictions with at least this confidence (coverage) and their error rate (risk)."""
-
-    confidence: float
-    coverage: float
-    risk: float
-
-
-class Misclassification(_ReportModel):
-    """A test row that the model got wrong."""
-
-    text: str
-    label: str
-    predicted: str
-    confidence: float
-    lang: str
-
-
-LEAKED: Final = "{} of {} test rows are also training rows, or nearly: these scores measure memorization"
-
-
-class BaselineComparison(_ReportModel):
-    """TF-IDF with logistic regression on the same rows. `gain`: the model's macro-F1 minus the baseline's, paired."""
-
-    overall: Slice
-    by_lang: dict[str, Slice]
-    gain: MetricEstimate
-    sentence: str
-    beaten: bool = Field(description="the gain's interval lies above 0, and no language is behind")
-
-
-class Assessment(_ReportModel):
-    """A version's evaluation on one test row of each different text: copies are not evidence.
-
-    `confusion` is `[true][predicted]` in the order of `labels`. No verdicts and baseline if the test rows leaked.
-    """
-
-    schema_version: Literal[1] = 1
-    test_rows: int = Field(default=0, description="all test rows, copies included")
-    leaked: int = Field(default=0, description="test rows that are, or nearly are, training rows")
-    labels: tuple[str, ...]
-    overall: Slice
-    by_lang: dict[str, Slice]
-    by_label: dict[str, Slice]
-    confusion: tuple[tuple[int, ...], ...]
-    before_calibration: Slice | None = Field(description="at temperature 1; None if it was not passed")
-    ece_if_exact: MetricEstimate = Field(description="the ECE of a perfectly calibrated model on as many rows")
-    bins: tuple[ReliabilityBin, ...]
-    histogram: tuple[HistogramBar, ...]
-    risk_coverage: tuple[RiskCoveragePoint, ...]
-    verdicts: tuple[MetricVerdict, ...]
-    baseline: BaselineComparison | None
-    mistakes: tuple[Misclassification, ...] = Field(description="all wrong predictions, the most confident first")
-    curves: tuple[CurvePoint, ...]
-    notes: tuple[str, ...]
-    scored_rows: tuple[ScoredRow, ...] = Field(default=(), exclude=True, description="stored in their own file")
-
-    @property
-    def title(self) -> str:
-        """The texts behind the metrics: `100 test rows (4 different texts)`."""
-        return describe_rows(self.test_rows or self.overall.rows, self.overall.rows, "test")
-
-    @property
-    def warning(self) -> str | None:
-        """The reason why the scores are invalid; None if they are valid."""
-        return LEAKED.format(self.leaked, self.test_rows) if self.leaked else None
 
 
 CalibrationSource = Literal["held-out", "out-of-fold", "dev", "none"]

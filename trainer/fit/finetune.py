@@ -27,6 +27,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from triagem.contracts.assessment import CurvePoint
 from triagem.contracts.errors import InvalidInput
 from triagem.engine.classify import EngineSettings
 from triagem.engine.precision import cpu_has_bf16
@@ -34,7 +35,7 @@ from triagem.trainer.bases.catalogue import find_base, hub_problem
 from triagem.trainer.data.prepare import Parent
 from triagem.trainer.data.rows import Row
 from triagem.trainer.evaluate.metrics import label_metrics
-from triagem.trainer.evaluate.report import CurvePoint, TrainingProgress
+from triagem.trainer.evaluate.report import TrainingProgress
 from triagem.trainer.fit.checkpoints import clearly_better, newest_complete
 from triagem.trainer.fit.head import grow_head, start_head
 from triagem.trainer.fit.hf_trainer import ProgressCallback, SpecificationTrainer, UsedEmbeddings, training_curves

@@ -12,7 +12,8 @@ import torch
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback
 
-from triagem.trainer.evaluate.report import CurvePoint, TrainingProgress
+from triagem.contracts.assessment import CurvePoint
+from triagem.trainer.evaluate.report import TrainingProgress
 from triagem.trainer.fit.checkpoints import drop_old_optimizer_states
 from triagem.trainer.fit.schedule import epoch_order
 

@@ -4,34 +4,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from pydantic import ValidationError
 from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Column, Table
 from rich.text import Text
 
 from triagem.cli.output import plain_table
-from triagem.contracts.errors import ModelCorrupt
+from triagem.contracts.assessment import Assessment, Slice, describe_rows
 from triagem.contracts.model import HTML_REPORT_FILE, REPORT_FILE, Manifest
 from triagem.registry.decision import CandidateMetrics, Comparison, Decision, Reject, Rule
-from triagem.trainer.data.rows import describe_rows
 from triagem.trainer.evaluate.interpretation import METRIC_NAMES, format_estimate
-from triagem.trainer.evaluate.report import Assessment, Slice
 
 _STYLES: Final = {"excellent": "green", "good": "green", "not yet good": "red"}
-
-
-def load_report(folder: Path) -> Assessment | None:
-    """A version's evaluation report; None if the version has none. Raises ModelCorrupt if it cannot be read."""
-    path = folder / REPORT_FILE
-    try:
-        return Assessment.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValidationError) as error:
-        raise ModelCorrupt(
-            f"{path} cannot be read ({type(error).__name__}): another release may have written it"
-        ) from error
 
 
 def describe_version(manifest: Manifest, report: Assessment | None, folder: Path) -> Iterator[RenderableType]:

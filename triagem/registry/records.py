@@ -1,4 +1,4 @@
-"""Read a version's record for the gate: its test predictions, and the rows it was trained on.
+"""Read a version's rows and report, and its record for the gate: its test predictions and training rows.
 
 Missing information becomes a gap in the record, not an error: a damaged version can still be replaced by
 force.
@@ -9,10 +9,12 @@ from math import isfinite
 
 from pydantic import ValidationError
 
+from triagem.contracts.assessment import Assessment
 from triagem.contracts.errors import ModelCorrupt, NoModel
 from triagem.contracts.model import (
     CURRENT_PREDICTIONS_FILE,
     PREDICTIONS_FILE,
+    REPORT_FILE,
     ROWS_FILE,
     Manifest,
     ScoredRow,
@@ -29,6 +31,15 @@ def read_rows(registry: Registry, version: str) -> SplitDigests | None:
         return None if content is None else SplitDigests.model_validate_json(content)
     except ValidationError as error:
         raise ModelCorrupt(f"{ROWS_FILE} of {version} cannot be read: train again") from error
+
+
+def read_report(registry: Registry, version: str) -> Assessment | None:
+    """A version's evaluation report; None if it has none. Raises ModelCorrupt."""
+    content = registry.read(version, REPORT_FILE)
+    try:
+        return None if content is None else Assessment.model_validate_json(content)
+    except ValidationError as error:
+        raise ModelCorrupt(f"{version}: {REPORT_FILE} cannot be read: another release may have written it") from error
 
 
 def read_record(registry: Registry, version: str, scored_by: str | None = None) -> VersionRecord:

@@ -7,13 +7,14 @@ import typer
 
 from triagem import servers
 from triagem.cli.commands.access import command_actor, record_action
-from triagem.cli.model_reports import describe_decision, describe_version, load_report
+from triagem.cli.model_reports import describe_decision, describe_version
 from triagem.cli.options import AsJson, FormatOption, JsonFlag
 from triagem.cli.output import Format, as_mapping, errors, print_answer, print_lines, print_rows
 from triagem.contracts.errors import InvalidInput, TriagemError
 from triagem.db.audit import Action
 from triagem.registry.decision import Reject, Rule
 from triagem.registry.promote import evaluate_version, promote_through_gate, roll_back
+from triagem.registry.records import read_report
 
 models = typer.Typer(no_args_is_help=True, help="Model versions: list, show, compare, promote, rollback, archive.")
 
@@ -65,7 +66,7 @@ def show(
     """
     registry = servers.registry()
     manifest, folder = registry.verify(version), registry.folder(version)
-    report = load_report(folder)
+    report = read_report(registry, version)
     lines = describe_version(manifest, report, folder)
     print_answer({"manifest": manifest, "report": report}, lines, as_json=as_json)
 

@@ -1,6 +1,6 @@
 """`/console/models`: model versions, their metrics, the promotion gate, promotion and rollback."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -11,10 +11,9 @@ from typing import Final
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from markupsafe import Markup, escape
-from pydantic import BaseModel, ValidationError
 
 from triagem.contracts.errors import ModelCorrupt
-from triagem.contracts.model import HTML_REPORT_FILE, REPORT_FILE, Manifest
+from triagem.contracts.model import HTML_REPORT_FILE, Manifest
 from triagem.db.audit import record
 from triagem.db.reviews.expected import AccuracyReport, newest_accuracy_reports
 from triagem.db.training_jobs import JobKind, newest_jobs
@@ -25,41 +24,17 @@ from triagem.gateway.console.messages import Lang
 from triagem.gateway.console.render import HEADERS, address, language, redirect, render_page
 from triagem.gateway.console.session import Admin, Form, Reader, row_id
 from triagem.gateway.problems import ProblemError
-from triagem.gateway.services import Services, ServicesDep
+from triagem.gateway.services import ServicesDep
 from triagem.registry.decision import Rule
 from triagem.registry.history import FIRST_HEAD
 from triagem.registry.promote import evaluate_version, promote_through_gate, roll_back
+from triagem.registry.records import read_report
 
 _CHART_DAYS: Final = 30
 _CHART_WIDTH: Final = 480
 _CHART_HEIGHT: Final = 150
 
 router = APIRouter()
-
-
-class _Estimate(BaseModel):
-    value: float | None
-    low: float | None
-    high: float | None
-
-
-class _Overall(BaseModel):
-    metrics: Mapping[str, _Estimate]
-
-
-class _Bin(BaseModel):
-    rows: int
-    confidence: float
-    accuracy: _Estimate
-
-
-class ReportView(BaseModel):
-    """The parts of a version's `report.json` that its page shows. `trainer.evaluate.report` defines the file."""
-
-    labels: tuple[str, ...]
-    overall: _Overall
-    confusion: tuple[tuple[int, ...], ...]
-    bins: tuple[_Bin, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +89,8 @@ def model(request: Request, services: ServicesDep, visitor: Reader, version: str
     decision = evaluate_version(services.registry, version, rule=chosen) if ready else None
     return render_page(
         request, "model.html", visitor, manifest=services.registry.manifest(version),
-        report=_report(services, version), current=current, decision=decision, rule=chosen, rules=list(Rule),
-        gate_text=partial(_gate_text, language(request)),
+        report=read_report(services.registry, version), current=current, decision=decision, rule=chosen,
+        rules=list(Rule), gate_text=partial(_gate_text, language(request)),
     )  # fmt: skip
 
 
@@ -177,11 +152,3 @@ def rollback(services: ServicesDep, visitor: Admin, form: Form) -> Response:
 
 def _rule(name: str) -> Rule:
     return Rule(name) if name in set(Rule) else Rule.IMPROVE
-
-
-def _report(services: Services, version: str) -> ReportView | None:
-    content = services.registry.read(version, REPORT_FILE)
-    try:
-        return ReportView.model_validate_json(content) if content else None
-    except ValidationError as error:
-        raise ModelCorrupt(f"{version}: {REPORT_FILE} cannot be read: another release may have written it") from error
