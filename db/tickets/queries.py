@@ -16,7 +16,7 @@ from sqlalchemy.types import BigInteger, Boolean, DateTime
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.result import Result, ResultPage
 from triagem.contracts.ticket import PREDICT_SOURCE
-from triagem.db.connect import Database
+from triagem.db.connect import AnyRow, Database
 from triagem.db.tickets.messages import read_thread
 from triagem.db.tickets.search import search_condition
 
@@ -205,16 +205,6 @@ def text_previews(database: Database, ids: Iterable[int], *, chars: int) -> dict
     )
 
 
-@dataclass(frozen=True, slots=True)
-class RecentTicket:
-    """A recent ticket, for the statistics of the overview. `label` is the effective one."""
-
-    label: str
-    confidence: float
-    band: str
-    received_at: datetime
-
-
 _RECENT_CONFIDENCES: Final = text("""
 SELECT confidence FROM (
   SELECT confidence, model_version, received_at, id FROM tickets ORDER BY received_at DESC, id DESC LIMIT :limit
@@ -222,17 +212,14 @@ SELECT confidence FROM (
 """)
 
 
-def recent_tickets(database: Database, *, limit: int) -> list[RecentTicket]:
-    """The newest tickets, newest first."""
-    return [
-        RecentTicket(*row)
-        for row in database.rows(
-            "SELECT label, confidence, band, received_at FROM results "
-            "WHERE source <> :predict ORDER BY received_at DESC, ticket_id DESC LIMIT :limit",
-            limit=limit,
-            predict=PREDICT_SOURCE,
-        )
-    ]
+def recent_tickets(database: Database, *, limit: int) -> Sequence[AnyRow]:
+    """Effective label, confidence, band and time of receipt of the newest tickets, newest first."""
+    return database.rows(
+        "SELECT label, confidence, band, received_at FROM results "
+        "WHERE source <> :predict ORDER BY received_at DESC, ticket_id DESC LIMIT :limit",
+        limit=limit,
+        predict=PREDICT_SOURCE,
+    )
 
 
 def recent_confidences(database: Database, version: str, *, limit: int) -> list[float]:

@@ -18,8 +18,7 @@ from triagem.db.runs import RunPlan
 from triagem.db.tickets.window import write_window
 from triagem.registry import Registry
 from triagem.registry.records import read_record
-from triagem.trainer.jobs.archive import plan_archive
-from triagem.trainer.jobs.run import JobRun, run_job
+from triagem.trainer.jobs.run import JobRun, plan_archive, run_job
 from triagem.trainer.settings import TrainerSettings
 
 

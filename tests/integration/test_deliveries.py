@@ -25,9 +25,9 @@ from triagem.db.runs import RunPlan
 from triagem.db.runs.pages import next_page, record_page
 from triagem.db.runs.reclassification import ReclassifiedTicket, write_reclassified
 from triagem.db.tickets.window import ClassifiedTicket, UnlabelledTicket, write_unlabelled, write_window
-from triagem.db.verify import verify_tables
 from triagem.notify.deliveries import MAX_ATTEMPTS, deliver_due
 from triagem.notify.request import Delivered, Request, Retry, SendResult, Undeliverable
+from triagem.ops.verify import verify_tables
 from triagem.producer.crm import CrmConfig, load_crm_file
 from triagem.stack import Endpoints
 

@@ -22,8 +22,8 @@ from triagem.db.runs.reclassification import ReclassifiedTicket, write_reclassif
 from triagem.db.tickets.forgetting import write_tombstone
 from triagem.db.tickets.queries import count_tickets, list_results
 from triagem.db.tickets.window import write_window
-from triagem.db.verify import verify_tables
 from triagem.inbox import Inbox
+from triagem.ops.verify import verify_tables
 
 RESULT_COLUMNS = (
     "label", "confidence", "probabilities", "band", "model_version", "tokens", "truncated", "classified_at",

@@ -21,11 +21,10 @@ from triagem.db.runs.reclassification import ReclassifiedTicket, resolve_tickets
 from triagem.db.schema import TICKET_TABLES
 from triagem.db.tickets.search import index_queued_tickets
 from triagem.db.tickets.window import write_window
-from triagem.db.verify import CHECKS, verify_tables
 from triagem.inbox import Inbox
 from triagem.inbox.reclaim import Reclaimer
 from triagem.ops.forget import forget
-from triagem.ops.verify import verify
+from triagem.ops.verify import CHECKS, verify, verify_tables
 
 # Per rule: a statement that contradicts it, and the row that the finding names.
 DAMAGES = {

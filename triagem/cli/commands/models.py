@@ -175,7 +175,7 @@ def archive(
 
     Example: `triagem models archive --dry-run`
     """
-    from triagem.trainer.jobs.archive import archive_old_versions, plan_archive
+    from triagem.trainer.jobs.run import archive_old_versions, plan_archive
 
     registry = servers.registry()
     with servers.database() as database:
