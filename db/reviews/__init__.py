@@ -8,7 +8,6 @@ from triagem.db.reviews.accuracy import AccuracyEstimate, StratumAccuracy, model
 from triagem.db.reviews.queue import MAX_COUNTED, QueueFilters, queue_length
 from triagem.db.reviews.records import (
     MAX_COMMENT_CHARS,
-    ReviewRef,
     ReviewRejected,
     last_review,
     record_review,
@@ -25,7 +24,7 @@ from triagem.db.reviews.sampling import (
 )
 
 __all__ = [
-    "MAX_COMMENT_CHARS", "MAX_COUNTED", "AccuracyEstimate", "QueueFilters", "ReviewLease", "ReviewRef",
+    "MAX_COMMENT_CHARS", "MAX_COUNTED", "AccuracyEstimate", "QueueFilters", "ReviewLease",
     "ReviewRejected", "ReviewTask", "StratumAccuracy", "assigned_task", "draw_tasks", "last_review",
     "lease_disputed_task", "model_accuracy", "open_leases", "queue_length", "record_review", "release_tasks",
     "undo_review",

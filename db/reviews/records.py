@@ -5,7 +5,6 @@ and their texts are still drawn for review. A label that Triagem itself wrote to
 Triagem recognises it and does not record it.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -15,14 +14,6 @@ from triagem.db.connect import Database
 from triagem.db.reviews.sampling import LEASE
 
 MAX_COMMENT_CHARS: Final = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class ReviewRef:
-    """A stored review."""
-
-    id: int
-    reviewer: str
 
 
 class ReviewRejected(StrEnum):
@@ -74,8 +65,10 @@ def record_review(
     revision: int | None = None,
     comment: str = "",
     proposal: str | None = None,
-) -> ReviewRef | ReviewRejected:
+) -> int | ReviewRejected:
     """Record a review of the text with that digest, by default of the current text; no label means "unclear".
+
+    Returns the review's id.
 
     Args:
         kind: the kind of the question, if the review answers one (`triagem.db.reviews.labelling`).
@@ -90,7 +83,7 @@ def record_review(
         requested=requested, reviewed_at=reviewed_at, comment=note, proposal=proposal, revision=revision,
     )  # fmt: skip
     if row.id is not None:
-        return ReviewRef(row.id, reviewer)
+        return int(row.id)
     return ReviewRejected.CHANGED if row.ticket_exists else ReviewRejected.GONE
 
 
@@ -105,16 +98,16 @@ SELECT count(*) FROM undone
 """
 
 
-def undo_review(database: Database, review: ReviewRef) -> bool:
+def undo_review(database: Database, review_id: int, reviewer: str) -> bool:
     """Delete a reviewer's own review and lease the text to them again; False if the review no longer exists."""
-    return bool(database.scalar_one(_UNDO, id=review.id, reviewer=review.reviewer, lease=LEASE))
+    return bool(database.scalar_one(_UNDO, id=review_id, reviewer=reviewer, lease=LEASE))
 
 
-def last_review(database: Database, reviewer: str) -> ReviewRef | None:
-    """The reviewer's newest review of the last hour, if any."""
+def last_review(database: Database, reviewer: str) -> int | None:
+    """The id of the reviewer's newest review of the last hour, if any."""
     return database.first(
-        ReviewRef,
-        "SELECT id, reviewer FROM reviews "
+        int,
+        "SELECT id FROM reviews "
         "WHERE reviewer = :reviewer AND reviewed_at > now() - interval '1 hour' ORDER BY id DESC LIMIT 1",
         reviewer=reviewer,
     )
@@ -171,8 +164,10 @@ def record_correction(
     stratum: Unasked,
     *,
     changed_at: datetime | None = None,
-) -> ReviewRef | NoCorrection:
+) -> int | NoCorrection:
     """Record a person's label as a review of the ticket's current text, unless it corrects nothing.
+
+    Returns the review's id.
 
     `changed_at`: when the person set the label; None if unknown: the time counts as now.
     """

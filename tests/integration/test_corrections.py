@@ -20,7 +20,7 @@ from triagem.contracts.ticket import Identity
 from triagem.db import Database
 from triagem.db.auth import Scope
 from triagem.db.outbox.deliveries import DeliveryState, lease_result, mark_delivery, sync_result_targets
-from triagem.db.reviews import ReviewRef, model_accuracy
+from triagem.db.reviews import model_accuracy
 from triagem.db.reviews.records import NoCorrection, Unasked, labels_only_ours, record_correction
 from triagem.db.tickets.window import write_window
 from triagem.inbox import Inbox
@@ -150,7 +150,7 @@ class TestOwnLabels:
         assert leased is not None
         mark_delivery(database, leased, DeliveryState.DELIVERED)
 
-    def correct(self, database: Database, label: str, **options: Any) -> ReviewRef | NoCorrection:
+    def correct(self, database: Database, label: str, **options: Any) -> int | NoCorrection:
         return record_correction(database, self.TICKET, label, "freshdesk", Unasked.CRM, **options)
 
     def test_the_label_that_was_delivered_last_is_ours(self, delivered: Database) -> None:
@@ -162,20 +162,20 @@ class TestOwnLabels:
         assert lease_result(delivered, "freshdesk.field")
 
         assert self.correct(delivered, "venda") is NoCorrection.OWN
-        assert isinstance(self.correct(delivered, "nova"), ReviewRef)
+        assert isinstance(self.correct(delivered, "nova"), int)
 
     def test_a_change_before_the_last_delivery_is_outdated(self, delivered: Database) -> None:
         self.deliver(delivered)
         before = datetime.now(UTC) - timedelta(minutes=1)
 
         assert self.correct(delivered, "venda", changed_at=before) is NoCorrection.OUTDATED
-        assert isinstance(self.correct(delivered, "venda", changed_at=datetime.now(UTC)), ReviewRef)
+        assert isinstance(self.correct(delivered, "venda", changed_at=datetime.now(UTC)), int)
 
     def test_a_person_may_change_it_back_and_forth(self, delivered: Database) -> None:
         self.deliver(delivered)
 
         for label in ("venda", "suporte", "venda"):
-            assert isinstance(self.correct(delivered, label), ReviewRef)
+            assert isinstance(self.correct(delivered, label), int)
             assert self.correct(delivered, label) is NoCorrection.UNCHANGED
             self.deliver(delivered)
 
@@ -192,7 +192,7 @@ class TestOwnLabels:
         write_window(database, [row])
         self.deliver(database)
 
-        assert isinstance(self.correct(database, "venda"), ReviewRef)
+        assert isinstance(self.correct(database, "venda"), int)
 
 
 class TestEstimate:

@@ -20,7 +20,7 @@ from tests.support.windows import doubtful, result
 from triagem.contracts.ticket import Identity, Lane
 from triagem.db import Database, runs
 from triagem.db.outbox.deliveries import DeliveryState, lease_result, mark_delivery, sync_result_targets
-from triagem.db.reviews import ReviewRef, record_review, undo_review
+from triagem.db.reviews import record_review, undo_review
 from triagem.db.runs import RunPlan
 from triagem.db.runs.pages import next_page, record_page
 from triagem.db.runs.reclassification import ReclassifiedTicket, write_reclassified
@@ -352,9 +352,9 @@ class TestCurrentLabel:
         write_window(subscribed, [doubtful(**FRESHDESK)])
         deliver_once(subscribed, crm, send)
         review = record_review(subscribed, Identity("freshdesk", "4711"), "suporte", "ana")
-        assert isinstance(review, ReviewRef)
+        assert isinstance(review, int)
         assert lease_result(subscribed, "freshdesk.callback")  # then the process was killed
-        undo_review(subscribed, review)
+        undo_review(subscribed, review, "ana")
         make_due(subscribed)
         deliver_once(subscribed, crm, send)
         assert [data["label"] for data in send.results] == ["venda", "venda"]
@@ -371,9 +371,9 @@ class TestCurrentLabel:
 class TestVerdict:
     IDENTITY = Identity("freshdesk", "4711")
 
-    def verdict(self, database: Database, label: str | None) -> ReviewRef:
+    def verdict(self, database: Database, label: str | None) -> int:
         review = record_review(database, self.IDENTITY, label, "ana")
-        assert isinstance(review, ReviewRef)
+        assert isinstance(review, int)
         return review
 
     def test_after_the_delivery_is_delivered_with_its_own_id(self, subscribed: Database, crm: CrmConfig) -> None:
@@ -382,7 +382,7 @@ class TestVerdict:
         deliver_once(subscribed, crm, send)
         verdict = self.verdict(subscribed, "suporte")
         deliver_once(subscribed, crm, send)
-        undo_review(subscribed, verdict)
+        undo_review(subscribed, verdict, "ana")
         deliver_once(subscribed, crm, send)
         assert [(data["label"], data["band"], data["reviewed"]) for data in send.results] == [
             ("venda", "review", False), ("suporte", "automate", True), ("venda", "review", False),

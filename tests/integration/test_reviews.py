@@ -13,7 +13,6 @@ from triagem.contracts.ticket import Identity
 from triagem.db import Database
 from triagem.db.labels import review_choices
 from triagem.db.reviews import (
-    ReviewRef,
     ReviewRejected,
     draw_tasks,
     model_accuracy,
@@ -88,9 +87,9 @@ class TestVerdict:
         draw(database)
         verdict = submit_review(database, "1", "suporte")
 
-        assert not undo_review(database, ReviewRef(verdict.id, "rui"))
-        assert undo_review(database, verdict)
-        assert not undo_review(database, verdict)
+        assert not undo_review(database, verdict, "rui")
+        assert undo_review(database, verdict, "ana")
+        assert not undo_review(database, verdict, "ana")
 
         assert rows(database, "reviews") == []
         assert draw(database, reviewer="rui") == []

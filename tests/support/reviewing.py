@@ -8,7 +8,7 @@ from tests.support.results import result
 from triagem.contracts.prediction import Band
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
-from triagem.db.reviews import ReviewRef, ReviewTask, draw_tasks, record_review
+from triagem.db.reviews import ReviewTask, draw_tasks, record_review
 from triagem.db.tickets.window import ClassifiedTicket
 
 NOW: Final = datetime.now(UTC) - timedelta(hours=1)
@@ -32,8 +32,8 @@ def draw(database: Database, count: int = 100, *, reviewer: str = "ana", **optio
     return draw_tasks(database, reviewer, count, **settings)
 
 
-def submit_review(database: Database, name: str, label: str | None = "venda", reviewer: str = "ana") -> ReviewRef:
+def submit_review(database: Database, name: str, label: str | None = "venda", reviewer: str = "ana") -> int:
     """Record a review of that ticket."""
     outcome = record_review(database, Identity("zendesk", name), label, reviewer)
-    assert isinstance(outcome, ReviewRef)
+    assert isinstance(outcome, int)
     return outcome

@@ -16,7 +16,7 @@ from triagem.contracts.errors import InvalidInput, Retryable
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
 from triagem.db.labels import review_choices
-from triagem.db.reviews import ReviewRef, ReviewRejected, ReviewTask, record_review, release_tasks, undo_review
+from triagem.db.reviews import ReviewRejected, ReviewTask, record_review, release_tasks, undo_review
 from triagem.gateway.console.messages import Lang, translate
 from triagem.gateway.console.shortcuts import KeyboardShortcuts, ReviewAction
 
@@ -58,7 +58,7 @@ class ReviewSession:
         self._next_task, self._read_key, self._proposed = next_task, read_key, proposed
         self._shortcuts, self._t = KeyboardShortcuts(labels), partial(translate, language)
         self._key_names = {" ": self._t("key_space"), "\x7f": self._t("key_backspace")}
-        self._recorded: list[tuple[ReviewTask, ReviewRef, str | None]] = []
+        self._recorded: list[tuple[ReviewTask, int, str | None]] = []
         self._pending: list[ReviewTask] = []  # assigned texts without an answer; more than one after an undo
         self._counts = SessionCounts()
 
@@ -137,7 +137,7 @@ class ReviewSession:
             return False
         task, review, label = self._recorded[-1]
         try:
-            undone = undo_review(self._database, review)
+            undone = undo_review(self._database, review, self._reviewer)
         except Retryable:
             self._print(self._t("unavailable"))
             return False

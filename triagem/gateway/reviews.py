@@ -124,4 +124,4 @@ def _recorded(services: Services, row: object, labels: Sequence[str], reviewer: 
     if isinstance(outcome, ReviewRejected):
         changed = outcome is ReviewRejected.CHANGED
         raise ProblemError(HTTPStatus.CONFLICT if changed else HTTPStatus.NOT_FOUND, str(outcome))
-    return ReviewReceipt(status="recorded", id=outcome.id, reviewer=outcome.reviewer)
+    return ReviewReceipt(status="recorded", id=outcome, reviewer=reviewer)

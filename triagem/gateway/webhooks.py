@@ -7,7 +7,6 @@ import structlog
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from triagem.db.reviews import ReviewRef
 from triagem.db.reviews.records import NoCorrection, Unasked, record_correction
 from triagem.db.tickets.dead_letters import insert_webhook_dead_letter
 from triagem.gateway import metrics
@@ -101,7 +100,7 @@ def receive(
         return WebhookReceipt(outcome="ignored", reason="a test of the URL", challenge=expected)
     outcome = crm.read_webhook(webhook, source, now)
     corrections = _record_corrections(services, source, webhook)
-    verdicts = sum(isinstance(correction, ReviewRef) for correction in corrections) or None
+    verdicts = sum(isinstance(correction, int) for correction in corrections) or None
     match outcome:
         case crm.OversizedWebhook():
             raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, outcome.reason)
@@ -137,9 +136,7 @@ def receive(
             )
 
 
-def _record_corrections(
-    services: Services, source: crm.Source, webhook: crm.Webhook
-) -> list[ReviewRef | NoCorrection]:
+def _record_corrections(services: Services, source: crm.Source, webhook: crm.Webhook) -> list[int | NoCorrection]:
     """Record the labels that people have changed in the CRM; ignore other tags and values."""
     verdicts = crm.read_verdicts(webhook, source)
     labels = services.known_labels() if verdicts else ()

@@ -31,7 +31,7 @@ from triagem.contracts.conversation import message_rows
 from triagem.contracts.errors import InvalidInput, InvalidTicket
 from triagem.contracts.model import ROWS_FILE
 from triagem.contracts.ticket import identify
-from triagem.db.reviews import AccuracyEstimate, ReviewRef, model_accuracy
+from triagem.db.reviews import AccuracyEstimate, model_accuracy
 from triagem.db.reviews.agreed_labels import Exclusion, LabelledExample, labelled_examples
 from triagem.db.reviews.expected import MIN_SAMPLED, ExpectedAccuracy, expected_accuracy
 from triagem.db.reviews.records import Unasked, record_correction
@@ -176,7 +176,7 @@ def import_(
                 require_known_label(label, known)
                 ticket = identify(source, str(columns.fields(record.columns).get("external_id") or ""))
                 outcome = record_correction(database, ticket, label, name, Unasked.IMPORT)
-                counts["recorded" if isinstance(outcome, ReviewRef) else str(outcome)] += 1
+                counts["recorded" if isinstance(outcome, int) else str(outcome)] += 1
             except (InvalidInput, InvalidTicket) as error:
                 rejected.append({"line": record.line, "reason": str(error)})
     recorded = counts.pop("recorded", 0)

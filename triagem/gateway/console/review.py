@@ -128,7 +128,7 @@ def store_answer(
     skipped, action = form.get("skipped", ""), form.get("action", "")
     if action == ReviewAction.UNDO:
         review = last_review(services.database, reviewer)
-        undone = review is not None and undo_review(services.database, review)
+        undone = review is not None and undo_review(services.database, review, reviewer)
         return redirect(page_address(skipped=skipped, message="undone" if undone else "nothing_to_undo"))
     if action == ReviewAction.SKIP:
         ids = [*dotted_ids(skipped), *dotted_ids(form.get("ticket_id", ""))][-MAX_SKIPPED:]
