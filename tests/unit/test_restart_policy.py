@@ -1,6 +1,7 @@
 """Restart policy of worker processes: a worker that dies is restarted, unless it fails at startup with an error."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ class Harness:
     def __post_init__(self) -> None:
         self.slot = WorkerSlot("worker 0", self.start, self.messages.append, self.clock)
 
-    def start(self) -> Worker:
+    def start(self) -> Any:
         self.started.append(Worker())
         return self.started[-1]
 

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from triagem.contracts.errors import InvalidInput
 from triagem.process import ChildProcess
@@ -52,14 +52,6 @@ SHORT_RUN_S: Final = 10.0  # a worker needs about this time to warm up
 _CONFIGURATION_ERROR: Final = 1  # the exit status of a worker that reported why it cannot run
 
 
-class Process(Protocol):
-    """A started worker process."""
-
-    @property
-    def exit_status(self) -> int | None: ...
-    def exit_reason(self) -> str: ...
-
-
 def restart_delay(status: int, uptime_s: float, short_runs: int) -> float | None:
     """Seconds until a stopped worker is restarted; None if a restart cannot help.
 
@@ -77,10 +69,10 @@ class WorkerSlot:
     """A slot that runs one worker process at a time. `poll` starts and restarts it."""
 
     name: str
-    start: Callable[[], Process]
+    start: Callable[[], ChildProcess]
     report: Callable[[str], None]
     clock: Callable[[], float] = time.monotonic
-    process: Process | None = None
+    process: ChildProcess | None = None
     _started_at: float = 0.0
     _start_after: float = field(default=float("-inf"))
     _short_runs: int = 0
@@ -134,7 +126,7 @@ def run_until_stopped(
             healthy = all(slot.poll() for slot in slots)
             each_round()
     finally:
-        running = [slot.process for slot in slots if isinstance(slot.process, ChildProcess)]
+        running = [slot.process for slot in slots if slot.process]
         with stop_step or nullcontext(), ThreadPoolExecutor(len(slots) or 1) as threads:
             statuses = list(threads.map(lambda process: process.stop(stop_s), running))
     return healthy, statuses
