@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -187,7 +188,7 @@ def test_after_a_retraining_and_forget_no_file_has_the_customers_words(
 ) -> None:
     registry, settings, during = Registry(tmp_path / "models"), TrainerSettings(), list[str]()
 
-    def start(job: TrainingJob, trainer: str) -> Ended:
+    def start(job: TrainingJob, trainer: str) -> Any:
         run_job(database, registry, settings, job.id, trainer)
         during.extend(files_with_the_name(tmp_path))
         assert {path.stat().st_mode & 0o077 for path in registry.work_dir.glob(".job-*")} == {0}

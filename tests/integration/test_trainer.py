@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ class Rig:
     def __post_init__(self) -> None:
         self.trainer = Trainer(self.database, self.folder, self.settings, self.start)
 
-    def start(self, job: TrainingJob, trainer: str) -> StandIn:
+    def start(self, job: TrainingJob, trainer: str) -> Any:
         self.started.append(StandIn(self.exit_status))
         self.on_start(job)
         return self.started[-1]

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
@@ -34,15 +34,7 @@ _FOLDER: Final = ".job-"
 _EMBEDDINGS_S: Final = 86_400
 
 
-class JobProcess(Protocol):
-    """The process of a job."""
-
-    @property
-    def exit_status(self) -> int | None: ...
-    def stop(self, timeout_s: float) -> int: ...
-
-
-def start_process(job: TrainingJob, trainer: str) -> JobProcess:
+def start_process(job: TrainingJob, trainer: str) -> ChildProcess:
     """Start `triagem trainer --job`. It stops when this process is killed."""
     return ChildProcess(["trainer", "--job", str(job.id), "--trainer", trainer], {})
 
@@ -77,7 +69,7 @@ class Trainer:
         database: Database,
         work_dir: Path,
         settings: TrainerSettings,
-        start: Callable[[TrainingJob, str], JobProcess] = start_process,
+        start: Callable[[TrainingJob, str], ChildProcess] = start_process,
     ) -> None:
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._database, self._work_dir, self._settings, self._start = database, work_dir, settings, start
