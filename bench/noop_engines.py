@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from triagem.contracts.model import MANIFEST_FILE, Manifest, Tokens
-from triagem.contracts.prediction import Thresholds
 
 _ANSWERS = ([0.9, 0.1], [0.1, 0.9])
 
@@ -22,18 +21,6 @@ class NoopModel:
     manifest: Manifest
     seconds_per_batch: float = 0.0
     seconds_per_text: float = 0.0
-
-    @property
-    def version(self) -> str:
-        return self.manifest.version
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        return self.manifest.labels
-
-    @property
-    def thresholds(self) -> Thresholds:
-        return self.manifest.thresholds
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
         # Clean texts have single spaces between words.

@@ -182,7 +182,7 @@ class NewTicket(WorkItem):
         row = ClassifiedTicket(
             ticket, self.digest, self.lane, self.received_at, arrival, self.on_reply, prediction=prediction,
             epoch=served_by.epoch, classified_at=classified_at, detected=self.language,
-            proved=served_by.model.thresholds.automate,
+            proved=served_by.model.manifest.thresholds.automate,
         )  # fmt: skip
         batch.classified.append((self.entry, row))
 
@@ -207,7 +207,7 @@ class StoredTicket(WorkItem):
         classified_at: datetime,
     ) -> None:
         """Add the run's result for the ticket. The run has its own epoch."""
-        proved = served_by.model.thresholds.automate
+        proved = served_by.model.manifest.thresholds.automate
         row = ReclassifiedTicket(self.ref, "done", prediction, classified_at, self.language, proved)
         batch.reclassified.append((self.entry, row))
 

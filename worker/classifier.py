@@ -98,7 +98,7 @@ class Classifier:
             now = datetime.now(UTC)
             # Computed once per batch: copying the pydantic model for each text would take a third of the decision
             # time.
-            thresholds = self._settings.thresholds(model.thresholds)
+            thresholds = self._settings.thresholds(model.manifest.thresholds)
             predictions |= {
                 item.entry.id: (self._decide(item, model, row, thresholds), now) for item, row in computed
             }
@@ -122,7 +122,7 @@ class Classifier:
         def compute(batch: Sequence[WorkItem]) -> list[list[float]]:
             rows = model.probabilities([tokens for item in batch for tokens in item.tokens])
             for row in rows:
-                require_finite(row, model.labels)
+                require_finite(row, model.manifest.labels)
             return combine_all([item.parts for item in batch], rows)
 
         def work(batch: Sequence[WorkItem]) -> list[list[float]]:
@@ -154,9 +154,9 @@ class Classifier:
         return fill
 
     def _decide(self, item: WorkItem, model: Model, row: list[float], thresholds: Thresholds) -> Prediction:
-        budget = self._budget_of(model.version, thresholds.review_budget)
+        budget = self._budget_of(model.manifest.version, thresholds.review_budget)
         abstain = item.abstains is not None
-        decision = decide_band(row, model.labels, thresholds, budget_cutoff=budget.cutoff, abstain=abstain)
+        decision = decide_band(row, model.manifest.labels, thresholds, budget_cutoff=budget.cutoff, abstain=abstain)
         if item.entry.lane is Lane.LIVE and not abstain:
             budget.add(decision.confidence)
         return Prediction(
@@ -164,7 +164,7 @@ class Classifier:
             decision.confidence,
             decision.probabilities,
             decision.band,
-            model.version,
+            model.manifest.version,
             item.token_count,
             any(tokens.truncated for tokens in item.tokens),
             item.abstains,

@@ -79,7 +79,7 @@ class ModelManager:
         """A version that is not current, if it is loaded; otherwise requests it. See also `failed_to_load`."""
         self._shadow_request = version, time.monotonic()
         shadow = self.shadow
-        if shadow and shadow.model.version == version:
+        if shadow and shadow.model.manifest.version == version:
             return shadow
         self.request_reload()
         return None
@@ -115,10 +115,10 @@ class ModelManager:
             current = self._registry.current()
             self.registry_problem, self.missing = "", False
             if current == self._rejected or (
-                loaded and (loaded.model.version, loaded.epoch) == (current.version, current.epoch)
+                loaded and (loaded.model.manifest.version, loaded.epoch) == (current.version, current.epoch)
             ):
                 return
-            same = loaded is not None and loaded.model.version == current.version
+            same = loaded is not None and loaded.model.manifest.version == current.version
             if loaded and same:
                 model, limits = loaded.model, loaded.limits
             else:
@@ -132,7 +132,7 @@ class ModelManager:
                 if loaded is None:
                     log.warning("waiting_for_model", reason=reason)
                 else:
-                    log.error("model_load_failed", current_version=loaded.model.version, reason=reason)
+                    log.error("model_load_failed", current_version=loaded.model.manifest.version, reason=reason)
             # Catch any error: a version that cannot be loaded must not stop workers that run a good version. Only a
             # problem of the version itself rejects it, because an unavailable store may come back.
             if isinstance(error, Retryable):
@@ -140,7 +140,7 @@ class ModelManager:
             elif loaded is not None and self.missing:
                 self.registry_problem = (
                     "the registry has no current version: check TRIAGEM_REGISTRY_URL; "
-                    f"{loaded.model.version} keeps running"
+                    f"{loaded.model.manifest.version} keeps running"
                 )
             elif loaded is not None:
                 self._rejected = current or self._rejected
@@ -148,18 +148,18 @@ class ModelManager:
             return
         self._current, self._rejected, self._problem = ServedModel(model, current.epoch, limits), None, ""
         precision = model.precision if isinstance(model, DeviceModel) else "unknown"
-        metrics.set_model(model.version, precision, current.epoch, model.labels)
+        metrics.set_model(model.manifest.version, precision, current.epoch, model.manifest.labels)
         self.ready.set()
-        log.info("model_loaded", version=model.version, epoch=current.epoch)
+        log.info("model_loaded", version=model.manifest.version, epoch=current.epoch)
 
     def _poll_shadow(self) -> None:
         if self._shadow_request is None:
             return
         version, requested_at = self._shadow_request
-        loaded = self.shadow and self.shadow.model.version
+        loaded = self.shadow and self.shadow.model.manifest.version
         if time.monotonic() - requested_at > _SHADOW_IDLE_S:
             self._shadow_request = self.shadow = None
-        elif version not in {loaded, self.current.model.version} and not self.failed_to_load(version):
+        elif version not in {loaded, self.current.model.manifest.version} and not self.failed_to_load(version):
             self.shadow = None  # three models may not fit in memory
             try:
                 model = self._load(self._registry.folder(version))
@@ -181,10 +181,10 @@ def self_check(model: Model) -> None:
     """Raises ModelBroken if the model fails on a few harmless texts, for any reason."""
     try:
         for row in model.probabilities(model.tokenize(_TEXTS)):
-            require_finite(row, model.labels)
+            require_finite(row, model.manifest.labels)
     except Exception as error:
         raise ModelBroken(
-            f"{model.version} fails the self-check ({type(error).__name__}): check the device, then restart"
+            f"{model.manifest.version} fails the self-check ({type(error).__name__}): check the device, then restart"
         ) from error
 
 
@@ -214,7 +214,7 @@ def limits_for(model: Model, settings: WorkerSettings) -> Limits:
     chosen = "batch_size" in settings.model_fields_set
     texts = settings.batch_size if chosen else max(settings.batch_size, settings.window_max // 4)
     limits = Limits(texts, token_budget(model))
-    log.info("token_budget_measured", version=model.version, texts=limits.texts, tokens=limits.tokens)
+    log.info("token_budget_measured", version=model.manifest.version, texts=limits.texts, tokens=limits.tokens)
     return limits
 
 
@@ -228,7 +228,9 @@ def token_budget(model: Model, clock: Callable[[], float] = time.perf_counter) -
             # The first call of a size loads kernels and allocates memory.
             seconds = min(_seconds(model, batch, clock) for _ in range(3))
         except Exception as error:  # noqa: BLE001 - whatever fails at this size ends the search, not the worker
-            log.info("token_budget_failed", version=model.version, tokens=budget, reason=type(error).__name__)
+            log.info(
+                "token_budget_failed", version=model.manifest.version, tokens=budget, reason=type(error).__name__
+            )
             break
         rate = len(batch) / max(seconds, 1e-9)
         if rate < best_rate * _GAIN:

@@ -130,7 +130,7 @@ class Pipeline:
         current = self.models.current if self.models.ready.is_set() else None
         return {
             "consumer": self.lease.consumer,
-            "model": current.model.version if current else None,
+            "model": current.model.manifest.version if current else None,
             "epoch": current.epoch if current else None,
             "in_flight": len(self.in_flight),
             "classified": self.committer.total,

@@ -196,9 +196,11 @@ def route_to_models(
             routed.done.dropped.append(entry)
         elif stored.cached or stored.text is None:
             outcome, (prediction, made_at) = ("unchanged", stored.cached) if stored.cached else ("", (None, None))
-            row = ReclassifiedTicket(ref, outcome, prediction, made_at, proved=current.model.thresholds.automate)
+            row = ReclassifiedTicket(
+                ref, outcome, prediction, made_at, proved=current.model.manifest.thresholds.automate
+            )
             routed.done.reclassified.append((entry, row))
-        elif stored.version == current.model.version:
+        elif stored.version == current.model.manifest.version:
             for_current.append(StoredTicket(entry, stored.text, ref.digest, stored.conversation, ref=ref))
         elif not stored.shadow and stored.epoch < current.epoch:
             routed.done.dropped.append(entry)
@@ -217,7 +219,7 @@ def route_to_models(
 
 def clean_and_look_up(items: Sequence[WorkItem], model: Model, database: Database) -> Sequence[WorkItem]:
     """Fill in cleaned texts, digest, language and this version's earlier prediction; find conversations."""
-    learned = model.thresholds.languages, model.thresholds.other_language
+    learned = model.manifest.thresholds.languages, model.manifest.thresholds.other_language
     cleaned = [clean_parts(item) for item in items]
     for item, text, languages in zip(items, cleaned, all_language_probabilities(cleaned), strict=True):
         # A stored ticket keeps its digest even if cleaning returns another text now.
@@ -225,7 +227,9 @@ def clean_and_look_up(items: Sequence[WorkItem], model: Model, database: Databas
         item.languages = languages
         item.language = message_language(languages, *learned)
     named = [(item, name) for item in items if (name := item.identity)]
-    predictions, conversations = look_up(database, [(*name, item.digest) for item, name in named], model.version)
+    predictions, conversations = look_up(
+        database, [(*name, item.digest) for item, name in named], model.manifest.version
+    )
     for position, (item, _) in enumerate(named):
         item.cached = predictions.get(position)
         item.is_message = item.conversation is None and position in conversations
@@ -255,7 +259,7 @@ def tokenize(items: Sequence[WorkItem], model: Model) -> Sequence[WorkItem]:
     tokens = iter(model.tokenize([part for item in uncached for part in item.parts]))
     elapsed = time.perf_counter() - started
     metrics.TOKENIZE_SECONDS.observe(elapsed)
-    thresholds = model.thresholds
+    thresholds = model.manifest.thresholds
     for item in uncached:
         item.tokens, item.tokenize_s = [next(tokens) for _ in item.parts], elapsed / len(uncached)
         item.abstains = item.abstains or _unlearned(item, thresholds)

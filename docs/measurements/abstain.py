@@ -28,7 +28,7 @@ def print_line(model: LoadedModel, name: str, texts: Sequence[str]) -> None:
     started = time.process_time()
     reasons = [
         abstain_reason(text, read)
-        or unlearned_reason(read, tokenized, language_probabilities(read), model.thresholds)
+        or unlearned_reason(read, tokenized, language_probabilities(read), model.manifest.thresholds)
         for text, read, tokenized in zip(texts, cleaned, tokens, strict=True)
     ]
     cost = (time.process_time() - started) / len(texts) * 1e6
@@ -41,7 +41,7 @@ def print_line(model: LoadedModel, name: str, texts: Sequence[str]) -> None:
 if __name__ == "__main__":
     model = load(Path(sys.argv[1]), EngineSettings(device="cpu"))
     load_language_identifier()
-    print(f"{model.manifest.base}, {model.thresholds}\n")
+    print(f"{model.manifest.base}, {model.manifest.thresholds}\n")
     print("| texts | number | no decision | share | reasons | µs per text |\n|---|---|---|---|---|---|")
     rows = [json.loads(line) for line in (EXAMPLES / "out_of_scope.jsonl").read_text(encoding="utf-8").splitlines()]
     for kind, group in groupby(rows, key=itemgetter("kind")):

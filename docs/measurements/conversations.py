@@ -152,7 +152,7 @@ class Measurement:
             for turn, texts in zip(turns, map(rule.choose, growing(turns)), strict=True):
                 row = rule.combine(texts, [self._known[text][0] for text in texts])
                 tokens += sum(self._known[text][1] for text in texts) if texts != judged else 0
-                judged, before, guess = texts, guess, self._model.labels[int(np.argmax(row))]
+                judged, before, guess = texts, guess, self._model.manifest.labels[int(np.argmax(row))]
                 if turn.label is None:
                     continue
                 if right not in (None, turn.label):
@@ -163,7 +163,7 @@ class Measurement:
                 if guess != right:
                     newest = max(self._known[texts[-1]][0])
                     self.wrong.append(f"{number}: {turn.text!r}: {guess} {max(row):.2f}, newest text {newest:.2f}")
-                truth.append(self._model.labels.index(right))
+                truth.append(self._model.manifest.labels.index(right))
                 rows.append(row)
             finals.append(guess == right)
         metrics = compute_metrics(np.array(truth), np.array(rows))

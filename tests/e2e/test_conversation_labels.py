@@ -29,7 +29,7 @@ def guesses(model: LoadedModel, turns: list[Turn]) -> list[str]:
     texts = [*dict.fromkeys(text for part in judged_texts for text in part)]
     known = dict(zip(texts, classify(model, texts), strict=True))
     rows = [combine(texts, [known[text] for text in texts]) for texts in judged_texts]
-    return [model.labels[row.index(max(row))] for row in rows]
+    return [model.manifest.labels[row.index(max(row))] for row in rows]
 
 
 def judged(model: LoadedModel) -> Iterator[tuple[Turn, Turn, str, str]]:

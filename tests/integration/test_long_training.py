@@ -259,7 +259,7 @@ def test_a_child_version_names_its_parent_and_inherits_its_base(
 def test_a_new_label_comes_after_the_labels_of_the_parent(child: TrainingReport, registry: Registry) -> None:
     model = load(registry.folder(child.manifest.version))
 
-    assert model.labels == ("suporte", "venda", "cobranca")
+    assert model.manifest.labels == ("suporte", "venda", "cobranca")
     assert len(classify(model, ["a fatura veio errada"])[0]) == 3
     config = json.loads((registry.folder(child.manifest.version) / "config.json").read_text(encoding="utf-8"))
     assert config["id2label"] == {"0": "suporte", "1": "venda", "2": "cobranca"}

@@ -94,7 +94,7 @@ def test_a_promoted_version_takes_over_between_two_windows_and_rows_name_their_v
         publish(inbox, 50)
         until(lambda: stored(database) == 50)
         registry.promote("v1.1.0")
-        until(lambda: pipeline.models.current.model.version == "v1.1.0")
+        until(lambda: pipeline.models.current.model.manifest.version == "v1.1.0")
         publish(inbox, 80)
         until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0)
     with database.autocommit() as connection:

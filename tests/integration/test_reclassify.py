@@ -387,7 +387,7 @@ def test_a_shadow_run_of_a_version_that_is_not_current_changes_no_result(
     with running(endpoints, instant_models) as (pipeline, _):
         publish(inbox, 20)
         run = finish_run(database, inbox, instant_models)
-        assert pipeline.models.current.model.version == "v1.0.0"
+        assert pipeline.models.current.model.manifest.version == "v1.0.0"
         until(lambda: stored(database) == 120)
     assert (run.state, run.done, run.flips) == ("done", 100, 100)
     assert by_version(database) == {"v0.9.0": 100, "v1.0.0": 20}

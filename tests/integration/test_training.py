@@ -163,7 +163,7 @@ def test_the_version_keeps_the_digests_of_its_rows(registry: Registry, trained: 
 def test_the_engine_runs_the_version(registry: Registry, trained: TrainingReport) -> None:
     model = load(registry.folder("v1.0.0"), EngineSettings(device="cpu"))
 
-    assert (model.version, model.labels) == ("v1.0.0", trained.manifest.labels)
+    assert (model.manifest.version, model.manifest.labels) == ("v1.0.0", trained.manifest.labels)
     assert sum(classify(model, ["minha internet caiu"])[0]) == pytest.approx(1)
 
 

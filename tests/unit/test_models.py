@@ -68,7 +68,7 @@ def check_once(manager: ModelManager) -> None:
 
 def current_version(manager: ModelManager) -> tuple[str, int]:
     """Version and epoch of the model for the next window."""
-    return manager.current.model.version, manager.current.epoch
+    return manager.current.model.manifest.version, manager.current.epoch
 
 
 def test_the_current_version_is_loaded_at_the_start(manager: ModelManager) -> None:
@@ -119,7 +119,7 @@ def test_a_window_keeps_the_model_it_was_fetched_with(manager: ModelManager, reg
     registry.promote("v1.1.0")
     check_once(manager)
 
-    assert (window.model.version, window.epoch) == ("v1.0.0", 1)
+    assert (window.model.manifest.version, window.epoch) == ("v1.0.0", 1)
 
 
 def test_without_a_change_nothing_is_loaded_again(manager: ModelManager, load: Loader) -> None:

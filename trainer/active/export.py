@@ -53,5 +53,5 @@ def _expect(rows: tuple[Row, ...], registry: Registry) -> Expectation:
 
     version = registry.current().version
     model = engine.load(registry.folder(version))
-    threshold = model.thresholds.review if model.thresholds.automate else 1.0
+    threshold = model.manifest.thresholds.review if model.manifest.thresholds.automate else 1.0
     return expect(describe_rows(model, rows), read_reference(registry, version), threshold)

@@ -185,7 +185,7 @@ def undecided_note(model: Model, rows: Sequence[Row]) -> str:
         for text, tokens in zip(texts, model.tokenize(texts), strict=True)
         if (
             reason := abstain_reason(text, text)
-            or unlearned_reason(text, tokens, language_probabilities(text), model.thresholds)
+            or unlearned_reason(text, tokens, language_probabilities(text), model.manifest.thresholds)
         )
     )
     bound = 1 - float(lower_bound(np.int_(len(texts) - reasons.total()), np.int_(len(texts))))

@@ -233,7 +233,7 @@ def probabilities_of(model: LoadedModel, rows: Sequence[Row]) -> Floats:
     """Probabilities `[rows][labels]` by the serving engine. A conversation's parts are combined as in a worker."""
     parts = [row.parts for row in rows]
     combined = combine_all(parts, classify(model, [part for of_row in parts for part in of_row]))
-    return np.asarray(combined, dtype=np.float64).reshape(len(rows), len(model.labels))
+    return np.asarray(combined, dtype=np.float64).reshape(len(rows), len(model.manifest.labels))
 
 
 def write_current_predictions(folder: Path, registry: Registry, rows: Sequence[Row]) -> None:
@@ -255,4 +255,4 @@ def write_current_predictions(folder: Path, registry: Registry, rows: Sequence[R
 
 def label_indices(model: LoadedModel, rows: Sequence[Row]) -> LabelIndices:
     """`[rows]`: the index of each row's label among the model's labels."""
-    return np.asarray([model.labels.index(row.label) for row in rows], dtype=np.intp)
+    return np.asarray([model.manifest.labels.index(row.label) for row in rows], dtype=np.intp)

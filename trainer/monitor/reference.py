@@ -56,7 +56,7 @@ def describe_rows(model: EmbeddingClassifier, rows: Sequence[Row]) -> Population
         np.array(embeddings, dtype=np.float32),
         np.array([max(predicted) for predicted in probabilities]),
         np.array([len(text.ids) for text in tokens]),
-        [model.labels[int(np.argmax(predicted))] for predicted in probabilities],
+        [model.manifest.labels[int(np.argmax(predicted))] for predicted in probabilities],
         [detect_language(row.text, row.lang) for row in rows],
     )
 

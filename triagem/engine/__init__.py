@@ -42,5 +42,5 @@ def predict_batch(
     predictions: list[SpecificationPrediction] = []
     for row in probabilities:
         best = max(range(len(row)), key=row.__getitem__)
-        predictions.append({"label": f"LABEL_{best}", "score": row[best], "class_name": loaded.labels[best]})
+        predictions.append({"label": f"LABEL_{best}", "score": row[best], "class_name": loaded.manifest.labels[best]})
     return predictions

@@ -16,7 +16,6 @@ from transformers.utils import logging as transformers_logging
 
 from triagem.contracts.errors import InvalidInput, LabelsMismatch, ModelCorrupt, NoModel, OutOfMemory
 from triagem.contracts.model import CURRENT_FILE, MANIFEST_FILE, CurrentModel, Manifest, Tokens, folder_digests
-from triagem.contracts.prediction import Thresholds
 from triagem.engine.bert import packable
 from triagem.engine.planner import plan
 from triagem.engine.precision import Rows, Runner, probes, select_runner
@@ -59,24 +58,12 @@ class LoadedModel:
     _tokenizing: threading.Lock
 
     @property
-    def version(self) -> str:
-        return self.manifest.version
-
-    @property
     def device_type(self) -> str:
         return self.device.type
 
     @property
     def precision(self) -> str:
         return self.runner.precision
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        return self.manifest.labels
-
-    @property
-    def thresholds(self) -> Thresholds:
-        return self.manifest.thresholds
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
         """Ids with special tokens; a text longer than the model's maximum is truncated and marked."""

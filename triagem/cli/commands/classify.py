@@ -39,9 +39,9 @@ def classify(
 
     registry = servers.registry()
     loaded = engine.load(registry.folder(model or registry.current().version))
-    thresholds = WorkerSettings().thresholds(loaded.thresholds)
+    thresholds = WorkerSettings().thresholds(loaded.manifest.thresholds)
     probabilities = engine.classify(loaded, [clean(line) for line in texts], batch_size=batch_size)
-    predictions = [decide_band(row, loaded.labels, thresholds) for row in probabilities]
+    predictions = [decide_band(row, loaded.manifest.labels, thresholds) for row in probabilities]
     rows = [
         {"label": prediction.label, "confidence": prediction.confidence, "band": prediction.band.value, "text": line}
         for prediction, line in zip(predictions, texts, strict=True)
