@@ -78,7 +78,7 @@ clean:
 	@rm -rf "$(VENV)" build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 distclean:
-	@test ! -x "$(BIN)/python" || "$(BIN)/python" -c "from triagem.stack import LocalStack; LocalStack().erase()"
+	@test ! -x "$(BIN)/python" || "$(BIN)/python" -c "from triagem.servers import STACK_FOLDER; from triagem.stack import LocalStack; LocalStack(STACK_FOLDER).erase()"
 	@rm -rf models .triagem && $(MAKE) -s clean
 
 $(VENV)/bin/python:

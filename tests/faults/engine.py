@@ -66,7 +66,7 @@ class FaultyModel(NoopModel):
         if _POISON[RAISES] in words:
             raise ValueError("injected model failure")
         time.sleep(settings.seconds_per_text * len(batch))
-        return [_probabilities(len(tokens.ids), self.version) for tokens in batch]
+        return [_probabilities(len(tokens.ids), self.manifest.version) for tokens in batch]
 
 
 def expected_label(words: int, version: str) -> str:

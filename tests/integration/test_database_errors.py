@@ -23,11 +23,12 @@ from triagem.contracts.errors import (
     WindowTooLarge,
 )
 from triagem.contracts.ticket import Ticket
-from triagem.db import Database, DatabaseSettings, upgrade, verify
+from triagem.db import Database, DatabaseSettings, upgrade
 from triagem.db.connect import database_errors
 from triagem.db.tickets.dead_letters import insert_dead_letter
 from triagem.db.tickets.queries import Filters, find_ticket_with_history, list_results
 from triagem.db.tickets.window import ClassifiedTicket, write_window
+from triagem.ops import verify
 from triagem.stack import Endpoints
 
 

@@ -15,7 +15,7 @@ class NanModel(NoopModel):
     """Returns NaN for every text."""
 
     def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
-        return [[float("nan")] * len(self.labels) for _ in batch]
+        return [[float("nan")] * len(self.manifest.labels) for _ in batch]
 
 
 def test_a_model_that_works_passes() -> None:

@@ -132,7 +132,7 @@ def changes(
 
 
 def _stream_rows(
-    pages: Iterator[ResultPage] | Iterator[ChangePage], row_type: type, row_format: RowFormat, name: str
+    pages: Iterator[ResultPage | ChangePage], row_type: type, row_format: RowFormat, name: str
 ) -> StreamingResponse:
     """Stream all rows. An error of the first page is raised before the response starts: it can still be a problem."""
     media_type, write = FORMATS[row_format]

@@ -48,7 +48,7 @@ def enqueue(
         ),
     ] = None,
     form: Annotated[
-        FileFormat | None, typer.Option("--format", help="Default: detected from the first line.")
+        FileFormat | None, typer.Option("--format", help="`jsonl` or `csv`; default: detected from the first line.")
     ] = None,
     encoding: Annotated[str | None, typer.Option(help="For example `cp1252`; default: detected.")] = None,
     timezone: Annotated[

@@ -77,7 +77,7 @@ def export(
     file: Annotated[str, typer.Argument(help="File to write; `-` for standard output.")],
     *,
     since: Annotated[datetime | None, time_option("--since", "Reviewed at or after")] = None,
-    form: Annotated[FileFormat, typer.Option("--format", help="File format.")] = "jsonl",
+    form: Annotated[FileFormat, typer.Option("--format", help="`jsonl` or `csv`.")] = "jsonl",
     as_json: AsJson = False,
 ) -> None:
     """Write agreed labels as training data: `prompt`, `completion`, and how each text was sampled.
