@@ -28,7 +28,9 @@ from triagem.trainer.fit.checkpoints import clearly_better
 from triagem.trainer.fit.finetune import silenced
 from triagem.trainer.fit.head import INVERSE_PENALTY, last_states
 
-MAX_ROWS: Final = 500
+MAX_ROWS: Final = (
+    2000  # with 500, one of eight random choices named the worse base (docs/explanation/model-quality.md)
+)
 MIN_LANGUAGE_ROWS: Final = 30
 ALL: Final = "all"
 _FOLDS: Final = 5
