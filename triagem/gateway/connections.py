@@ -6,9 +6,7 @@ uvicorn has none of these limits: its `limit_concurrency` counts all clients tog
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -20,6 +18,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from triagem.gateway import metrics
 from triagem.gateway.problems import RETRY_AFTER_S, problem_response
+from triagem.gateway.services import GatewaySettings
 
 _MAX_HEAD: Final = 16_384  # bytes; a head that arrives in one piece may have twice as many
 _MAX_REFUSED: Final = 500  # refused connections kept open to answer them; further ones are reset
@@ -49,26 +48,18 @@ def client_network(address: str) -> str:
     return str(parsed.ipv4_mapped or ip_network((parsed, 64), strict=False))
 
 
-@dataclass
 class ConnectionLimits:
     """Counts the open connections of one event loop. A trusted proxy is exempt from the limit per client."""
 
-    total: int
-    per_client: int
-    receive_timeout_s: float
-    send_timeout_s: float
-    trusted_proxies: Sequence[str] = ()
-    refused: int = 0
-    _clients: Counter[str] = field(default_factory=Counter)
-
-    def __post_init__(self) -> None:
-        self._trusted = [ip_network(proxy) for proxy in self.trusted_proxies]
+    def __init__(self, settings: GatewaySettings) -> None:
+        self.settings, self.refused, self._clients = settings, 0, Counter[str]()
+        self._trusted = [ip_network(proxy) for proxy in settings.trusted_proxies.split()]
 
     def open(self, client: str) -> HTTPStatus | None:
         """Count a new connection and return None, or return the status with which to refuse it."""
-        if self._clients.total() >= self.total:
+        if self._clients.total() >= self.settings.max_connections:
             return HTTPStatus.SERVICE_UNAVAILABLE
-        if self._clients[client] >= self.per_client and not self._is_proxy(client):
+        if self._clients[client] >= self.settings.max_connections_per_client and not self._is_proxy(client):
             return HTTPStatus.TOO_MANY_REQUESTS
         self._clients[client] += 1
         return None
@@ -155,7 +146,7 @@ class LimitedProtocol(H11Protocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._send_timer = self.loop.call_later(self.limits.send_timeout_s, self.transport.abort)
+        self._send_timer = self.loop.call_later(self.limits.settings.send_timeout_s, self.transport.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -178,7 +169,7 @@ class LimitedProtocol(H11Protocol):
                 self._head_timer.cancel()
                 self._head_timer = None
         elif self._head_timer is None:
-            self._head_timer = self.loop.call_later(self.limits.receive_timeout_s, self._head_timed_out)
+            self._head_timer = self.loop.call_later(self.limits.settings.receive_timeout_s, self._head_timed_out)
 
     def _head_timed_out(self) -> None:
         self._head_timer = None
@@ -208,9 +199,9 @@ class LimitedProtocol(H11Protocol):
         self.loop.call_later(_REFUSED_S, transport.abort)
 
 
-def limited_protocol(limits: ConnectionLimits) -> type[H11Protocol]:
+def limited_protocol(settings: GatewaySettings) -> type[H11Protocol]:
     """The protocol class for uvicorn, which creates one instance per connection."""
-    return type("Protocol", (LimitedProtocol,), {"limits": limits})
+    return type("Protocol", (LimitedProtocol,), {"limits": ConnectionLimits(settings)})
 
 
 @lru_cache

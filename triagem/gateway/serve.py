@@ -15,7 +15,7 @@ import uvicorn
 from triagem.contracts.errors import InvalidInput
 from triagem.gateway import docs
 from triagem.gateway.app import create_app
-from triagem.gateway.connections import ConnectionLimits, limited_protocol
+from triagem.gateway.connections import limited_protocol
 from triagem.gateway.services import Services, is_loopback
 from triagem.process import MetricsSettings
 
@@ -71,15 +71,7 @@ def serve(services: Services, metrics: MetricsSettings) -> None:
     docs.rendered(app)  # takes 0.2 s: do it before the first request
     config = uvicorn.Config(
         app,
-        http=limited_protocol(
-            ConnectionLimits(
-                total=settings.max_connections,
-                per_client=settings.max_connections_per_client,
-                receive_timeout_s=settings.receive_timeout_s,
-                send_timeout_s=settings.send_timeout_s,
-                trusted_proxies=proxies,
-            )
-        ),
+        http=limited_protocol(settings),
         ws="none",
         lifespan="off",
         log_config=None,
