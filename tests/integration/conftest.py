@@ -16,6 +16,7 @@ from fakeredis import FakeRedis, FakeServer
 from redis import Redis
 
 from triagem.inbox import Entry, Inbox, InboxSettings
+from triagem.inbox.reclaim import Reclaimer
 
 
 @pytest.fixture(params=["fake", "real"])
@@ -26,6 +27,16 @@ def either_inbox(request: pytest.FixtureRequest) -> Inbox:
     tests with worker processes need the real inbox.
     """
     return fake_inbox() if request.param == "fake" else _with_groups(request.getfixturevalue("redis"))
+
+
+@pytest.fixture
+def reclaimer(inbox: Inbox) -> Reclaimer:
+    return Reclaimer(inbox)
+
+
+def with_high_water(inbox: Inbox, *, live: int = 5, bulk: int = 5) -> Inbox:
+    """The same inbox with these high-water marks."""
+    return Inbox(inbox.redis, InboxSettings(live_high_water=live, bulk_high_water=bulk))
 
 
 def fake_inbox() -> Inbox:

@@ -5,9 +5,10 @@ from threading import Barrier
 
 import pytest
 
+from tests.integration.conftest import with_high_water
 from triagem.contracts.errors import InboxFull
 from triagem.contracts.ticket import Lane
-from triagem.inbox import Inbox, InboxSettings
+from triagem.inbox import Inbox
 
 LIVE, BULK = Lane
 
@@ -16,10 +17,6 @@ LIVE, BULK = Lane
 def inbox(either_inbox: Inbox) -> Inbox:
     """On fakeredis and on the real server."""
     return either_inbox
-
-
-def with_high_water(inbox: Inbox, *, live: int = 5, bulk: int = 5) -> Inbox:
-    return Inbox(inbox.redis, InboxSettings(live_high_water=live, bulk_high_water=bulk))
 
 
 def test_a_batch_that_reaches_the_mark_exactly_is_accepted(inbox: Inbox) -> None:

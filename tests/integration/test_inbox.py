@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.integration.conftest import ids
+from tests.integration.conftest import ids, with_high_water
 from triagem.contracts.errors import GroupMissing
 from triagem.contracts.ticket import Lane
-from triagem.inbox import Depth, Entry, Inbox, InboxSettings
+from triagem.inbox import Depth, Entry, Inbox
 from triagem.inbox.lease import pause, paused, resume
 from triagem.inbox.stream import entries_of, stream_key
 
@@ -16,10 +16,6 @@ LIVE, BULK = Lane
 def inbox(either_inbox: Inbox) -> Inbox:
     """Over fakeredis and over the real server."""
     return either_inbox
-
-
-def with_high_water(inbox: Inbox, *, live: int = 5, bulk: int = 5) -> Inbox:
-    return Inbox(inbox.redis, InboxSettings(live_high_water=live, bulk_high_water=bulk))
 
 
 def clock_ms(inbox: Inbox) -> int:

@@ -18,11 +18,6 @@ def inbox(either_inbox: Inbox) -> Inbox:
     return either_inbox
 
 
-@pytest.fixture
-def reclaimer(inbox: Inbox) -> Reclaimer:
-    return Reclaimer(inbox)
-
-
 def test_a_stopping_worker_removes_its_consumer_from_both_lanes(inbox: Inbox, reclaimer: Reclaimer) -> None:
     """INV-7."""
     worker = leased(inbox)

@@ -22,11 +22,6 @@ def inbox(either_inbox: Inbox) -> Inbox:
     return either_inbox
 
 
-@pytest.fixture
-def reclaimer(inbox: Inbox) -> Reclaimer:
-    return Reclaimer(inbox)
-
-
 def test_entries_of_a_consumer_without_a_lease_are_claimed(inbox: Inbox, reclaimer: Reclaimer) -> None:
     """INV-8: at once, and with their payloads."""
     fetched = put_and_fetch(inbox, "dead", 3)

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.integration.conftest import ids
+from tests.support.builders import Clock
 from tests.support.consumers import held, leased, put_and_fetch
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Inbox
@@ -17,21 +18,6 @@ LIVE, BULK = Lane
 def inbox(either_inbox: Inbox) -> Inbox:
     """On fakeredis and on the real server."""
     return either_inbox
-
-
-@pytest.fixture
-def reclaimer(inbox: Inbox) -> Reclaimer:
-    return Reclaimer(inbox)
-
-
-class Clock:
-    """A clock that tests advance."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class ReclaimerWithUptime(Reclaimer):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from structlog.testing import capture_logs
 
+from tests.support.builders import Clock
 from tests.support.windows import result
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Entry
@@ -13,16 +14,6 @@ from triagem.worker.batch import StageTimings
 from triagem.worker.window_log import WindowLog
 
 TEXT = "paralelepipedo"
-
-
-class Clock:
-    """A clock that the test sets."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture(autouse=True)
@@ -70,14 +61,14 @@ def test_a_large_window_names_a_few_entries_and_counts_the_others(window_log: Wi
 
 def test_at_most_ten_windows_per_second_are_logged(window_log: WindowLog, clock: Clock) -> None:
     assert [len(log_window(window_log)) for _ in range(12)] == [1] * 10 + [0, 0]
-    clock.now = 1.0
+    clock.advance(1.0)
     assert len(log_window(window_log)) == 1
 
 
 def test_every_ten_seconds_a_summary_also_counts_windows_without_a_line(window_log: WindowLog, clock: Clock) -> None:
     for _ in range(15):
         log_window(window_log, 2)
-    clock.now = 10.0
+    clock.advance(10.0)
     assert log_window(window_log, 2)[-1] == {
         "event": "classified", "log_level": "info", "tickets": 32, "windows": 16, "per_s": 3.2, "total": 32,
     }  # fmt: skip
