@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
 from http import HTTPStatus
-from typing import Annotated, Any, Final, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -52,14 +52,6 @@ class TicketReceipts(BaseModel):
     accepted: int = Field(description="number of accepted tickets", examples=[1])
     rejected: int = Field(description="number of rejected tickets", examples=[0])
     receipts: list[TicketReceipt] = Field(description="one per ticket, in their order")
-
-
-class _Read(NamedTuple):
-    """The number of tickets in a body, payloads of the valid ones, and errors of the others."""
-
-    rows: int
-    payloads: list[bytes]
-    rejections: Rejections
 
 
 _EXAMPLE: Final = {
@@ -138,13 +130,13 @@ async def enqueue_tickets(
     services: Services = request.app.state.services
     now = services.now()
     if len(body) <= _MAX_INLINE:
-        read = _read(body, now, key)
+        payloads, rejections = _read(body, now, key)
     else:  # it would block the event loop
-        read = await run_in_threadpool(_read, body, now, key)
-    request.state.rows = read.rows
-    if not read.payloads:
-        receipts = _receipts([], read.rejections).model_dump(exclude_none=True)["receipts"]
-        reason = ": ".join(filter(None, read.rejections[0]))
+        payloads, rejections = await run_in_threadpool(_read, body, now, key)
+    request.state.rows = len(payloads) + len(rejections)
+    if not payloads:
+        receipts = _receipts([], rejections).model_dump(exclude_none=True)["receipts"]
+        reason = ": ".join(filter(None, rejections[0]))
         raise ProblemError(
             HTTPStatus.UNPROCESSABLE_ENTITY, f"no ticket was accepted: {reason}", more={"receipts": receipts}
         )
@@ -153,13 +145,13 @@ async def enqueue_tickets(
         idempotency = Idempotency(
             key=f"{key.id}:{sha256(idempotency_key.encode()).hexdigest()}",
             fingerprint=sha256(f"{lane}\n".encode() + body).digest(),
-            content=json.dumps(list(read.rejections.items())).encode(),
+            content=json.dumps(list(rejections.items())).encode(),
             ttl_s=services.settings.idempotency_s,
         )
     intake: Intake = request.app.state.intake
-    record = await intake.put(lane, Batch(read.payloads, request.state.request_id, idempotency))
+    record = await intake.put(lane, Batch(payloads, request.state.request_id, idempotency))
     if idempotency is None:
-        return _accepted(record.ids, read.rejections)
+        return _accepted(record.ids, rejections)
     if record.fingerprint != idempotency.fingerprint:
         raise ProblemError(
             HTTPStatus.UNPROCESSABLE_ENTITY, "this Idempotency-Key was already used with another body or lane"
@@ -231,15 +223,15 @@ def _rows(body: bytes) -> list[object]:
     return document
 
 
-def _read(body: bytes, now: datetime, key: ApiKey) -> _Read:
-    rows = _rows(body)
+def _read(body: bytes, now: datetime, key: ApiKey) -> tuple[list[bytes], Rejections]:
+    """The payloads of a body's valid tickets, and the errors of the others."""
     payloads, rejections = list[bytes](), Rejections()
-    for index, row in enumerate(rows):
+    for index, row in enumerate(_rows(body)):
         try:
             payloads.append(encode(_accept(row, now, key)))
         except InvalidTicket as error:
             rejections[index] = error.field, error.reason
-    return _Read(len(rows), payloads, rejections)
+    return payloads, rejections
 
 
 def _accept(row: object, now: datetime, key: ApiKey) -> Ticket:
