@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from triagem.contracts.errors import InvalidInput, ModelCorrupt, NoModel
+from triagem.contracts.errors import InvalidInput, ModelCorrupt
 from triagem.contracts.model import CURRENT_FILE, MANIFEST_FILE, file_digest
-from triagem.engine.classify import EngineSettings, current_folder, load
+from triagem.engine.classify import load
 from triagem.registry import Registry
 
 Change = Callable[[Path], None]
@@ -154,7 +154,5 @@ def test_a_version_is_a_name_and_never_a_path(registry: Registry, version: str) 
 
     with pytest.raises(ModelCorrupt):
         registry.current()
-    with pytest.raises(NoModel):
-        current_folder(EngineSettings(registry_url=str(registry.root)))
     with pytest.raises(InvalidInput):
         registry.folder(version)

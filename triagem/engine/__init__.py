@@ -35,9 +35,13 @@ def predict_batch(
 ) -> list[SpecificationPrediction]:
     """Classify many texts in micro-batches of `batch_size`; the predictions have the order of the texts."""
     from triagem.contracts.text import clean  # noqa: PLC0415
-    from triagem.engine.classify import classify, current_folder, load_cached  # noqa: PLC0415
+    from triagem.engine.classify import classify, load_cached  # noqa: PLC0415
+    from triagem.registry import Registry, RegistrySettings  # noqa: PLC0415
 
-    loaded = load_cached(Path(model).absolute() if model else current_folder())
+    if model is None:
+        registry = Registry(RegistrySettings().registry_url)
+        model = registry.folder(registry.current().version)
+    loaded = load_cached(Path(model).absolute())
     probabilities = classify(loaded, [clean(text) for text in texts], batch_size=batch_size)
     predictions: list[SpecificationPrediction] = []
     for row in probabilities:

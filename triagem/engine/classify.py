@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from triagem.contracts.errors import InvalidInput, LabelsMismatch, ModelCorrupt, NoModel, OutOfMemory
-from triagem.contracts.model import CURRENT_FILE, MANIFEST_FILE, CurrentModel, Manifest, Tokens, folder_digests
+from triagem.contracts.errors import LabelsMismatch, ModelCorrupt, NoModel, OutOfMemory
+from triagem.contracts.model import MANIFEST_FILE, Manifest, Tokens, folder_digests
 from triagem.engine.bert import packable
 from triagem.engine.planner import plan
 from triagem.engine.precision import Rows, Runner, probes, select_runner
@@ -43,7 +43,6 @@ class EngineSettings(Settings, used_by="worker, `triagem classify`"):
         default="packed", description="packed computes no padding; padded is the reference implementation"
     )
     threads: int = Field(default=0, ge=0, description="torch's CPU threads; 0: torch's default")
-    registry_url: str = Field(default="./models", description="folder or bucket of model versions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,23 +165,6 @@ def classify(
         for index, row in zip(batch, model.probabilities([tokens[i] for i in batch]), strict=True):
             rows[index] = row
     return rows
-
-
-def current_folder(settings: EngineSettings | None = None) -> Path:
-    """The folder of a local registry's current version, for use without a worker. Raises NoModel, InvalidInput."""
-    url = (settings or EngineSettings()).registry_url.removeprefix("file://")
-    if "://" in url:
-        raise InvalidInput(
-            "the engine cannot read a remote registry: pass model=Registry(TRIAGEM_REGISTRY_URL).folder(VERSION), or "
-            "use `triagem classify`"
-        )
-    root = Path(url).absolute()
-    try:
-        return root / CurrentModel.model_validate_json((root / CURRENT_FILE).read_bytes()).version
-    except (OSError, ValidationError):
-        raise NoModel(
-            f"no current model in {root}: run `triagem train DATA_DIR`, or promote a version of `triagem models list`"
-        ) from None
 
 
 def _from_files(folder: Path) -> tuple[Any, Any]:
