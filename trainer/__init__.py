@@ -9,7 +9,6 @@ if __name__ != "triagem.trainer":  # a second copy of every module would be load
 import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -25,7 +24,6 @@ from triagem.trainer.settings import AUTO, TrainSettings
 __all__ = ["Assessment", "CurvePoint", "TrainSettings", "TrainingProgress", "TrainingReport", "train"]
 
 
-_UTC_NOW: Final = partial(datetime.now, UTC)
 UNVERIFIED: Final = "--promote-unverified: {} test rows are also training rows, or nearly, so no score counts"
 RESUMED: Final = "resumed an interrupted training; this version's own training from step {}"
 
@@ -44,7 +42,7 @@ def train(
     own: Mapping[str, str] = MappingProxyType({}),
     job: str | None = None,
     work_dir: Path | None = None,
-    clock: Callable[[], datetime] = _UTC_NOW,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> TrainingReport:
     """Fine-tune on the rows of `data`, a folder or a file, calibrate, evaluate, register, and run the gate.
 

@@ -22,7 +22,7 @@ from triagem.cli import logs
 from triagem.contracts.errors import DatabaseUnavailable
 from triagem.db import Database
 from triagem.db.auth import ApiKey, Scope, create_key, revoke_key
-from triagem.gateway.admission import SMALL_BODY, BodyBudget, Budgets, RequestBody, read_body
+from triagem.gateway.admission import SMALL_BODY, BodyBudget, RequestBody, read_body
 from triagem.gateway.app import create_app
 from triagem.gateway.authentication import Authenticator, known_key, require_scope
 from triagem.gateway.services import Services
@@ -86,7 +86,7 @@ class TestBodies:
         assert http.post(path, content=content(LIMIT), headers=as_json).status_code == 200
 
     def test_bodies_of_unknown_senders_have_a_small_budget_and_each_sender_half_of_it(self) -> None:
-        budgets = Budgets(authenticated=BodyBudget(8 * SMALL_BODY), unauthenticated=BodyBudget(4 * SMALL_BODY))
+        budgets = BodyBudget(8 * SMALL_BODY), BodyBudget(4 * SMALL_BODY)
 
         assert [hold(budgets, client="a", size=2 * SMALL_BODY) for _ in range(2)] == [True, False]
         assert hold(budgets, client="b", size=2 * SMALL_BODY)
@@ -95,12 +95,14 @@ class TestBodies:
         assert hold(budgets, client="c", size=SMALL_BODY)  # a small body needs no budget
 
     def test_the_bytes_of_an_answered_request_are_available_again(self) -> None:
-        budgets = Budgets(BodyBudget(0), BodyBudget(4 * SMALL_BODY))
+        budgets = BodyBudget(0), BodyBudget(4 * SMALL_BODY)
 
         assert all(hold(budgets, client="a", size=2 * SMALL_BODY, answered=True) for _ in range(9))
 
 
-def hold(budgets: Budgets, *, client: str, size: int, key: str | None = None, answered: bool = False) -> bool:
+def hold(
+    budgets: tuple[BodyBudget, BodyBudget], *, client: str, size: int, key: str | None = None, answered: bool = False
+) -> bool:
     """Receive a body; return False if the budget refuses it. It stays counted until the request is answered."""
 
     async def receive() -> Any:

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from functools import partial
 from http import HTTPStatus
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Final
 
 from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
@@ -66,21 +66,21 @@ class BodyBudget:
             del self._held[owner]
 
 
-class Budgets(NamedTuple):
-    """The budget of authenticated requests, and the budget of all other requests."""
-
-    authenticated: BodyBudget
-    unauthenticated: BodyBudget
-
-
 class RequestBody:
-    """The body of one request while it arrives."""
+    """The body of one request while it arrives. `budgets`: of authenticated requests, and of all others."""
 
     def __init__(
-        self, receive: Receive, client: str, budgets: Budgets, *, limit: int, declared: int, timeout_s: float
+        self,
+        receive: Receive,
+        client: str,
+        budgets: tuple[BodyBudget, BodyBudget],
+        *,
+        limit: int,
+        declared: int,
+        timeout_s: float,
     ) -> None:
         self._receive, self._declared, self._timeout_s = receive, declared, timeout_s
-        self._budgets, self._budget, self._owner, self._limit = budgets, budgets.unauthenticated, client, limit
+        (self._authenticated, self._budget), self._owner, self._limit = budgets, client, limit
         self._received = self._held = 0
         self._deadline: float | None = None
         self._complete = False
@@ -89,7 +89,7 @@ class RequestBody:
     def authenticate(self, owner: str) -> None:
         """Move the body to the budget of authenticated requests, after the sender's credentials were checked."""
         self._release()
-        self._owner, self._budget = owner, self._budgets.authenticated
+        self._owner, self._budget = owner, self._authenticated
 
     async def read(self, limit: int) -> bytes:
         """Read the whole body. Raises HTTPException: 408, 413 or 503."""
@@ -160,7 +160,7 @@ class AdmissionMiddleware:
         self._pace = Pace()
         self._limit = min(SMALL_BODY, settings.max_body_bytes)
         largest = settings.max_body_bytes
-        self._budgets = Budgets(BodyBudget(largest * _LARGEST_HELD), BodyBudget(largest))
+        self._budgets = BodyBudget(largest * _LARGEST_HELD), BodyBudget(largest)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

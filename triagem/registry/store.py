@@ -34,7 +34,6 @@ from triagem.registry.history import Promotion, PromotionReason
 from triagem.registry.settings import RegistrySettings
 
 FIRST_VERSION: Final = "v1.0.0"
-_UTC_NOW: Final = partial(datetime.now, UTC)
 
 
 class Registry:
@@ -54,7 +53,7 @@ class Registry:
         url: str | Path,
         *,
         cache: Path | None = None,
-        clock: Callable[[], datetime] = _UTC_NOW,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._clock = clock
         self._backend: LocalBackend | RemoteBackend
