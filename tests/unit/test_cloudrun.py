@@ -17,13 +17,6 @@ def template(name: str) -> dict[str, Any]:
     return spec
 
 
-def test_there_is_a_service_for_the_gateway_and_one_for_the_worker() -> None:
-    assert set(SERVICES) == {"gateway", "worker"}
-    assert {(service["apiVersion"], service["kind"]) for service in SERVICES.values()} == {
-        ("serving.knative.dev/v1", "Service")
-    }
-
-
 @pytest.mark.parametrize("name", SERVICES)
 def test_the_pod_matches_its_schema(name: str) -> None:
     spec = {key: value for key, value in template(name)["spec"].items() if key not in KNATIVE_FIELDS}
@@ -38,12 +31,6 @@ def test_the_image_has_this_releases_tag_and_secrets_come_from_the_secret_manage
     secrets = [variable for variable in container["env"] if variable["name"].endswith("_URL")]
     assert len(secrets) == 2
     assert all(variable.keys() == {"name", "valueFrom"} for variable in secrets)
-
-
-def test_the_worker_is_always_on() -> None:
-    annotations = template("worker")["metadata"]["annotations"]
-    assert annotations["autoscaling.knative.dev/minScale"] == "1"
-    assert annotations["run.googleapis.com/cpu-throttling"] == "false"
 
 
 def test_the_workers_port_is_its_metrics_port() -> None:

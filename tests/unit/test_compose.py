@@ -60,11 +60,6 @@ def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
     assert (result.returncode, result.stdout) == (0, "")
 
 
-def test_up_starts_the_whole_pipeline_and_neither_gpu_nor_demo() -> None:
-    expected = {"secrets", "redis", "postgres", "migrate", "gateway", "worker", "ops", "beat"}
-    assert set(compose()["services"]) == expected
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_a_service_has_minimal_privileges(name: str) -> None:
     service = all_services()[name]
@@ -130,13 +125,6 @@ def test_the_trainer_downloads_the_specifications_base_once_and_registers_for_th
     assert volumes["/models"]["source"] == all_services()["worker"]["volumes"][1]["source"]
     assert json.loads(re.findall(r"^CMD (.*)$", stage, re.MULTILINE)[0]) == ["trainer"]
     assert volumes["/data"]["read_only"]
-
-
-def test_only_the_trainer_for_gpus_needs_one() -> None:
-    reserved = {
-        name for name in NAMES if "reservations" in all_services()[name].get("deploy", {}).get("resources", {})
-    }
-    assert reserved == {"worker-gpu", "trainer-gpu"}
 
 
 def test_workers_can_be_scaled() -> None:

@@ -51,11 +51,6 @@ def test_every_file_is_deployed() -> None:
         }
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
-def test_each_process_is_a_deployment(overlay: str) -> None:
-    assert set(resources_of_kind(overlay, "Deployment")) == {"gateway", "worker", "ops", "beat", "trainer"}
-
-
 @pytest.mark.parametrize("pod", PODS)
 def test_a_pod_has_minimal_privileges(pod: dict[str, Any]) -> None:
     (container,) = pod["containers"]
@@ -117,14 +112,3 @@ def test_only_http_and_prometheus_traffic_may_enter(overlay: str) -> None:
         for port in rule["ports"]
     }
     assert allowed == {("gateway", 8000), ("metrics", 9100)}
-
-
-def test_only_the_gpu_overlay_requests_a_gpu() -> None:
-    limits = {
-        overlay: resources_of_kind(overlay, "Deployment")["worker"]["spec"]["template"]["spec"]["containers"][0][
-            "resources"
-        ]["limits"]
-        for overlay in OVERLAYS
-    }
-    assert limits["gpu"]["nvidia.com/gpu"] == 1
-    assert "nvidia.com/gpu" not in limits["cpu"]
