@@ -48,7 +48,7 @@ class ReadingRules:
             if self.source is not None:
                 fields.setdefault("source", self.source)
             if self.whole_ids and "external_id" in fields:
-                fields["external_id"] = str(fields["external_id"]).removesuffix(".0")
+                fields["external_id"] = str(fields["external_id"]).removesuffix(".0").removesuffix(",0")
             if "revised_at" in fields:
                 fields["revised_at"] = read_moment(fields["revised_at"], self.moments)
             ticket = accept(fields, now=datetime.now(UTC))

@@ -20,7 +20,7 @@ from triagem.records.text_file import TextFile
 _MIN_TIMES: Final = 3  # fewer unreadable times are rejected row by row
 _SHOWN: Final = 3  # lines
 _MAX_TEXTS_AS_IDS: Final = 1000  # bounds the memory for files whose ids are words
-_FLOAT_ID: Final = re.compile(r"\d+\.0")
+_FLOAT_ID: Final = re.compile(r"\d+[.,]0")
 _TOTAL: Final = re.compile(r"(?:sub)?total(?: geral)?\W*\d*\Z", re.IGNORECASE)
 _SCIENTIFIC_ID: Final = re.compile(r"\d+(?:[.,]\d+)?[eE]\+?\d+")
 

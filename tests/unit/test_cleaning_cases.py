@@ -1,6 +1,7 @@
 """Cleaning, case by case: e-mails and chats, each with the text that a person would keep.
 
-`cleaning_own.jsonl` was written before the rules; `cleaning_reported.jsonl` follows public reports about cleaners.
+`cleaning_own.jsonl` was written before the rules; `cleaning_reported.jsonl` follows public reports about cleaners;
+`cleaning_probes.jsonl` was written to find faults in the rules.
 """
 
 import json
@@ -26,7 +27,7 @@ def words(text: str) -> Counter[str]:
 
 CASES = [
     pytest.param(row["input"], row["expected"], row.get("id", "") in NOISE_STAYS, id=f"{row['kind']}, {number}")
-    for name in ("cleaning_own.jsonl", "cleaning_reported.jsonl")
+    for name in ("cleaning_own.jsonl", "cleaning_reported.jsonl", "cleaning_probes.jsonl")
     for number, row in enumerate(rows(name))
 ]
 

@@ -113,6 +113,8 @@ def test_an_update_by_our_own_label_is_ignored() -> None:
         ({"content": None}, "no text"),
         ({"content": " "}, "no text"),
         ({"event": "conversation_status_changed"}, "no new message"),
+        ({"event": "contact_created"}, "no new message"),
+        ({"event": "inbox_created"}, "no new message"),
     ],
 )
 def test_anything_but_a_message_is_ignored(changes: dict[str, Any], reason: str) -> None:

@@ -292,13 +292,14 @@ def test_ids_in_scientific_form_are_reported() -> None:
     assert "2 rows, 1 ids" in notes[1]
 
 
-def test_whole_numbers_written_as_floats_lose_the_fraction_if_all_ids_are_so() -> None:
-    record = Record(2, {"id": "12.0", "text": "a"})
-    whole, mixed = surveyed("12.0,a,", "13.0,b,", ",c,"), surveyed("12.0,a,", "1.10,b,")
+@pytest.mark.parametrize("written", ["12.0", "12,0"])
+def test_whole_numbers_written_as_floats_lose_the_fraction_if_all_ids_are_so(written: str) -> None:
+    record = Record(2, {"id": written, "text": "a"})
+    whole, mixed = surveyed(f'"{written}",a,', "13.0,b,", ",c,"), surveyed(f'"{written}",a,', "1.10,b,")
 
     tickets = [result.rules.ticket(record) for result in (whole, mixed)]
 
-    assert [ticket.external_id for ticket in tickets if isinstance(ticket, Ticket)] == ["12", "12.0"]
+    assert [ticket.external_id for ticket in tickets if isinstance(ticket, Ticket)] == ["12", written]
 
 
 @pytest.mark.parametrize(

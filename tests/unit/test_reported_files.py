@@ -54,6 +54,11 @@ def test_an_open_quote_costs_one_row(bare: Triagem, content: str, bad: str) -> N
         ("20251231T140500Z", "14:05"),
         ("20251231T140500-0300", "17:05"),
         ("2025-12-31T14:05:00+03:00[Europe/Moscow]", "11:05"),
+        ("31/12/2025 14h05min", "17:05"),
+        ("31.12.2025 14.05", "17:05"),
+        ("31/12/2025 14.05.09", "17:05"),
+        ("[31/12/2025, 14:05]", "17:05"),
+        ("miércoles, 31 de diciembre de 2025, 14:05", "17:05"),
     ],
 )
 def test_a_time_is_read_in_the_zone_of_the_file(bare: Triagem, written: str, shown: str) -> None:
@@ -102,6 +107,7 @@ def test_an_ambiguous_file_is_an_error_that_asks(bare: Triagem) -> None:
         ('"Ticket ID","Ticket name","Ticket description","Create date"', "1,a,b,2026-01-13 10:00"),
         ('"Case Number","Subject","Description","Date/Time Opened"', "1,a,b,1/13/2026 10:00 AM"),
         ("Protocolo;Assunto;Descrição;Criado em", "1;a;b;13/01/2026 10:00"),
+        ("ID HugMe;Título;Descrição;Data da reclamação", "1;a;b;13/01/2026 10:00"),
         ("Número;Assunto;Descrição da ação;Aberto em", "1;a;b;13/01/2026 10:00"),
         ("ID,Subject,Body,Created", "1,a,b,2026-01-13T10:00"),
         ("sep=;\nid;subject;body;created_at", "1;a;b;2026-01-13 10:00"),

@@ -41,10 +41,15 @@ _LATIN: Final = re.compile(
 # Every letter below U+02B0 is Latin, but the micro sign.
 _MAYBE_OTHER_SCRIPT: Final = re.compile("[^\x00-\xb4\xb6-\u02af]")
 _WORD: Final = re.compile(r"[^\W_]+")
+_DIGIT: Final = re.compile(r"\d")
 _REPEATED: Final = re.compile(r"(.)\1+")
 # "kkkkk", "hahaha", "asdasdasd": a word that is one to three characters, repeated three times or more.
 _LAUGHTER: Final = re.compile(r"\b(\w{1,3}?)\1{2,}\b")
-_PHRASES: Final = re.compile(r"(?i)\b(?:how are (?:you|u)|(?:so|very) much|de nada)\b")
+_PHRASES: Final = re.compile(
+    r"(?i)\b(?:how are (?:you|u)|how's it going|(?:so|very) much|a lot|de nada|(?:re|res)(?= ?:)|"
+    r"pel[ao] (?:aten[çc][ãa]o|retorno|ajuda|contato|resposta|atendimento)|for (?:your|the) (?:help|reply|support)|"
+    r"(?:chamado|ticket|protocolo|caso|case)\b[ #:nº°]{0,4}[\d-]+)"
+)
 
 
 def _folded(word: str) -> str:
@@ -55,7 +60,8 @@ def _folded(word: str) -> str:
 _ACKNOWLEDGEMENTS: Final = """
 ok okay okey blz beleza valeu vlw brigado brigada obg obrigadão perfeito perfect certo great cool como vai está vão
 you é muito so very mesmo grande um uma de bem e boa bye tchau até mais logo com vocês você tá td
-bjs abs
+bjs abs opa eai eae oie fala salve alô alo alow bomdia boatarde boanoite tdo tds gm yo howdy obgd obgda brigadão
+brigadinha obrigadinha thx ty tks tnx u flw agradeço entendi entendido combinado show top rs rsrs
 """
 _SMALL_TALK: Final = frozenset(map(_folded, [*COURTESIES, *_ACKNOWLEDGEMENTS.split()]))
 
@@ -123,8 +129,8 @@ def abstain_reason(text: str, cleaned: str) -> AbstainReason | None:
         letters = len(_LETTER.findall(words))
         if letters - len(_LATIN.findall(words)) > MAX_OTHER_SCRIPT_SHARE * letters:
             return AbstainReason.OTHER_SCRIPT
-    if len(words) <= _MAX_GREETING_CHARS and all(
-        _folded(word) in _SMALL_TALK for word in _WORD.findall(_PHRASES.sub(" ", words))
-    ):
-        return AbstainReason.GREETING
+    if len(words) <= _MAX_GREETING_CHARS:
+        rest = _WORD.findall(_PHRASES.sub(" ", words))
+        if all(_folded(word) in _SMALL_TALK for word in rest) and (rest or not _DIGIT.search(words)):
+            return AbstainReason.GREETING
     return None

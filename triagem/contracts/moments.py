@@ -16,10 +16,10 @@ EARLIEST_MOMENT: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _MAX_CHARS: Final = 100  # characters; no valid time is longer, and parsing a million spaces took a minute
 _LATEST_EPOCH_S: Final = 4_102_444_800  # the year 2100; a larger number is in milliseconds
 
-# Names begin like this in English or Portuguese.
+# Names begin like this in English, Portuguese or Spanish.
 _MONTHS: Final = {
     "jan": 1, "feb": 2, "fev": 2, "mar": 3, "apr": 4, "abr": 4, "may": 5, "mai": 5, "jun": 6, "jul": 7, "aug": 8,
-    "ago": 8, "sep": 9, "set": 9, "oct": 10, "out": 10, "nov": 11, "dec": 12, "dez": 12,
+    "ago": 8, "sep": 9, "set": 9, "oct": 10, "out": 10, "nov": 11, "dec": 12, "dez": 12, "ene": 1, "dic": 12,
 }  # fmt: skip
 _DAY_NAME: Final = r"(?<![\d/:.-])(?:(?:^|(?<=, ))[^\W\d]{3,}(?:-feira)?\.?,? +)?"
 _DAY: Final = r"(?P<day>\d{1,2})(?:º|°|o|st|nd|rd|th)?"
@@ -35,8 +35,9 @@ _DAY_MONTH: Final = re.compile(
 _MONTH_DAY: Final = re.compile(_DAY_NAME + _NAME + r"[ /.-]+" + _DAY + r",?[ /.-]+(?P<year>\d{4})")
 _YEAR_AT_THE_END: Final = re.compile(r"([^\W\d]+ \d\d?),? (\d\d?:.+) (\d{4})")  # wed dec 31 14:05:00 brt 2025
 _CLOCK: Final = re.compile(
-    r"(?:,? *(?:t|-|at|às|as)? *)(?P<hour>\d{1,2})[:h](?P<minute>\d{2})"
-    r"(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?(?: *(?P<half>[ap])\.? ?m\b\.?| ?h(?:rs?|s)?\b\.?)?"
+    r"(?:,? *(?:t|-|at|às|as)? *)(?P<hour>\d{1,2})[:h.](?P<minute>\d{2})"
+    r"(?:(?::|(?<=\.\d\d)\.)(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?"
+    r"(?: *(?P<half>[ap])\.? ?m\b\.?| ?(?:h(?:rs?|s)?|min)\b\.?)?"
 )
 _OFFSET: Final = re.compile(
     r" *[(\[]?(?:z|utc|gmt|(?:utc|gmt)? *(?P<sign>[+-])(?P<hours>\d{1,2})(?::?(?P<minutes>\d{2}))?)[)\]]?"
@@ -159,6 +160,8 @@ def _epoch(value: object) -> datetime:
 
 
 def _written(text: str, format: MomentFormat) -> datetime:  # noqa: A002
+    if text[:1] == "[" and text[-1] == "]":  # a chat's [31/12/2025, 14:05]
+        text = text[1:-1]
     if _COMPACT.fullmatch(text):  # 20251231T140500Z
         return datetime.fromisoformat(text.upper())
     text = _YEAR_AT_THE_END.sub(r"\1 \3 \2", text)

@@ -28,7 +28,7 @@ from triagem.contracts.cleaning.readable import BLOCK_QUOTE, MARKS, MARKUP_QUOTE
 __all__ = ["CLEANING_VERSION", "Part", "Segment", "clean", "digest", "is_automatic", "plain", "segments"]
 
 _BLANK_LINES: Final = re.compile(r"\n(?:[^\S\n]*+\n){2,}")
-CLEANING_VERSION: Final = 2
+CLEANING_VERSION: Final = 3
 _PASSES: Final = 8  # passes; removing tags and lines may uncover an encoding, which may hide another one
 
 

@@ -18,26 +18,34 @@ _PRODUCT: Final = any_of(
     "motorola|moto|lg|nokia|pixel|oneplus|blackberry|outlook|yahoo|gmail|e-?mail|mail|correo|celular|mobile|cell|"
     "móvil",
     "dispositivo|device|aparelho|proton ?mail|proton|uol|bol|zoho|hotmail|spark|airmail|bluemail|aquamail|t-mobile|"
-    "zimbra",
+    "zimbra|asus|zenfone|realme|infinix|oppo|sony|xperia|aol|terra mail|ig mail|mailspring|"
+    "edison mail|webmail|roundcube|thunderbird|fastmail|tutanota|macbook|chromebook|apple watch|correio(?= (?:do|"
+    "para) )",
 )
 _BESIDES: Final = any_of(
-    "for|para|no|on|en|via|de|da|do|com|using|usando|o|a|app|windows|ios|mac|pro|max|plus|ultra|note|edge|secure",
+    "for|para|no|on|en|via|de|da|do|com|using|usando|o|a|an|app|all|new|seguro|secure e-?mail|móvel|movil|windows|"
+    "ios|mac|pro|max|plus|ultra|note|edge|secure",
     r"[a-z]{0,2}\d{1,3}[a-z]{0,2}|vivo|claro|tim|oi|nos|meo|vodafone|movistar|orange|at&t|verizon",
 )
 _NATURE: Final = r"(?:meio ambiente|medio ambiente|natureza|necess?[aá]ri[oa])"
 _THIS_MAIL: Final = r"(?:this|est[ae]) (?:e-?mail|message|mensagem|mensaje|correo(?: electr[óo]nico)?)"
 FOOTERS: Final = {
     "device": re.compile(
-        r"\W*(?:Sent|Enviad[oa]|ENVIADO|SENT)(?i: (?:from|via|with|do|da|desde|pel[oa]|por|através do|com o|"
-        r"a partir d[oe]) "
-        r"(?!(?:e-?mail|mail|correo)\W*$)(?:(?:my|meu|minha|mi|the|o|el|un) )?(?:app )?"
+        r"\W*(?:Sent|Enviad[oa]|ENVIADO|SENT|Mensagem enviada)(?i: (?:from|via|with|do|da|desde|pel[oa]|por|usando|"
+        r"através do|com o|por meio d[oe]|a partir d[oe]|co[mn](?= proton)|de(?= meu| outlook)) "
+        r"(?!(?:e-?mail|mail|correo)\W*$)(?:(?:my|meu|minha|mi|the(?: all new)?|o|el|un) )?"
+        r"(?:app |aplicativo |verizon, )?"
         rf"(?:{_PRODUCT}|windows)\b(?: ?{_LINK})?(?: (?:{_PRODUCT}|{_BESIDES})\b|,){{0,8}})[.,!]?(?: ?{_LINK})?"
+        r"(?:[,.]? (?:please excuse|excuse|sorry for|desculp[ae]|perdoe)[^.:?!]{0,60}(?:typos?|brevity|erros?|"
+        r"brevidade)[.!]?)?"
     ),
     "outlook": re.compile(
-        r"(?i)(?:get|obt(?:er|enha|én|ener|enga)(?: o)?|baix[ae]r?(?: o)?|descarg\w+) outlook (?:for|para) .{2,80}"
+        r"(?i)(?:get|obt(?:er|enha|én|ener|enga)(?: o)?|baix[ae]r?(?: o)?|descarg\w+) outlook (?:for|para) "
+        rf"(?:ios|android|mac|windows|mobile|iphone|ipad)(?: \d+)?\W?(?: ?{_LINK})?"
+        rf"|yahoo mail: (?:search, organize, conquer|[\w, ]{{5,40}}(?=[<(])) ?{_LINK}?"
     ),
     "environment": re.compile(
-        r"(?i)\W*"
+        r"(?i)(?=.{0,120}\b(?:print|imprim)|.{0,50}$|.{0,80}agradece)\W*(?:p )?"
         + any_of(
             r"(?:please |por favor,? )?(?:consider|think (?:of|about)) .{0,20}environment.{0,60}",
             r"(?:think )?before (?:you )?print\w*.{0,60}environment.{0,40}|think before (?:you )?print.{0,60}",
@@ -46,9 +54,11 @@ FOOTERS: Final = {
         )
     ),
     "virus scan": re.compile(
-        r"(?i)\W*"
+        r"(?i)(?!.*\b(?:mas|but|mesmo|tinha|had|ainda|still|com v[íi]rus)\b)\W*"
         + any_of(
-            rf"(?:livre de v[íi]rus|virus-free|libre de virus|sem v[íi]rus)\W{{1,3}}{_LINK}?(?: {_LINK})?",
+            r"(?:livre de v[íi]rus|virus-free|libre de virus|sem v[íi]rus|n[ãa]o cont[ée]m v[íi]rus)"
+            rf"\W{{1,3}}{_LINK}?(?: {_LINK})?",
+            r"scanned by \w{3,12} and confirmed virus-free\W*",
             rf"{_THIS_MAIL} (?:has been|was|foi|ha sido|fue) (?:checked|scanned|escanead|verificad|anali[sz]ad|"
             rf"comprobad)\w*"
             r" .{0,60}(?:v[ií]rus|avast|avg).{0,120}",
@@ -59,23 +69,30 @@ FOOTERS: Final = {
     "link of a virus scan": re.compile(r"<https?://\S{3,200}(?:sig-email|utm_)\S{0,200}>"),
     "outside sender": re.compile(
         r"(?i)(?=.*\b(?:outside|external|extern[oa]|fora d[aeo]|fuera de)\b)(?=.*\b(?:click?|clique|clicar|clic|"
-        r"abra|open)\b)"
+        r"abra|open)\b)(?=.*\b(?:e-?mail|correo|message|mensage[mn]|mensaje|sender|remetente|remitente)\b)"
         r"\W*(?:caution|warning|extern|aten[çc]|cuidado|aviso|this|est[ae]).{20,390}"
+    ),
+    "unknown sender": re.compile(
+        r"(?i)\W*(?:(?:you|some people who received this message) don't often get e-?mail from|"
+        r"(?:você|algumas pessoas que receberam esta mensagem) não costumam? receber e-?mails de) \S{1,99}@\S{1,99}"
+        r"(?: (?:learn|saiba) .{5,150})?"
+        r"|this message (?:is from an external sender|came from outside your organi[sz]ation)\W*"
     ),
     "web form": re.compile(
         rf"(?i){_THIS_MAIL} (?:was|foi|fue|ha sido) (?:sent|enviad\w+) .{{0,30}}(?:contact form|"
-        rf"formul[aá]rio).{{0,150}}"
+        r"formul[aá]rio(?: de conta[ct]to)?)(?: (?:d[aeo]|del|em|en|no|on|at|of|in) [^,;!?]{1,150})?\W*"
     ),
 }
 FOOTER_HINT: Final = re.compile(  # every footer has one of these
     r"(?i)sent |enviad|outlook|ambiente|environment|print|imprimir|natureza|v[íi]rus|avg|outside|extern|fora d|"
     r"fuera|form|"
-    "sig-email|utm_"
+    "sig-email|utm_|don't often|costumam? receber|yahoo mail"
 )
 
 # ---- Disclaimers: they begin as notices, use forms of notices and legal terms, and are not in the first person
 NOTICE: Final = re.compile(
-    r"(?i)\W{0,5}(?:confidential|disclaimer|(?:important|legal|privacy) notice|aviso|nota de confid|"
+    r"(?i)\W{0,5}(?:em (?:conformidade|cumprimento|atendimento)|(?:de acordo com|nos termos d)a (?:lei|lgpd)|"
+    r"confidential|disclaimer|(?:important|legal|privacy) notice|aviso|nota de confid|"
     r"this (?:communica|transmis)|"
     rf"{_THIS_MAIL}|the (?:information|content)|as? informaç|o conteúdo|la informaci|el contenido|"
     rf"est[ae] (?:documento|comunica))"
@@ -132,6 +149,8 @@ INFINITIVE: Final = re.compile(r"\w{2,}[aei]r \w")  # "Emitir Nota"
 CONTACT: Final = re.compile(
     r"(?i)\+?\(?\d[\d ().-]{6,}\d|@|www\.|https?:|\b(?:rua|r\.|av\.?|avenida|calle|street|st\.|road|cep|cnpj)\b.*\d"
 )
+ADDRESSES: Final = re.compile(r"\S*(?:@|www\.|://)\S*")
+COLUMNS: Final = re.compile(r"\s[|•·]\s")  # "Rita Prado | Compras | (11) 4004-0000"
 ROLE: Final = re.compile(
     r"(?i)\b(?:gerent|analist|diret|direct|coorden|assist|supervis|depart|dept|setor|compras|financ|comerci|vendas|"
     r"ventas|"
@@ -142,7 +161,7 @@ ROLE: Final = re.compile(
 )
 REQUEST: Final = re.compile(  # words of requests and complaints, which a signature does not contain
     r"(?i)[?!]$|\b(?:p\.? ?s|obs|quero|preciso|favor|please|need|want|necesito|quiero|ainda|todavía|still|não|nao|"
-    r"not|no|"
+    r"not|no(?!\.? ?\d)|(?:protocolo|chamado|contrato|ticket|caso|case|nf-?e?)\b\W{0,6}\d+|"
     r"sem|without|sin|cancel\w*|troc\w+|devol\w+|envi[ae]\w*|send|solicit\w+|contrat[ae]r|verific\w+|resolv\w+|"
     r"retorn\w+|"
     r"urgente?|aguard\w+|segunda via|nota fiscal|instala\w*|orçamento|problemas?|erro|error|defeito|reembolso|"

@@ -39,7 +39,10 @@ def breaks_off(above: str) -> bool:
 
 
 def label_footers(lines: Sequence[str]) -> list[Line]:
-    """Label lines that match a pattern of `FOOTERS` entirely, unless the next line continues the sentence."""
+    """Label lines that match a pattern of `FOOTERS` entirely, unless the next line continues the sentence.
+
+    Only the footers of devices ("Sent from my phone") may be in the first person.
+    """
     if not patterns.FOOTER_HINT.search("\n".join(lines)):
         return [Line(Part.OWN, text) for text in lines]
     labelled, below_scan = list[Line](), False
@@ -49,6 +52,8 @@ def label_footers(lines: Sequence[str]) -> list[Line]:
         name = (
             next((name for name, pattern in patterns.FOOTERS.items() if pattern.fullmatch(text)), "") if hint else ""
         )
+        if name != "device" and patterns.FIRST_PERSON.search(text):
+            name = ""
         footer = name or (below_scan and patterns.LINK_ALONE.fullmatch(text))
         labelled.append(Line(Part.FOOTER if footer else Part.OWN, text))
         below_scan = name == "virus scan" or (below_scan and not text)
@@ -115,7 +120,8 @@ def _signature(tail: Sequence[str]) -> int | None:
     )
     if not (closing or thanks or delimiter):
         return None
-    names = [text for text in [(closing[1] or "") if closing else "", *tail[1:]] if text]
+    texts = [(closing[1] or "") if closing else "", *tail[1:]]
+    names = [part for text in texts for part in map(str.strip, patterns.COLUMNS.split(text)) if part]
     if not names:
         return 0 if closing else None
     if len(names) > 10 or (tail[0].isupper() and names[0].isupper()):
@@ -135,7 +141,7 @@ def _signature(tail: Sequence[str]) -> int | None:
 def _in_signature(text: str) -> bool:
     """Whether the line is a contact, a role or capitalized names, and not a request."""
     contact = patterns.CONTACT.search(text)
-    if len(text) > 120 or (patterns.REQUEST.search(text) and not contact):
+    if len(text) > 120 or patterns.REQUEST.search(patterns.ADDRESSES.sub("", text)):
         return False
     words = len(patterns.LOWER_CASE.findall(text))
     limit = 3 if patterns.ROLE.search(text) else 1 if contact else 0

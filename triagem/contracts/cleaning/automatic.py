@@ -1,4 +1,4 @@
-"""Recognizes automatic messages in pt, en and es: out-of-office replies, delivery failures and read receipts.
+"""Recognizes automatic messages in pt, en and es: out-of-office replies, delivery failures, receipts and notices.
 
 Automatic messages are not customers' requests, but a message about them is one ("how do I set up an out-of-office
 reply?"). So the evidence must be a prefix that a program writes before the subject, or two different cues at the
@@ -10,85 +10,233 @@ from typing import Final
 
 from triagem.contracts.cleaning.readable import readable
 
+# All patterns read text in lower case.
 _HEAD: Final = 600  # characters of the body in which cues count
-# Each pattern below needs one of these: a quick check, since hardly any message is automatic.
+# Every automatic message has one of these: a quick check, since hardly any message is automatic.
 _HINTS: Final = (
-    "auto", "office", "ausen", "ausên", "deliver", "entreg", "falha", "read", "lid", "leíd", "leid", "fuera",
-    "férias", "vaca", "failure", "escrit", "licen", "vacation", " leave", "em contato", "contacting",
-    "reaching out", "received your", "recebemos", "holiday",
+    "auto", "office", "ausen", "ausên", "deliver", "entreg", "falha", "read", "lid", "leíd", "leid", "fuera", "fora ",
+    "férias", "vaca", "failure", "escrit", "licen", " leave", "em contato", "contacting", "reaching out", "received",
+    "recebemos", "recebid", "holiday", "ooo", "away", "afastad", "dispon", "agradecemos", "monitor", "no longer",
+    "have left", "receipt", "leitura", "convite", "invitation", "relayed", "retransmit", "could not send", "blocked",
+    "reply", "responda", "resposta", "no momento", "acesso", "access to", "trabalho mais", "confirm you", "moderator",
+    "your e", "sua mensagem", " full",
 )  # fmt: skip
-
 # The whole subject, or a prefix with a colon. A person who asks about an automatic message writes none of these.
 _CERTAIN_SUBJECT: Final = re.compile(
-    r"(?i)(?:\[[^\][]{1,40}\]\s*)?(?:"
-    r"(?:automatic reply|auto(?:matic)?[- ]?(?:reply|response)|out of (?:the )?office(?: auto-?reply)?|"
-    r"resposta autom[áa]tica|r[ée]plica autom[áa]tica|"
+    r"(?:\[[^\][]{1,40}\]\s*)?(?:"
+    r"(?:automatic reply|auto(?:matic)?[- ]?(?:reply|response)|(?:out of (?:the )?office|ooo)(?: auto-?reply| re)?|"
+    r"resposta autom[áa]tica|r[ée]plica autom[áa]tica|automatische antwort|r[ée]ponse automatique|"
     r"aus[êe]ncia tempor[áa]ria|fora do escrit[óo]rio|respuesta autom[áa]tica|fuera de (?:la )?oficina|"
     r"undeliverable|undelivered|"
     r"n[ãa]o (?:foi|é) poss[íi]vel entregar|n[ãa]o entregue|no se puede entregar|no se pudo entregar|"
     r"no entregado) ?: [^?]*$|"
-    r"(?:undelivered mail returned to sender|mail delivery (?:failed|failure|subsystem)|"
-    r"delivery status notification|returned mail|"
-    r"failure notice|falha na entrega da mensagem|notifica[çc][ãa]o de status de entrega|"
+    r"(?:undelivered mail returned to sender|mail delivery (?:failed(?=: returning)|subsystem|system)|"
+    r"delivery status notification|delivery failure(?=: user)|warning: could not send message|"
+    r"your message to .{1,80} awaits moderator approval|notifica[çc][ãa]o de status de entrega|"
     r"notificaci[óo]n de estado de entrega)"
-    r"(?: ?\([\w ]+\)| ?: ?[^?]*)?$)"
+    r"(?: ?\([\w ]+\)| ?: ?[^?]*| for past \d[^?]*)?$)"
+)
+# Subjects that people write too ("Delivery failed", "Accepted: quote 12"): a cue like those in the body.
+_LIKELY_SUBJECT: Final = re.compile(
+    r"(?:\[[^\][]{1,40}\]\s*)?(?:"
+    r"(?:ausente|aus[êe]ncia|f[ée]rias|(?:annual )?leave|vacation|holiday|away|auto|"
+    r"(?:n[ãa]o estou no|fora do) escrit[óo]rio|accepted|declined|tentative|aceit[ao]|recusad[ao]|lido|"
+    r"delivered|entregue|relayed|retransmitida|expandida)(?: ?:| re:)|"
+    r"\[request received\]|"
+    r"(?:(?:mensagem|retorno|aviso) autom[áa]tic[ao]|automatic (?:message|reply)|auto-?reply|vacation reply|"
+    r"no-?reply|"
+    r"mail delivery (?:failed|failure)|delivery (?:has )?failed|delivery (?:delayed|incomplete|failure)|"
+    r"failure notice|returned mail|message (?:blocked|bounced|not delivered)|recipient inbox full|"
+    r"(?:falha na|notifica[çc][ãa]o de) entrega(?: da mensagem)?|"
+    r"mensagem (?:n[ãa]o entregue|devolvida|bloqueada)|entrega (?:com atraso|atrasada|adiada)|"
+    r"(?:solicita[çc][ãa]o|mensagem|request|message|ticket) (?:recebid[oa]|received)|confirme seu e-?mail.{0,60}|"
+    r"please confirm your (?:e-?mail|message)|"
+    r"(?:confirma[çc][ãa]o|aviso|recibo) de (?:leitura|recebimento)|(?:return|read) receipt)"
+    r"(?: ?\([\w ]{1,30}\))?(?: ?[:\u2013-]|$))"
 )
 # "Read: the contract" may be a person's subject, so the body must say the same.
-_RECEIPT_SUBJECT: Final = re.compile(r"(?i)(?:not read|read|n[ãa]o lida|lida|no le[íi]do|le[íi]do) ?: ")
+_RECEIPT_SUBJECT: Final = re.compile(r"(?:not read|read|n[ãa]o lida|lida|no le[íi]do|le[íi]do) ?: ")
 _RECEIPT: Final = re.compile(
-    r"(?i)\b(?:your message|sua mensagem|(?:su|el) mensaje)\b.{0,300}\b(?:was (?:read|deleted)|foi (?:lida|"
+    r"\b(?:your message|(?:a )?(?:sua )?mensagem|(?:su|el) mensaje)\b.{0,300}\b(?:was (?:read|deleted)|foi (?:lida|"
     r"exclu[íi]da)|fue le[íi]do)\b"
 )
-_CUES: Final = (
-    re.compile(  # says itself that it is automatic
-        r"(?i)\b(?:this is an automat\w+|automat(?:ed|ic) (?:reply|response|message|confirmation)|"
-        r"(?:resposta|respuesta|mensagem|mensaje|confirmaç[ãa]o|aviso) (?:gerad[ao] )?autom[áa]tic|"
-        r"e-?mail (?:gerado )?autom[áa]tic|(?:gerad[ao]|enviad[ao]|generado|enviado) autom[áa]ticamente|"
-        r"(?:generated|sent) automatically|auto-?generated)"
-    ),
-    re.compile(
-        r"(?i)\b(?:do not reply|don't reply|n[ãa]o responda|n[ãa]o [ée] necess[áa]rio (?:responder|reenviar)|"
-        r"favor n[ãa]o responder|no responda)\b"
-    ),
-    re.compile(  # receipt of a message
-        r"(?i)\b(?:recebemos (?:a )?(?:su[ao]|seu) (?:contato|mensagem|e-?mail|solicitaç[ãa]o|pedido)|"
-        r"obrigad[oa] p(?:elo|or) (?:seu |entrar em )?contato|hemos recibido su|"
-        r"we(?:'ve| have)? (?:have )?received your (?:request|message|e-?mail|ticket|inquiry)|"
-        r"thank(?:s| you) for (?:contacting|reaching out|your (?:message|e-?mail|inquiry)))"
-    ),
-    re.compile(  # promises an answer
-        r"(?i)\b(?:responderemos|retornaremos|entraremos em contato|(?:will|shall) (?:reply|respond|get back)|"
-        r"hor[áa]rio de (?:atendimento|funcionamento)|business hours|dias [úu]teis|business days)\b"
-    ),
-    re.compile(  # absence
-        r"(?i)\b(?:(?:i am|i'm|i will be) (?:currently )?(?:out of (?:the )?office|on (?:annual |parental )?leave|"
-        r"on (?:vacation|holiday)|away from)|"
-        r"(?:estou|estarei|encontro-me|me encontro) (?:ausente|de f[ée]rias|(?:de|em) licença|"
-        r"fora do escrit[óo]rio|em viagem)|estoy (?:ausente|"
-        r"de vacaciones|fuera de la oficina))"
-    ),
-    re.compile(
-        r"(?i)\b(?:will (?:return|be back)|retorn(?:o|arei)|regresso|volto|regresar[ée]|volver[ée])\b.{0,20}\d"
-    ),  # return
-    re.compile(  # what to do meanwhile
-        r"(?i)\b(?:limited access to|acesso limitado a|acceso limitado a|(?:urgent|urgentes?|"
-        r"urg[êe]ncias?)\b.{0,40}\b(?:contact|contate|contacte|contatar|procur[ea]r?|"
-        r"fal(?:e|ar) com|ligue|lig(?:ue|ar) para|call|contactar|escriba))"
-    ),
-    re.compile(
-        r"(?i)\b(?:delivery is delayed|delivery will continue to be attempted|entrega aos seguintes destinat)"
-    ),
-    re.compile(  # delivery failure
-        r"(?i)\b(?:(?:message|mail) (?:was not|wasn't|could not be|couldn't be) delivered|delivery has failed to|"
-        r"address not found|"
-        r"mensagem n[ãa]o p[ôo]de ser entregue|endereço n[ãa]o encontrado|no se pudo entregar el mensaje)"
-    ),
-    re.compile(r"(?i)\b(?:mailer-daemon|postmaster@|final-recipient:|diagnostic-code:|smtp; ?5\d\d|550 5\.\d\.\d)"),
+_MESSAGE: Final = r"(?:e-?mail|message|mensagem|mensaje|request|ticket|inquiry|solicitaç[ãa]o|contato|chamado)"
+_SELF_DECLARED: Final = (
+    r"(?:automat(?:ed|ic)(?:ally generated)? (?:reply|response|message|e-?mail|confirmation|notification)|"
+    r"(?:resposta|respuesta|mensagem|mensaje|e-?mail|confirmaç[ãa]o|aviso|serviço) (?:gerad[ao] )?autom[áa]tic)"
 )
-# A customer on holiday may also write two cues: "estou de férias, volto dia 10 e preciso da internet".
+# Evidence on its own: a program says what it is, or where it could not deliver.
+_CERTAIN_CUE: Final = re.compile(
+    rf"\b(?:this is an|est[ae] (?:é|e) uma?|esta es una) {_SELF_DECLARED}|"
+    r"\b(?:your message|sua mensagem) (?:\w+ ){0,2}(?:(?:was not|wasn't|could not be|couldn't be) delivered|"
+    r"n[ãa]o p[ôo]de ser entregue) (?:to|a|ao|para) .{0,40}(?:@|destinat[áa]rios|recipients)"
+)
+# Each pattern needs one of its words, which are looked up before: patterns take ten times as long.
+_WORDS_AND_CUES: Final = (
+    (
+        """
+        auto automatic automated automatically autogenerated autoreply automática automatica automático
+        automatico automáticamente automaticamente
+        """,
+        re.compile(  # says itself that it is automatic
+            rf"\b(?:this is an automat\w+|{_SELF_DECLARED}|(?:gerad|enviad|generad)[ao] autom[áa]ticamente|"
+            r"(?:generated|sent|created) automatically|auto-?(?:generated|reply))"
+        ),
+    ),
+    (
+        "reply responda responde responder reenviar",
+        re.compile(
+            r"\b(?:do not reply|don't reply|n[ãa]o responda|n[ãa]o [ée] necess[áa]rio (?:responder|reenviar)|"
+            r"favor n[ãa]o responder|no responda|reply to this e-?mail|respond[ae] a este e-?mail)\b"
+        ),
+    ),
+    (
+        "monitored unmonitored monitorada monitorado monitorad recebe",
+        re.compile(  # nobody reads replies
+            r"\b(?:(?:not |un)monitored|n[ãa]o (?:[ée] )?monitorad[ao]|"
+            r"n[ãa]o recebe (?:mensagens|respostas|e-?mails))\b"
+        ),
+    ),
+    (
+        "deixe leave",
+        re.compile(r"\b(?:deixe (?:aqui )?(?:a )?sua mensagem|leave (?:us )?a message)\b"),
+    ),
+    (
+        """
+        recebemos recibido recebida recebido recibida received obrigado obrigada agradecemos contacting
+        reaching thank thanks
+        """,
+        re.compile(  # receipt of a message
+            rf"\b(?:recebemos (?:[ao] )?(?:su[ao]|seu) {_MESSAGE}|hemos recibido su|"
+            rf"(?:your|su[ao]|seu) {_MESSAGE} (?:\([^()]{{1,20}}\) )?(?:has been|was|foi|ha sido) "
+            r"(?:received|recebid|recibid)|"
+            rf"we(?:'ve| have)? (?:have )?received your {_MESSAGE}|"
+            rf"obrigad[oa] (?:pel[oa]|por) (?:seu |sua |entrar em )?{_MESSAGE}|"
+            rf"agradecemos (?:pel)?(?:[oa] )?(?:seu |sua )?{_MESSAGE}|"
+            rf"thank(?:s| you) for (?:contacting|reaching out|your {_MESSAGE}))"
+        ),
+    ),
+    (
+        """
+        responderemos responderei retornaremos retornarei entraremos respondida respondido reply
+        respond answered back touch analisada analisado reviewed nosso horário horario hours
+        """,
+        re.compile(  # promises an answer
+            r"\b(?:respondere(?:mos|i)|retornaremos|retornarei (?:o |seu |assim)|entraremos em contato|"
+            r"ser[áa] respondid|"
+            r"(?:(?:will|shall) (?:be )?|we'll |i'll )(?:reply|respond|answered|get back|be in touch)|"
+            r"est[áa] sendo analisad|is being reviewed|nosso horário|hor[áa]rio de (?:atendimento|funcionamento)|"
+            r"(?:business|office) hours)"
+        ),
+    ),
+    (
+        """
+        office ooo leave vacation holiday away ausente férias ferias recesso licença afastado afastada
+        escritório escritorio viagem treinamento momento agora disponíveis disponiveis vacaciones
+        oficina
+        """,
+        re.compile(  # absence
+            r"\b(?:(?:i am|i'm|i will be|i'll be) (?:currently )?(?:out of (?:the )?office|ooo|"
+            r"on (?:\w+ )?(?:leave|vacation|holiday)|away)|"
+            r"(?:estou|estarei|estaremos|encontro-me|me encontro) (?:ausente|"
+            r"(?:em gozo )?(?:de|em) (?:f[ée]rias|recesso|licença)|afastad[oa]|"
+            r"fora do escrit[óo]rio|em (?:viagem|treinamento))|"
+            r"(?:no momento,?|agora) (?:n[ãa]o )?(?:estou|estamos|podemos|posso)|n[ãa]o estamos dispon[íi]veis|"
+            r"estoy (?:ausente|de vacaciones|fuera de la oficina))"
+        ),
+    ),
+    (
+        "longer left trabalho trabalha parte",
+        re.compile(  # has left
+            r"\b(?:i am|i'm|is) no longer (?:with|at|working|employed)\b|\bhave left the company\b|"
+            r"\bn[ãa]o (?:trabalh[oa] mais (?:na|no|nesta|em|aqui)|fa(?:ço|z) mais parte)\b"
+        ),
+    ),
+    (
+        """
+        return returning back retorno retornarei retornando regresso volto volta regresaré regresare
+        volveré volvere
+        """,
+        re.compile(  # return
+            r"\b(?:(?:will|when i|i) (?:return|be back)|returning|retorn(?:o (?:em|no|na|dia|ao?|às?|\d)|arei|ando)|"
+            r"regresso|volto|de volta|regresar[ée]|volver[ée])\b.{0,20}\d"
+        ),
+    ),
+    (
+        """
+        access acesso acceso urgent urgente urgentes urgência urgências urgencia urgencias emergência
+        emergências emergencia emergencias emergency assistance necessidade ausência ausencia absence
+        correspondence direct direcionar direcione direcionem
+        """,
+        re.compile(  # what to do meanwhile
+            r"\b(?:(?:limited|intermittent|restricted|no) access to|(?:acesso|acceso) (?:limitado|restrito) a|"
+            r"sem acesso a(?:os?)? (?:meus? )?e-?mails?|"
+            r"(?:urgent(?:es?)?|urg[êe]ncias?|emerg[êe]ncias?|emergency|immediate assistance|necessidade|"
+            r"(?:minha |my )?(?:aus[êe]ncia|absence))\b.{0,40}(?:\b(?:contact|reach out|contat[eo]|contacte|contatar|"
+            r"procur[ea]r?|fal(?:e|ar) com|ligue|lig(?:ue|ar) para|call|contactar|escriba)|: ?\(?\d)|"
+            r"for (?:future|further) correspondence|"
+            r"(?:direct|direcion(?:ar|em?)) (?:your|seus?) e-?mails?)"
+        ),
+    ),
+    (
+        "delivery delivered entrega entregue retry",
+        re.compile(
+            r"\b(?:delivery is delayed|delivery will continue to be attempted|will retry for|"
+            r"(?:entrega|delivery|entregue|delivered) (?:aos?|para|to) (?:os |the )?"
+            r"(?:seguintes|estes|following|these) (?:destinat|recipients))"
+        ),
+    ),
+    (
+        """
+        delivered deliver delivering delivery entregue entregar found encontrado endereço endereco blocked
+        rejected full cheia desativada
+        """,
+        re.compile(  # delivery failure
+            r"\b(?:(?:message|mail)\b.{0,80} (?:was not|wasn't|could not be|couldn't be) delivered|"
+            r"delivery has failed to|address not found|(?:problem|unable to) deliver(?:ing)? (?:your|the) message|"
+            r"mensagem\b.{0,80} n[ãa]o p[ôo]de ser entregue|endereço n[ãa]o encontrado|"
+            r"no se pudo entregar el mensaje|n[ãa]o foi poss[íi]vel entregar (?:a |sua )+mensagem|"
+            r"your message .{0,80}(?:has been|was) (?:blocked|rejected)|"
+            r"(?:inbox|mailbox|caixa (?:de correio|de entrada|postal)\b.{0,30}) (?:is|est[áa]) "
+            r"(?:full|cheia|desativada))"
+        ),
+    ),
+    (
+        "lida exibida aberta read opened displayed recebimento receipt convite accepted declined",
+        re.compile(  # a receipt, or the answer to an invitation
+            r"\b(?:mensagem|message)\b.{0,120}\b(?:foi|was) (?:lida|exibida|aberta|read|opened|displayed)\b|"
+            r"\b(?:aviso|confirmaç[ãa]o) de recebimento do e-?mail\b|\breturn receipt for\b|"
+            r"\b(?:aceitou|recusou) (?:este|esse|o|seu) convite|"
+            r"\bhas (?:tentatively )?(?:accepted|declined) th(?:is|e) (?:invitation|meeting|event)"
+        ),
+    ),
+    (
+        "encaminhada entregue confirm",
+        re.compile(  # asks the sender to prove that a person wrote
+            r"\bpara que sua mensagem seja (?:entregue|encaminhada)|\bconfirm that you are (?:not a robot|human)"
+        ),
+    ),
+    (
+        "daemon postmaster recipient diagnostic 550 smtp unknown",
+        re.compile(
+            r"\b(?:mailer-daemon|postmaster@|final-recipient:|diagnostic-code:|smtp; ?5\d\d|550 5\.\d\.\d|"
+            r"user unknown)"
+        ),
+    ),
+)
+_CUES: Final = [(frozenset(words.split()), cue) for words, cue in _WORDS_AND_CUES]
+_WORD: Final = re.compile(r"[^\W_]+")
+_COURTEOUS_QUESTION: Final = re.compile(r"\b(?:tudo bem|how are you|urgente?|dúvidas|questions)\?")
+# A customer on holiday may also write two cues: "estou de férias, volto dia 10 e preciso da internet". Parcels and
+# mailboxes fail to be delivered too.
 _REQUEST: Final = re.compile(
-    r"(?i)\b(?:preciso|quer(?:o|ia)|gostaria|n[ãa]o (?:consigo|funciona)|i need|i want|i'd like|necesito|quiero)\b"
+    r"\?|\b(?:preciso|quer(?:o|ia)|gostaria|n[ãa]o (?:consigo|funciona)|i need|i want|i'd like|necesito|quiero|"
+    r"cancel(?:ar|em)?|reagend\w+|remarc\w+|suspend\w+|paus(?:e|ar|em)|refund|reembolso|courier|parcel|package|"
+    r"entregador|transportadora|correios|encomenda|pacote|"
+    r"(?:my|meus?|minhas?) (?:plan|order|account|card|subscription|invoice|service|domain|server|customers|mails?|"
+    r"plano|pedido|conta|cart[ãa]o|fatura|entrega|assinatura|linha|casa|servi[dç]or?|dom[íi]nio|clientes?|alarme?))\b"
 )
+_CONTRARY: Final = re.compile(r"\b(?:mas|but|por[ée]m|still|ainda|yet)\b")  # in one line, an answer to such mail
 
 
 def is_automatic(text: str) -> bool:
@@ -105,4 +253,13 @@ def is_automatic(text: str) -> bool:
         return True
     if _RECEIPT_SUBJECT.match(subject) and _RECEIPT.search(head):
         return True
-    return sum(bool(cue.search(head)) for cue in _CUES) >= 2 and "?" not in head and not _REQUEST.search(head)
+    message = head or subject
+    words = set(_WORD.findall(message))
+    found = sum(not needed.isdisjoint(words) and bool(cue.search(message)) for needed, cue in _CUES)
+    if not found:
+        return False
+    if _LIKELY_SUBJECT.match(subject) and not _REQUEST.search(subject):
+        found += 1
+    found += bool(_CERTAIN_CUE.search(message))
+    enough = 3 if not head and _CONTRARY.search(subject) else 2
+    return found >= enough and not _REQUEST.search(_COURTEOUS_QUESTION.sub("", message))

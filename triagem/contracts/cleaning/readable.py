@@ -5,6 +5,8 @@ of Python.
 """
 
 import re
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
 from html import unescape
 from html.entities import html5
 from typing import Final
@@ -59,6 +61,12 @@ _EMOJI: Final = re.compile(r"(?i)<img\s[^>]*?\balt=[\"']?([^\s\x00-\x7f]{1,8})[\
 # `&amp;amp;lt;` at once; of the rest, only names that exist.
 _ENTITY: Final = re.compile(r"(?i)&(?:amp;|#0*38;|#x26;)*(#\d{1,7}|#x[\da-f]{1,6}|[a-z]\w{1,31});")
 _QUOTED_PRINTABLE: Final = re.compile(r"=[C-F][\dA-F]=[89AB][\dA-F]")  # two bytes of UTF-8 and more
+# Latin-1: `=E7=E3o` and `=F5es` are endings of Portuguese words; other letters count if two words have them.
+_LATIN_1_ENDING: Final = re.compile(r"[a-z](?:=E7)?=(?:E3o|F5es)\b|[a-z]=E1(?:vel|rio)|[a-z]=EDnea\b")
+_LATIN_1_LETTER: Final = re.compile(r"\b[a-zA-Z]++(?:=(?:E[0-37-9ACD]|F[1-5AC]))++[a-z]++")
+_ENCODED_WORD: Final = re.compile(r"=\?[\w-]{2,20}\?[bqBQ]\?[^?\s]{1,300}\?=")
+_ESCAPED_LETTER: Final = re.compile(r"\\u00[c-fC-F][\da-fA-F](?=[a-z])|(?<=[a-z])\\u00[c-fC-F][\da-fA-F]")
+_ESCAPED: Final = re.compile(r"\\u(?!d[89a-f])([\da-fA-F]{4})")
 _ENCODED: Final = re.compile(r"((?:=[89A-F][\dA-F])+)|=20|=3D(?![\dA-F]{2})")
 _SAFE_LINK: Final = re.compile(
     r"(?i)https?://[\w.-]{1,40}\.safelinks\.protection\.outlook\.com/[^\s<>\"?]{0,20}"
@@ -89,8 +97,10 @@ def visible(text: str) -> str:
 def readable(text: str) -> str:
     """`text` as lines of plain text; lines that markup quotes begin with `MARKUP_QUOTE` or `BLOCK_QUOTE`."""
     text = visible(text)
-    if "=" in text and _QUOTED_PRINTABLE.search(text):
-        text = visible(_ENCODED.sub(_bytes, re.sub(r"=\r?\n", "", text)))
+    if "=" in text:
+        text = _decoded(text)
+    if "\\u" in text and text.isascii() and _ESCAPED_LETTER.search(text):  # JSON in JSON
+        text = visible(_ESCAPED.sub(lambda escape: chr(int(escape[1], 16)), text))
     if "&" in text and _ESCAPED_HTML.match(text.partition("\n")[2] or text):
         text = visible(_unescaped(text))
     if "<" in text and (tag := _HTML.search(text)):
@@ -113,6 +123,24 @@ def sealed(text: str) -> str:
     return _ENTITY.sub(lambda entity: "& " + entity[0][1:], text) if "&" in text else text
 
 
+def _decoded(text: str) -> str:
+    """`text` without the encodings of mail headers and of quoted-printable bodies."""
+    if "=?" in text:
+        text = visible(_ENCODED_WORD.sub(_header, text))
+    latin_1 = bool(_LATIN_1_ENDING.search(text)) or len(set(_LATIN_1_LETTER.findall(text))) > 1
+    if latin_1 or _QUOTED_PRINTABLE.search(text):
+        joined = re.sub(r"=\r?\n", "", text)
+        text = visible(_ENCODED.sub(lambda encoded: _bytes(encoded, latin_1=latin_1), joined))
+    return text
+
+
+def _header(word: re.Match[str]) -> str:
+    try:
+        return str(make_header(decode_header(word[0])))
+    except (LookupError, ValueError, HeaderParseError):
+        return word[0]
+
+
 def _unescaped(text: str) -> str:
     return _ENTITY.sub(_character, text)
 
@@ -122,14 +150,15 @@ def _character(entity: re.Match[str]) -> str:
     return unescape(f"&{entity[1]};") if known else entity[0]
 
 
-def _bytes(encoded: re.Match[str]) -> str:
-    """The character of encoded bytes; bytes that are not UTF-8 stay as they are."""
+def _bytes(encoded: re.Match[str], *, latin_1: bool) -> str:
+    """The characters of encoded bytes in UTF-8 or, if `latin_1`, in Windows' Latin; other bytes stay as they are."""
     if not encoded[1]:
         return {"=20": " "}.get(encoded[0], "=")
+    characters = bytes.fromhex(encoded[1].replace("=", ""))
     try:
-        return bytes.fromhex(encoded[1].replace("=", "")).decode()
+        return characters.decode()
     except UnicodeDecodeError:
-        return encoded[0]
+        return characters.decode("cp1252", errors="replace") if latin_1 else encoded[0]
 
 
 def _original(link: re.Match[str]) -> str:
