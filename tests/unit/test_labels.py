@@ -7,6 +7,7 @@ import pytest
 from tests.support.rows import SMALL_ROWS, jsonl
 from triagem.contracts.errors import InvalidInput
 from triagem.trainer import TrainSettings
+from triagem.trainer.data.columns import folded_label
 from triagem.trainer.data.rows import Corpus, load
 
 BILLING_ROWS = [("segunda via do boleto", "cobranca"), ("quero parcelar a dívida", "cobranca")]
@@ -39,12 +40,30 @@ def test_a_label_that_is_not_declared_is_named_with_its_line_and_the_nearest_one
         load_corpus(tmp_path, rows, "suporte", "venda")
 
 
-@pytest.mark.parametrize("spelling", ["Suporte", " suporte ", "SUPORTE", "supórte", "supor\u200bte"])
-def test_case_accents_spaces_and_invisible_characters_do_not_make_a_label(tmp_path: Path, spelling: str) -> None:
+@pytest.mark.parametrize("spelling", ["Suporte", " suporte ", "SUPORTE", "supórte", "supor\u200bte", '"suporte"'])
+def test_case_accents_spaces_quotes_and_invisible_characters_do_not_make_a_label(
+    tmp_path: Path, spelling: str
+) -> None:
     corpus = load_corpus(tmp_path, [*SMALL_ROWS, ("x", spelling), ("y", spelling)])
 
     assert corpus.labels == ("suporte", "venda")
     assert [row.label for row in corpus.train[-2:]] == ["suporte", "suporte"]
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "same"),
+    [
+        ("suporte técnico", "suporte-tecnico", True),
+        ("suporte técnico", "Suporte_Técnico", True),
+        ("pós-venda", "pos venda", True),
+        ("A", "A-", False),
+        ("+", "-", False),
+        ("1-2", "1 2", False),
+        ("a/b", "ab", False),
+    ],
+)
+def test_hyphens_between_words_are_spaces_in_a_label(left: str, right: str, *, same: bool) -> None:
+    assert (folded_label(left) == folded_label(right)) is same
 
 
 def test_other_spellings_of_a_label_are_reported_in_one_line(tmp_path: Path) -> None:

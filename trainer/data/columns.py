@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -26,6 +27,9 @@ from triagem.records.columns import (
     usual_text,
 )  # fmt: skip
 from triagem.trainer.settings import TrainSettings
+
+_BETWEEN_WORDS: Final = re.compile(r"(?<=[^\W\d_]) ?[-_\u2010-\u2014] ?(?=[^\W\d_])")  # not in A-, -1, 1-2
+_QUOTED: Final = re.compile(r"([\"'])[^\"']+\1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +203,7 @@ def composed(text: str) -> str:
 
 
 def folded_label(label: str) -> str:
-    """A label without case, accents, invisible characters and repeated spaces."""
+    """A label without case, accents, invisible characters and quotes; its words are separated by single spaces."""
     plain = (char for char in normalized("NFKD", label.casefold()) if category(char) not in {"Mn", "Cf"})
-    return " ".join("".join(plain).split())
+    words = _BETWEEN_WORDS.sub(" ", " ".join("".join(plain).split()))
+    return words[1:-1].strip() if _QUOTED.fullmatch(words) else words

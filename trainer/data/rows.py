@@ -169,13 +169,13 @@ def rows_digest(rows: Iterable[Row]) -> str:
 def _spelling(rows: Sequence[Row], known: Sequence[str]) -> tuple[Mapping[str, str], tuple[str, ...]]:
     """The label for each spelling in the rows or in `known`, and a note for each label with several spellings.
 
-    Spellings that differ in case, accents, spaces or invisible characters are one label. It is spelled as in `known`,
+    Spellings that `folded_label` makes equal are one label. It is spelled as in `known`,
     or else as in most rows.
     """
     count = Counter(row.label for row in rows)
     chosen = {folded_label(label): label for label in known}
-    # Two equally frequent spellings: the lower-case one wins, because after swapcase it sorts first.
-    for label, _ in sorted(count.items(), key=lambda item: (-item[1], item[0].swapcase())):
+    # Two equally frequent spellings: the shorter one wins, then the lower-case one, which swapcase sorts first.
+    for label, _ in sorted(count.items(), key=lambda item: (-item[1], len(item[0]), item[0].swapcase())):
         chosen.setdefault(folded_label(label), composed(label))
     spelling = {label: chosen[folded_label(label)] for label in (*count, *known)}
     others: dict[str, list[str]] = {}
