@@ -19,7 +19,9 @@ _HINTS: Final = (
     "recebemos", "recebid", "holiday", "ooo", "away", "afastad", "dispon", "agradecemos", "monitor", "no longer",
     "have left", "receipt", "leitura", "convite", "invitation", "relayed", "retransmit", "could not send", "blocked",
     "reply", "responda", "resposta", "no momento", "acesso", "access to", "trabalho mais", "confirm you", "moderator",
-    "your e", "sua mensagem", " full",
+    "your e", "sua mensagem", " full", "thank you for", "accepted", "declined", "recipient", "closed", "expediente",
+    "encerrad", "recesso", "desativ", "in use", "verif", " opção", "option", "registrad", "created", " cheia", "smtp",
+    "this period", "no período", "este período", "rejeit", "out sick", "case number",
 )  # fmt: skip
 # The whole subject, or a prefix with a colon. A person who asks about an automatic message writes none of these.
 _CERTAIN_SUBJECT: Final = re.compile(
@@ -47,9 +49,13 @@ _LIKELY_SUBJECT: Final = re.compile(
     r"no-?reply|"
     r"mail delivery (?:failed|failure)|delivery (?:has )?failed|delivery (?:delayed|incomplete|failure)|"
     r"failure notice|returned mail|message (?:blocked|bounced|not delivered)|recipient inbox full|"
-    r"(?:falha na|notifica[çc][ãa]o de) entrega(?: da mensagem)?|"
+    r"(?:falha na|notifica[çc][ãa]o de(?: falha na)?) entrega(?: da mensagem)?|"
     r"mensagem (?:n[ãa]o entregue|devolvida|bloqueada)|entrega (?:com atraso|atrasada|adiada)|"
-    r"(?:solicita[çc][ãa]o|mensagem|request|message|ticket) (?:recebid[oa]|received)|confirme seu e-?mail.{0,60}|"
+    r"(?:solicita[çc][ãa]o|mensagem|chamado|request|message|ticket|case) (?:recebid[oa]|abert[oa]|received|created)|"
+    r"undeliverable (?:mail|message)|message undeliverable|your message (?:couldn't|could not) be delivered|"
+    r"mail system error|devolu[çc][ãa]o de e-?mail|mensagem lida|"
+    r"n[ãa]o foi poss[íi]vel entregar (?:a|sua) mensagem|your e-?mail requires verification|resposta autom[áa]tica|"
+    r"confirme seu e-?mail.{0,60}|"
     r"please confirm your (?:e-?mail|message)|"
     r"(?:confirma[çc][ãa]o|aviso|recibo) de (?:leitura|recebimento)|(?:return|read) receipt)"
     r"(?: ?\([\w ]{1,30}\))?(?: ?[:\u2013-]|$))"
@@ -62,8 +68,10 @@ _RECEIPT: Final = re.compile(
 )
 _MESSAGE: Final = r"(?:e-?mail|message|mensagem|mensaje|request|ticket|inquiry|solicitaç[ãa]o|contato|chamado)"
 _SELF_DECLARED: Final = (
-    r"(?:automat(?:ed|ic)(?:ally generated)? (?:reply|response|message|e-?mail|confirmation|notification)|"
-    r"(?:resposta|respuesta|mensagem|mensaje|e-?mail|confirmaç[ãa]o|aviso|serviço) (?:gerad[ao] )?autom[áa]tic)"
+    r"(?:automat(?:ed|ic)(?:ally generated)? (?:reply|response|message|e-?mail|confirmation|notification|"
+    r"acknowledg\w+)|"
+    r"(?:resposta|respuesta|mensagem|mensaje|e-?mail|confirmaç[ãa]o|aviso|serviço|atendimento|envio) (?:gerad[ao] )"
+    r"?autom[áa]tic)"
 )
 # Evidence on its own: a program says what it is, or where it could not deliver.
 _CERTAIN_CUE: Final = re.compile(
@@ -84,17 +92,20 @@ _WORDS_AND_CUES: Final = (
         ),
     ),
     (
-        "reply responda responde responder reenviar",
+        "reply respond responda responde responder reenviar",
         re.compile(
             r"\b(?:do not reply|don't reply|n[ãa]o responda|n[ãa]o [ée] necess[áa]rio (?:responder|reenviar)|"
-            r"favor n[ãa]o responder|no responda|reply to this e-?mail|respond[ae] a este e-?mail)\b"
+            r"favor n[ãa]o responder|no responda|do not respond to this|reply to this e-?mail|"
+            r"respond[ae] a este e-?mail)\b"
         ),
     ),
     (
-        "monitored unmonitored monitorada monitorado monitorad recebe",
+        "monitored unmonitored monitorada monitorado recebe longer desativado desativada",
         re.compile(  # nobody reads replies
             r"\b(?:(?:not |un)monitored|n[ãa]o (?:[ée] )?monitorad[ao]|"
-            r"n[ãa]o recebe (?:mensagens|respostas|e-?mails))\b"
+            r"n[ãa]o recebe (?:mensagens|respostas|e-?mails)|(?:inbox|mailbox|address) is no longer (?:in use|"
+            r"active)|"
+            r"est[ea] (?:e-?mail|endereço|caixa) (?:de e-?mail )?foi desativad[oa])\b"
         ),
     ),
     (
@@ -104,7 +115,8 @@ _WORDS_AND_CUES: Final = (
     (
         """
         recebemos recibido recebida recebido recibida received obrigado obrigada agradecemos contacting
-        reaching thank thanks
+        reaching thank thanks confirmamos created opened logged registered encaminhado encaminhada
+        registrado registrada aberto
         """,
         re.compile(  # receipt of a message
             rf"\b(?:recebemos (?:[ao] )?(?:su[ao]|seu) {_MESSAGE}|hemos recibido su|"
@@ -113,31 +125,43 @@ _WORDS_AND_CUES: Final = (
             rf"we(?:'ve| have)? (?:have )?received your {_MESSAGE}|"
             rf"obrigad[oa] (?:pel[oa]|por) (?:seu |sua |entrar em )?{_MESSAGE}|"
             rf"agradecemos (?:pel)?(?:[oa] )?(?:seu |sua )?{_MESSAGE}|"
-            rf"thank(?:s| you) for (?:contacting|reaching out|your {_MESSAGE}))"
+            rf"confirmamos o recebimento d[ao] (?:sua |seu ){_MESSAGE}|"
+            rf"(?:your|seu|sua) (?:support )?{_MESSAGE} (?:has been|foi) "
+            r"(?:created|opened|logged|registered|registrad[oa]|abert[oa]|encaminhad[oa] ao (?:setor|time)) |"
+            r"(?:your|the) case number is|"
+            rf"thank(?:s| you) for (?:contacting|reaching out|your (?:order )?{_MESSAGE}))"
         ),
     ),
     (
         """
         responderemos responderei retornaremos retornarei entraremos respondida respondido reply
-        respond answered back touch analisada analisado reviewed nosso horário horario hours
+        respond answer answered back touch contact contato atendente atendentes status acompanhe
+        analisada analisado reviewed nosso horário horario hours funcionamos
         """,
         re.compile(  # promises an answer
-            r"\b(?:respondere(?:mos|i)|retornaremos|retornarei (?:o |seu |assim)|entraremos em contato|"
+            r"\b(?:respondere(?:mos|i)|retornaremos(?! com)|retornarei (?:o |seu |assim)|"
+            r"entrar(?:á|emos) em contato|acompanhe (?:o andamento|pelo|em)|we aim to (?:answer|reply|respond)|"
+            r"atendentes? (?:irá|vai) (?:te |lhe )?(?:responder|atender|retornar)|view the status of your|"
             r"ser[áa] respondid|"
-            r"(?:(?:will|shall) (?:be )?|we'll |i'll )(?:reply|respond|answered|get back|be in touch)|"
+            r"(?:(?:will|shall) (?:be )?|we'll |i'll )(?:reply|respond|answered|"
+            r"get back(?! to you with)|be in touch|contact you)|"
             r"est[áa] sendo analisad|is being reviewed|nosso horário|hor[áa]rio de (?:atendimento|funcionamento)|"
-            r"(?:business|office) hours)"
+            r"(?:business|office) hours|funcionamos de )"
         ),
     ),
     (
         """
         office ooo leave vacation holiday away ausente férias ferias recesso licença afastado afastada
         escritório escritorio viagem treinamento momento agora disponíveis disponiveis vacaciones
-        oficina
+        oficina sick travelling traveling closed disponível encerrado expediente fora
         """,
         re.compile(  # absence
             r"\b(?:(?:i am|i'm|i will be|i'll be) (?:currently )?(?:out of (?:the )?office|ooo|"
-            r"on (?:\w+ )?(?:leave|vacation|holiday)|away)|"
+            r"on (?:\w+ )?(?:leave|vacation|holiday)|away|"
+            r"out sick|travell?ing)|we(?: are|'re) currently away|n[ãa]o estou (?:no escritório|dispon[íi]vel)|"
+            r"(?:office|offices|we) (?:is|are|will be) closed|"
+            r"(?:empresa|escrit[óo]rio|loja) (?:está|estará) (?:em recesso|fechad[oa])|n[ãa]o haver[áa] expediente|"
+            r"atendimento (?:está )?encerrado|estou fora at[ée]|"
             r"(?:estou|estarei|estaremos|encontro-me|me encontro) (?:ausente|"
             r"(?:em gozo )?(?:de|em) (?:f[ée]rias|recesso|licença)|afastad[oa]|"
             r"fora do escrit[óo]rio|em (?:viagem|treinamento))|"
@@ -154,27 +178,35 @@ _WORDS_AND_CUES: Final = (
     ),
     (
         """
-        return returning back retorno retornarei retornando regresso volto volta regresaré regresare
-        volveré volvere
+        return returns returning back retorno retornarei retornando regresso volto volta regresaré
+        regresare volveré volvere
         """,
         re.compile(  # return
-            r"\b(?:(?:will|when i|i) (?:return|be back)|returning|retorn(?:o (?:em|no|na|dia|ao?|às?|\d)|arei|ando)|"
-            r"regresso|volto|de volta|regresar[ée]|volver[ée])\b.{0,20}\d"
+            r"\b(?:(?:will|when i|i) (?:return|be back)|returning(?= (?:on|to|next|\d|tomorrow))|retorn(?:o (?:em|"
+            r"no|na|dia|ao?|às?|\d)|arei|ando)|"
+            r"regresso|volto|de volta|regresar[ée]|volver[ée])\b.{0,20}\d|"
+            r"\b(?:upon my return|when we return|returning tomorrow)\b"
         ),
     ),
     (
         """
         access acesso acceso urgent urgente urgentes urgência urgências urgencia urgencias emergência
-        emergências emergencia emergencias emergency assistance necessidade ausência ausencia absence
-        correspondence direct direcionar direcione direcionem
+        emergências emergencia emergencias emergency emergencies assistance necessidade ausência
+        ausencia absence correspondence direct direcionar direcione direcionem instead utilize período
+        alternativo
         """,
         re.compile(  # what to do meanwhile
-            r"\b(?:(?:limited|intermittent|restricted|no) access to|(?:acesso|acceso) (?:limitado|restrito) a|"
+            r"\b(?:(?:limited|intermittent|restricted|no) (?:e-?mail access|access to (?:my |the )?(?:e-?mail|mail|"
+            r"inbox|internet))|(?:acesso|acceso) (?:limitado|"
+            r"restrito) a|"
             r"sem acesso a(?:os?)? (?:meus? )?e-?mails?|"
-            r"(?:urgent(?:es?)?|urg[êe]ncias?|emerg[êe]ncias?|emergency|immediate assistance|necessidade|"
-            r"(?:minha |my )?(?:aus[êe]ncia|absence))\b.{0,40}(?:\b(?:contact|reach out|contat[eo]|contacte|contatar|"
+            r"(?:urgent(?:es?)?|urg[êe]ncias?|emerg[êe]ncias?|emergency|emergencies|immediate assistance|necessidade|"
+            r"(?:minha |my )?(?:aus[êe]ncia|absence))\b.{0,40}(?:\b(?:contact|reach out|trat(?:e|ar) com|contat[eo]|"
+            r"contacte|contatar|"
             r"procur[ea]r?|fal(?:e|ar) com|ligue|lig(?:ue|ar) para|call|contactar|escriba)|: ?\(?\d)|"
-            r"for (?:future|further) correspondence|"
+            r"for (?:future|further) correspondence|contato alternativo|"
+            r"(?:e-?mail|contact|use|write to|utilize)\b.{0,20} \S{1,60}@\S{1,60}(?: instead)?|"
+            r"(?:durante|nesse|neste) (?:este |esse )?período,? (?:favor|por favor|contat|procur|envi)|"
             r"(?:direct|direcion(?:ar|em?)) (?:your|seus?) e-?mails?)"
         ),
     ),
@@ -188,15 +220,19 @@ _WORDS_AND_CUES: Final = (
     ),
     (
         """
-        delivered deliver delivering delivery entregue entregar found encontrado endereço endereco blocked
-        rejected full cheia desativada
+        delivered deliver delivering delivery entregue entregar undeliverable found encontrado endereço
+        endereco blocked rejected rejeitou full cheia desativada reached reach
         """,
         re.compile(  # delivery failure
             r"\b(?:(?:message|mail)\b.{0,80} (?:was not|wasn't|could not be|couldn't be) delivered|"
-            r"delivery has failed to|address not found|(?:problem|unable to) deliver(?:ing)? (?:your|the) message|"
+            r"delivery has failed to|address not found|address couldn't be found|was undeliverable|(?:problem|"
+            r"unable to) deliver(?:ing)? (?:your|the) message|"
             r"mensagem\b.{0,80} n[ãa]o p[ôo]de ser entregue|endereço n[ãa]o encontrado|"
-            r"no se pudo entregar el mensaje|n[ãa]o foi poss[íi]vel entregar (?:a |sua )+mensagem|"
-            r"your message .{0,80}(?:has been|was) (?:blocked|rejected)|"
+            r"no se pudo entregar el mensaje|(?:n[ãa]o foi poss[íi]vel|n[ãa]o conseguimos) entregar (?:a |sua )"
+            r"+mensagem|"
+            r"sua mensagem n[ãa]o foi entregue|"
+            r"your message .{0,80}(?:has been|was) (?:blocked|rejected)|rejeitou (?:a |sua )+mensagem|"
+            r"did not reach (?:some|all|the|its)|recipients? could not be reached|caixa postal cheia|"
             r"(?:inbox|mailbox|caixa (?:de correio|de entrada|postal)\b.{0,30}) (?:is|est[áa]) "
             r"(?:full|cheia|desativada))"
         ),
@@ -204,22 +240,25 @@ _WORDS_AND_CUES: Final = (
     (
         "lida exibida aberta read opened displayed recebimento receipt convite accepted declined",
         re.compile(  # a receipt, or the answer to an invitation
-            r"\b(?:mensagem|message)\b.{0,120}\b(?:foi|was) (?:lida|exibida|aberta|read|opened|displayed)\b|"
+            r"\b(?:mensagem|message)\b.{0,120}\b(?:foi|was|has been) (?:lida|exibida|aberta|read|opened|displayed)\b|"
             r"\b(?:aviso|confirmaç[ãa]o) de recebimento do e-?mail\b|\breturn receipt for\b|"
             r"\b(?:aceitou|recusou) (?:este|esse|o|seu) convite|"
-            r"\bhas (?:tentatively )?(?:accepted|declined) th(?:is|e) (?:invitation|meeting|event)"
+            r"\bhas (?:tentatively )?(?:accepted|declined) (?:this|the|your) (?:invitation|meeting|event)"
         ),
     ),
     (
-        "encaminhada entregue confirm",
-        re.compile(  # asks the sender to prove that a person wrote
-            r"\bpara que sua mensagem seja (?:entregue|encaminhada)|\bconfirm that you are (?:not a robot|human)"
+        "encaminhada entregue confirm verify escolha digite",
+        re.compile(  # asks the sender to prove that a person wrote, or to choose from a menu
+            r"\bpara que sua mensagem seja (?:entregue|encaminhada)|"
+            r"\b(?:confirm|verify) that you are (?:not a robot|an? |human)|"
+            r"\b(?:escolha|digite|selecione) (?:uma opção|uma das opções|o número|[1-9] para)"
         ),
     ),
     (
-        "daemon postmaster recipient diagnostic 550 smtp unknown",
+        "daemon postmaster recipient diagnostic 550 552 554 smtp unknown",
         re.compile(
-            r"\b(?:mailer-daemon|postmaster@|final-recipient:|diagnostic-code:|smtp; ?5\d\d|550 5\.\d\.\d|"
+            r"\b(?:mailer-daemon|postmaster@|final-recipient:|diagnostic-code:|smtp; ?5\d\d|55\d[ -]5\.\d\.\d|"
+            r"smtp error|"
             r"user unknown)"
         ),
     ),
@@ -230,7 +269,8 @@ _COURTEOUS_QUESTION: Final = re.compile(r"\b(?:tudo bem|how are you|urgente?|dú
 # A customer on holiday may also write two cues: "estou de férias, volto dia 10 e preciso da internet". Parcels and
 # mailboxes fail to be delivered too.
 _REQUEST: Final = re.compile(
-    r"\?|\b(?:preciso|quer(?:o|ia)|gostaria|n[ãa]o (?:consigo|funciona)|i need|i want|i'd like|necesito|quiero|"
+    r"\?|\b(?:preciso|quer(?:o|ia)|gostaria|n[ãa]o (?:consigo|funciona|entende)|como (?:recupero|fa[çc]o|posso|eu)|"
+    r"senha|password|i need|i want|i'd like|necesito|quiero|"
     r"cancel(?:ar|em)?|reagend\w+|remarc\w+|suspend\w+|paus(?:e|ar|em)|refund|reembolso|courier|parcel|package|"
     r"entregador|transportadora|correios|encomenda|pacote|"
     r"(?:my|meus?|minhas?) (?:plan|order|account|card|subscription|invoice|service|domain|server|customers|mails?|"
