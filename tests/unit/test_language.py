@@ -86,7 +86,20 @@ def test_a_clearly_foreign_message_is_in_another_language(text: str, expected: s
 
 
 @pytest.mark.parametrize(
-    "text", ["net caiu", "n consigo logar", "QUERO CANCELAR", "wifi down", "no sms", "tela preta", "sinistro"]
+    "text",
+    [
+        "net caiu",
+        "n consigo logar",
+        "QUERO CANCELAR",
+        "wifi down",
+        "no sms",
+        "tela preta",
+        "sinistro",
+        "tv box",
+        "vpn",
+        "cnpj mei",
+        "iptu 2026",
+    ],
 )
 def test_a_few_words_are_never_in_another_language(text: str) -> None:
     probabilities = language_probabilities(text)

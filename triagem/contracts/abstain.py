@@ -48,7 +48,7 @@ _LAUGHTER: Final = re.compile(r"\b(\w{1,3}?)\1{2,}\b")
 _PHRASES: Final = re.compile(
     r"(?i)\b(?:how are (?:you|u)|how's it going|(?:so|very) much|a lot|de nada|(?:re|res)(?= ?:)|"
     r"pel[ao] (?:aten[çc][ãa]o|retorno|ajuda|contato|resposta|atendimento)|for (?:your|the) (?:help|reply|support)|"
-    r"(?:chamado|ticket|protocolo|caso|case)\b[ #:nº°]{0,4}[\d-]+)"
+    r"(?:chamado|ticket|protocolo|caso|case)\b[ #:nº°]{0,4}[\d-]+)|\A\W*car[oa](?= \w)"
 )
 
 
@@ -62,8 +62,10 @@ ok okay okey blz beleza valeu vlw brigado brigada obg obrigadão perfeito perfec
 you é muito so very mesmo grande um uma de bem e boa bye tchau até mais logo com vocês você tá td
 bjs abs opa eai eae oie fala salve alô alo alow bomdia boatarde boanoite tdo tds gm yo howdy obgd obgda brigadão
 brigadinha obrigadinha thx ty tks tnx u flw agradeço entendi entendido combinado show top rs rsrs
+many viu mt mto ta vc vcs gratidão night tmj
 """
-_SMALL_TALK: Final = frozenset(map(_folded, [*COURTESIES, *_ACKNOWLEDGEMENTS.split()]))
+# "Caro" is also the word for "expensive": as a greeting, it stands before other words.
+_SMALL_TALK: Final = frozenset(map(_folded, [*COURTESIES, *_ACKNOWLEDGEMENTS.split()])) - {"caro", "cara"}
 
 
 def word_chars(cleaned: str) -> int | None:

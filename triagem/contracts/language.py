@@ -22,6 +22,9 @@ MIN_LIMIT: Final = 0.95
 # A single language at 0.7 is as clear as all other languages together at 0.95: on a few words, many languages get a
 # small probability.
 _ONE_LANGUAGE: Final = 0.25
+# Codes and abbreviations ("tv box", "cnpj mei", "vpn") get a small probability in many languages, and a high one in
+# none: they are in no other language.
+_LEAST_LIKELIEST: Final = 0.3
 _ROUNDING: Final = 1e-3  # of probabilities that sum to 1
 _LIMIT_QUANTILE: Final = 0.995
 CUSTOMERS: Final = ("en", "pt")
@@ -35,7 +38,9 @@ Probabilities = Mapping[str, float]
 def other_language(probabilities: Probabilities, languages: Iterable[str]) -> float:
     """The evidence, from 0 to 1, that the text is in none of the given languages."""
     others = [probability for language, probability in probabilities.items() if language not in languages]
-    return min(1.0, max(sum(others), max(others, default=0.0) + _ONE_LANGUAGE))
+    likeliest = max(others, default=0.0)
+    together = sum(others) if likeliest >= _LEAST_LIKELIEST else 0.0
+    return min(1.0, max(together, likeliest + _ONE_LANGUAGE))
 
 
 def is_other_language(probabilities: Probabilities, languages: Sequence[str], limit: float | None) -> bool:
