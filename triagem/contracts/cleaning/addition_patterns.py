@@ -139,7 +139,8 @@ CLOSING: Final = re.compile(
     + r"(?:(?!\w)\s?[.,;:!-]{1,3}\s?(.*))?"
 )
 THANKS: Final = re.compile(
-    r"(?i)(?:muito |many |muchas )?(?:obrigad[oa]s?|thanks|thank you|gracias)(?: desde já| in advance)?\W{0,3}"
+    r"(?i)(?:(?:muito |many |muchas )?(?:obrigad[oa]s?|thanks|thank you|gracias)(?: desde já| in advance)?|"
+    r"desde já,? agrade(?:ço|cemos)|agrade(?:ço|cemos) (?:desde já|antecipadamente))\W{0,3}"
 )
 DELIMITER: Final = re.compile(r"-- ?|[-_=*~]{3,}")
 _LOWER_CASE: Final = r"(?<![\w@./-])[a-zà-ÿ]{4,}(?![\w@/-]|\.\w)"  # not in an address
