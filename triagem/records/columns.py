@@ -22,7 +22,7 @@ BODY: Final = (
 )  # fmt: skip
 EXTERNAL_ID: Final = (
     "external id", "issue key", "chave da item", "id", "ticket", "protocolo", "chamado", "no", "number", "numero",
-    "nr", "identificador", "codigo", "cod", "cd", "uuid", "display id", "key", "chave", "id hugme",
+    "nr", "identificador", "codigo", "cod", "cd", "uuid", "display id", "key", "chave", "id hug me",
 )  # fmt: skip
 _OBJECTS: Final = (
     "a", "o", "de", "da", "do", "the", "of", "ticket", "tiquete", "chamado", "caso", "case", "conversation",
