@@ -295,11 +295,11 @@ def is_automatic(text: str) -> bool:
         return True
     message = head or subject
     words = set(_WORD.findall(message))
-    found = sum(not needed.isdisjoint(words) and bool(cue.search(message)) for needed, cue in _CUES)
-    if not found:
+    evidence = sum(not needed.isdisjoint(words) and bool(cue.search(message)) for needed, cue in _CUES)
+    if not evidence:
         return False
     if _LIKELY_SUBJECT.match(subject) and not _REQUEST.search(subject):
-        found += 1
-    found += bool(_CERTAIN_CUE.search(message))
+        evidence += 1
+    evidence += bool(_CERTAIN_CUE.search(message))
     enough = 3 if not head and _CONTRARY.search(subject) else 2
-    return found >= enough and not _REQUEST.search(_COURTEOUS_QUESTION.sub("", message))
+    return evidence >= enough and not _REQUEST.search(_COURTEOUS_QUESTION.sub("", message))
