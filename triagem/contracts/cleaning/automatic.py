@@ -35,19 +35,15 @@ _CERTAIN_SUBJECT: Final = re.compile(
     r"(?:undelivered mail returned to sender|mail delivery (?:failed(?=: returning)|subsystem|system)|"
     r"delivery status notification|delivery failure(?=: user)|warning: could not send message|"
     r"your message to .{1,80} awaits moderator approval|notifica[çc][ãa]o de status de entrega|"
-    r"notificaci[óo]n de estado de entrega)"
-    r"(?: ?\([\w ]+\)| ?: ?[^?]*| for past \d[^?]*)?$)"
+    r"notificaci[óo]n de estado de entrega)(?: ?\([\w ]+\)| ?: ?[^?]*| for past \d[^?]*)?$)"
 )
 # Subjects that people write too ("Delivery failed", "Accepted: quote 12"): a cue like those in the body.
 _LIKELY_SUBJECT: Final = re.compile(
-    r"(?:\[[^\][]{1,40}\]\s*)?(?:"
-    r"(?:ausente|aus[êe]ncia|f[ée]rias|(?:annual )?leave|vacation|holiday|away|auto|"
+    r"(?:\[[^\][]{1,40}\]\s*)?(?:(?:ausente|aus[êe]ncia|f[ée]rias|(?:annual )?leave|vacation|holiday|away|auto|"
     r"(?:n[ãa]o estou no|fora do) escrit[óo]rio|accepted|declined|tentative|aceit[ao]|recusad[ao]|lido|"
-    r"delivered|entregue|relayed|retransmitida|expandida)(?: ?:| re:)|"
-    r"\[request received\]|"
+    r"delivered|entregue|relayed|retransmitida|expandida)(?: ?:| re:)|\[request received\]|"
     r"(?:(?:mensagem|retorno|aviso) autom[áa]tic[ao]|automatic (?:message|reply)|auto-?reply|vacation reply|"
-    r"no-?reply|"
-    r"mail delivery (?:failed|failure)|delivery (?:has )?failed|delivery (?:delayed|incomplete|failure)|"
+    r"no-?reply|mail delivery (?:failed|failure)|delivery (?:has )?failed|delivery (?:delayed|incomplete|failure)|"
     r"failure notice|returned mail|message (?:blocked|bounced|not delivered)|recipient inbox full|"
     r"(?:falha na|notifica[çc][ãa]o de(?: falha na)?) entrega(?: da mensagem)?|"
     r"mensagem (?:n[ãa]o entregue|devolvida|bloqueada)|entrega (?:com atraso|atrasada|adiada)|"
@@ -55,8 +51,7 @@ _LIKELY_SUBJECT: Final = re.compile(
     r"undeliverable (?:mail|message)|message undeliverable|your message (?:couldn't|could not) be delivered|"
     r"mail system error|devolu[çc][ãa]o de e-?mail|mensagem lida|"
     r"n[ãa]o foi poss[íi]vel entregar (?:a|sua) mensagem|your e-?mail requires verification|resposta autom[áa]tica|"
-    r"confirme seu e-?mail.{0,60}|"
-    r"please confirm your (?:e-?mail|message)|"
+    r"confirme seu e-?mail.{0,60}|please confirm your (?:e-?mail|message)|"
     r"(?:confirma[çc][ãa]o|aviso|recibo) de (?:leitura|recebimento)|(?:return|read) receipt)"
     r"(?: ?\([\w ]{1,30}\))?(?: ?[:\u2013-]|$))"
 )
@@ -104,8 +99,7 @@ _WORDS_AND_CUES: Final = (
         re.compile(  # nobody reads replies
             r"\b(?:(?:not |un)monitored|n[ãa]o (?:[ée] )?monitorad[ao]|"
             r"n[ãa]o recebe (?:mensagens|respostas|e-?mails)|(?:inbox|mailbox|address) is no longer (?:in use|"
-            r"active)|"
-            r"est[ea] (?:e-?mail|endereço|caixa) (?:de e-?mail )?foi desativad[oa])\b"
+            r"active)|est[ea] (?:e-?mail|endereço|caixa) (?:de e-?mail )?foi desativad[oa])\b"
         ),
     ),
     (
@@ -142,8 +136,7 @@ _WORDS_AND_CUES: Final = (
             r"\b(?:respondere(?:mos|i)|retornaremos(?! com)|retornarei (?:o |seu |assim)|"
             r"entrar(?:á|emos) em contato|acompanhe (?:o andamento|pelo|em)|we aim to (?:answer|reply|respond)|"
             r"atendentes? (?:irá|vai) (?:te |lhe )?(?:responder|atender|retornar)|view the status of your|"
-            r"ser[áa] respondid|"
-            r"(?:(?:will|shall) (?:be )?|we'll |i'll )(?:reply|respond|answered|"
+            r"ser[áa] respondid|(?:(?:will|shall) (?:be )?|we'll |i'll )(?:reply|respond|answered|"
             r"get back(?! to you with)|be in touch|contact you)|"
             r"est[áa] sendo analisad|is being reviewed|nosso horário|hor[áa]rio de (?:atendimento|funcionamento)|"
             r"(?:business|office) hours|funcionamos de )"
@@ -183,8 +176,7 @@ _WORDS_AND_CUES: Final = (
         """,
         re.compile(  # return
             r"\b(?:(?:will|when i|i) (?:return|be back)|returning(?= (?:on|to|next|\d|tomorrow))|retorn(?:o (?:em|"
-            r"no|na|dia|ao?|às?|\d)|arei|ando)|"
-            r"regresso|volto|de volta|regresar[ée]|volver[ée])\b.{0,20}\d|"
+            r"no|na|dia|ao?|às?|\d)|arei|ando)|regresso|volto|de volta|regresar[ée]|volver[ée])\b.{0,20}\d|"
             r"\b(?:upon my return|when we return|returning tomorrow)\b"
         ),
     ),
@@ -197,9 +189,7 @@ _WORDS_AND_CUES: Final = (
         """,
         re.compile(  # what to do meanwhile
             r"\b(?:(?:limited|intermittent|restricted|no) (?:e-?mail access|access to (?:my |the )?(?:e-?mail|mail|"
-            r"inbox|internet))|(?:acesso|acceso) (?:limitado|"
-            r"restrito) a|"
-            r"sem acesso a(?:os?)? (?:meus? )?e-?mails?|"
+            r"inbox|internet))|(?:acesso|acceso) (?:limitado|restrito) a|sem acesso a(?:os?)? (?:meus? )?e-?mails?|"
             r"(?:urgent(?:es?)?|urg[êe]ncias?|emerg[êe]ncias?|emergency|emergencies|immediate assistance|necessidade|"
             r"(?:minha |my )?(?:aus[êe]ncia|absence))\b.{0,40}(?:\b(?:contact|reach out|trat(?:e|ar) com|contat[eo]|"
             r"contacte|contatar|"
@@ -229,8 +219,7 @@ _WORDS_AND_CUES: Final = (
             r"unable to) deliver(?:ing)? (?:your|the) message|"
             r"mensagem\b.{0,80} n[ãa]o p[ôo]de ser entregue|endereço n[ãa]o encontrado|"
             r"no se pudo entregar el mensaje|(?:n[ãa]o foi poss[íi]vel|n[ãa]o conseguimos) entregar (?:a |sua )"
-            r"+mensagem|"
-            r"sua mensagem n[ãa]o foi entregue|"
+            r"+mensagem|sua mensagem n[ãa]o foi entregue|"
             r"your message .{0,80}(?:has been|was) (?:blocked|rejected)|rejeitou (?:a |sua )+mensagem|"
             r"did not reach (?:some|all|the|its)|recipients? could not be reached|caixa postal cheia|"
             r"(?:inbox|mailbox|caixa (?:de correio|de entrada|postal)\b.{0,30}) (?:is|est[áa]) "
@@ -258,8 +247,7 @@ _WORDS_AND_CUES: Final = (
         "daemon postmaster recipient diagnostic 550 552 554 smtp unknown",
         re.compile(
             r"\b(?:mailer-daemon|postmaster@|final-recipient:|diagnostic-code:|smtp; ?5\d\d|55\d[ -]5\.\d\.\d|"
-            r"smtp error|"
-            r"user unknown)"
+            r"smtp error|user unknown)"
         ),
     ),
 )
