@@ -3,6 +3,7 @@
 import json
 import shutil
 import socket
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.support.builders import NOW
 from tests.support.command import Triagem
 from tests.support.windows import result
 from triagem import Publisher
+from triagem.cli.checks import CheckResult
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.db.model_versions import record_promotion, record_version
@@ -166,6 +168,21 @@ class TestStatus:
         assert "no worker is running: start `triagem up`" in answer.out
         assert f"high latency since {NOW:%Y-%m-%d %H:%M} UTC" in answer.out
         assert "messages not processed: 1 (`triagem dead list`)" in answer.out
+
+    def test_each_row_is_printed_before_the_next_check_starts(
+        self, triagem: Triagem, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        events = []
+
+        def stored() -> Iterator[CheckResult]:
+            events.append("last check")
+            yield CheckResult("results")
+
+        monkeypatch.setattr("triagem.cli.commands.doctor._stored", stored)
+        monkeypatch.setattr("triagem.cli.checks.print_lines", lambda _: events.append("row"))
+        triagem("status")
+
+        assert events == ["row", "row", "last check", "row"]
 
     def test_a_watch_shows_a_dead_store_with_its_fix_and_goes_on(
         self, triagem: Triagem, inbox: Inbox, monkeypatch: pytest.MonkeyPatch

@@ -5,7 +5,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final, cast
@@ -216,8 +216,9 @@ def status(
     Example: `triagem status --watch`
     """
     while True:
-        results = list(run_status())
+        results: Iterable[CheckResult] = run_status()
         if watch and not as_json:
+            results = list(results)  # so that the screen is not empty while the checks run
             console.clear()
             print_lines(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
         failed = print_results(results, as_json=as_json)
