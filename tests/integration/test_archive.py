@@ -110,6 +110,7 @@ def test_an_archived_version_cannot_be_loaded_and_its_record_stays(registry: Reg
     assert sorted(path.name for path in (registry.root / "v1.5.0").iterdir()) == [
         "manifest.json",
         "report.html",
+        "report.pt-BR.html",
         "rows.json",
         "test_predictions.jsonl",
     ]

@@ -537,7 +537,7 @@ class TestEveryPage:
         answer = admin.http.post("/console/dead-letter", params={"lang": "pt"}, data={"token": token, "id": "x"})
         assert answer.status_code == 422
         assert "Os dados enviados não podem ser usados" in answer.text
-        assert '<p class="dim" lang="en">no such dead letter</p>' in answer.text
+        assert '<p class="dim">esta mensagem não processada não existe</p>' in answer.text
 
     @pytest.mark.parametrize("value", ["\0", "x" * 65, "\u00b2", "9" * 5000, "9" * 19, "\U0001f600" * 300, "%", "-1"])
     def test_any_value_in_a_url_or_form_is_shown_or_refused(self, opened: Services, value: str) -> None:

@@ -26,9 +26,11 @@ from triagem.db.training_jobs import JobKind
 from triagem.gateway.console.messages import MESSAGES
 from triagem.inbox import Inbox
 from triagem.inbox.lease import AT_WORK, Lease
+from triagem.inbox.webhook_counts import WebhookCounts
 from triagem.notify.alert_messages import system_alert_detail
 
 NOW = datetime.now(UTC)
+REGISTRY_PROBLEM = "the registry has no current version: check TRIAGEM_REGISTRY_URL; v1.0.0 keeps running"
 PAGES = ("overview", "start", "preflight", "review", "tickets", "ticket?source=zendesk&id=1", "models", "operations")
 # What people and machines have written: labels, sources, ids, versions, actors, times, and the languages' codes.
 DATA = re.compile(
@@ -39,7 +41,7 @@ SAME = {english for english, portuguese in MESSAGES.values() if english == portu
 
 
 class Texts(HTMLParser):
-    """The texts that a reader of the page sees or hears, except those marked as English."""
+    """The texts that a reader of the page sees or hears, except the names of the languages."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -50,7 +52,8 @@ class Texts(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = dict(attrs) if tag != "html" else {}
         if tag not in {"meta", "link", "input", "br"}:
-            self._languages.append("en" if tag in {"style", "script"} else values.get("lang") or self._language)
+            other = tag in {"style", "script"} or (tag == "a" and "lang" in values)
+            self._languages.append("en" if other else self._language)
         for name in ("title", "aria-label", "placeholder"):
             self.handle_data(values.get(name) or "")
 
@@ -79,8 +82,10 @@ def admin(database: Database, inbox: Inbox, tmp_path: Path) -> Person:
     lease = Lease(inbox.redis, 60)
     lease.acquire()
     lease.report_state(AT_WORK)
-    dead_letters.insert_dead_letter(database, Lane.BULK, b"1-0", b"{", "a reason in English")
-    dead_letters.insert_webhook_dead_letter(database, "zendesk", b"{", "a reason in English")
+    lease.report_state(f"{AT_WORK}: {REGISTRY_PROBLEM}")
+    dead_letters.insert_dead_letter(database, Lane.BULK, b"1-0", b"{", "the payload is not JSON")
+    dead_letters.insert_webhook_dead_letter(database, "zendesk", b"{", "body: is not JSON (Extra data, character 1)")
+    WebhookCounts(inbox.redis).record_ignored("zendesk", "a private comment")
     run = runs.start(database, RunPlan("v1.1.0", 1, shadow=True))
     runs.cancel(database, run.id, "v1.1.0 was promoted")
     for kind in ALERT_KINDS:
@@ -92,7 +97,7 @@ def admin(database: Database, inbox: Inbox, tmp_path: Path) -> Person:
     for kind in JobKind:
         job, _ = training_jobs.request(database, kind, requested_by="ana", parameters={"upload": 1})
         training_jobs.claim(database, "trainer", lease_s=60)
-        training_jobs.fail(database, job.id, "trainer", "a reason in English")
+        training_jobs.fail(database, job.id, "trainer", "it took longer than 72 hours (TRIAGEM_TRAINER_MAX_HOURS)")
     person = Person(services(database, inbox, models=registry.root), Scope.ADMIN)
     for name in ("suporte", "venda"):
         person.send("start/label", person.see("start"), name=name)

@@ -186,6 +186,8 @@ class TestModels:
         assert 'href="/console/report?version=v1.0.0"' in page
         whole = reader.http.get("/console/report", params={"version": "v1.0.0"})
         assert (whole.status_code, "<h1>v1.0.0" in whole.text) == (200, True)
+        in_portuguese = reader.http.get("/console/report", params={"version": "v1.0.0", "lang": "pt"})
+        assert "<h1>versão v1.0.0" in in_portuguese.text
         assert "script-src" not in whole.headers["content-security-policy"]  # default-src 'none' holds for scripts
         assert reader.http.get("/console/report", params={"version": "v9.9.9"}).status_code == 404
 

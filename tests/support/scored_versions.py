@@ -10,6 +10,7 @@ from tests.support.records import LABELS, answer
 from triagem.contracts.model import (
     CURRENT_PREDICTIONS_FILE,
     HTML_REPORT_FILE,
+    HTML_REPORT_PT_FILE,
     PREDICTIONS_FILE,
     REPORT_FILE,
     ROWS_FILE,
@@ -74,6 +75,7 @@ def register_tested(
 
         def finish(numbered: Manifest) -> None:
             (folder / HTML_REPORT_FILE).write_text(f"<h1>{numbered.version}</h1>", encoding="utf-8")
+            (folder / HTML_REPORT_PT_FILE).write_text(f"<h1>versão {numbered.version}</h1>", encoding="utf-8")
 
         return registry.register(folder, manifest(labels=tuple(labels), **changes), finish=finish).version
 

@@ -12,7 +12,7 @@ from tests.support.assessments import LABELS, report, rows, sure
 from tests.support.builders import manifest
 from tests.support.rows import texts
 from triagem.contracts.assessment import Assessment, CurvePoint, MetricEstimate, Slice
-from triagem.contracts.model import HTML_REPORT_FILE, PREDICTIONS_FILE, REPORT_FILE, ScoredRow
+from triagem.contracts.model import HTML_REPORT_FILE, HTML_REPORT_PT_FILE, PREDICTIONS_FILE, REPORT_FILE, ScoredRow
 from triagem.contracts.text import digest
 from triagem.trainer.data.rows import Row
 from triagem.trainer.evaluate.assess import (
@@ -227,7 +227,8 @@ def test_only_their_owner_reads_the_reports_that_quote_texts(tmp_path: Path) -> 
     write_report(tmp_path, report())
     write_html_report(tmp_path, report(), manifest())
 
-    assert {(tmp_path / name).stat().st_mode & 0o777 for name in (REPORT_FILE, HTML_REPORT_FILE)} == {0o600}
+    files = (REPORT_FILE, HTML_REPORT_FILE, HTML_REPORT_PT_FILE)
+    assert {(tmp_path / name).stat().st_mode & 0o777 for name in files} == {0o600}
 
 
 def test_stored_predictions_contain_no_text(tmp_path: Path) -> None:

@@ -5,14 +5,14 @@ from string import Formatter
 
 import pytest
 
-from triagem.contracts.phrase import Phrase
+from triagem.contracts.portuguese import in_portuguese
 from triagem.db.outbox.alerts import ALERT_KINDS
-from triagem.gateway.console.gate_messages import PORTUGUESE, in_portuguese
 from triagem.gateway.console.messages import MESSAGES, Lang, preferred_language
 from triagem.gateway.console.render import HERE, format_number
 from triagem.inbox.lease import AT_WORK, COLLECTING, WARMING_UP
-from triagem.notify.alert_messages import headline
+from triagem.notify.alert_messages import describe, headline
 from triagem.registry import gate_texts
+from triagem.trainer.monitor.due import Trigger
 
 
 def placeholders(message: str) -> set[str | None]:
@@ -35,16 +35,8 @@ def test_pages_use_only_messages_of_the_catalogue() -> None:
         assert not set(re.findall(r"[^\W\d_]{2,}", shown)) - {"Triagem"}, file.name
 
 
-def test_each_text_of_the_gate_is_translated_with_the_same_values() -> None:
-    templates = {text for name, text in vars(gate_texts).items() if name.isupper()}
-    assert templates == PORTUGUESE.keys()
-    for english, portuguese in PORTUGUESE.items():
-        assert placeholders(english) == placeholders(portuguese), english
-
-
 def test_a_reason_of_the_gate_is_in_portuguese_with_its_numbers() -> None:
-    reason = Phrase(gate_texts.SMALL_GAIN, accuracy=0.862, current=0.874, rows=1254, gain=-0.012, required=0.02)
-    assert reason == "accuracy 0.862 against 0.874 on 1,254 rows is -0.012, required is more than +0.020"
+    reason = gate_texts.SMALL_GAIN.format(accuracy=0.862, current=0.874, rows=1254, gain=-0.012, required=0.02)
     assert in_portuguese(reason) == (
         "acurácia de 0,862 contra 0,874 em 1.254 linhas: diferença de -0,012, exigido: mais de +0,020"
     )
@@ -66,3 +58,10 @@ def test_the_browsers_first_supported_language_is_used(header: str, language: st
 def test_portuguese_numbers_have_a_comma() -> None:
     assert format_number(Lang.PT, 1234.5, 1) == "1.234,5"
     assert format_number(Lang.EN, 1234.5, 1) == "1,234.5"
+
+
+@pytest.mark.parametrize("trigger", Trigger)
+def test_the_alert_that_training_is_due_names_the_trigger_in_portuguese(trigger: Trigger) -> None:
+    text = describe("pt-BR", "retraining-due", {"version": "v1.0.0", "trigger": trigger, "summary": "in English"})
+
+    assert f"({in_portuguese(trigger)})" in text

@@ -50,6 +50,36 @@ def test_every_tag_is_closed_in_order() -> None:
     assert rendered(report(curves=CURVES, notes=("a note",))).open == []
 
 
+# Names of metrics that both languages use, the base, labels, languages and the text of the mistake.
+SHARED = {"ECE", "NLL", "F1, macro", "macro-F1", "recall", "Recall, macro", "none", *LABELS, ", ".join(LABELS), "en",
+          "pt", "boleto em dobro"}  # fmt: skip
+
+
+def test_the_page_in_portuguese_has_no_english() -> None:
+    notes = ("temperature 1.20, not calibrated: 9 different texts are too few", "languages: pt 50%, en 50%")
+    assessment = report(curves=CURVES, notes=notes, leaked=2)
+    for other in (assessment, report(curves=CURVES, notes=notes)):
+        pages = [ParsedHtml(render_html(other, manifest(), portuguese=portuguese)) for portuguese in (False, True)]
+        english, portuguese = (
+            {text for text in (*page.texts, *names(page)) if re.search(r"[^\W\d_]{2}", text) and "{" not in text}
+            for page in pages
+        )
+
+        assert ({text.strip() for text in english} & {text.strip() for text in portuguese}) - SHARED == set()
+        assert not any(attributes.get("lang") == "en" for _, attributes in pages[1].tags)
+        assert "0.829" not in "".join(pages[1].texts)
+
+
+def names(page: ParsedHtml) -> list[str]:
+    return [name for _, attributes in page.tags if (name := attributes.get("aria-label"))]
+
+
+def test_a_note_without_a_translation_is_marked_as_english() -> None:
+    page = render_html(report(notes=("a note of another release",)), manifest(), portuguese=True)
+
+    assert '<li lang="en">a note of another release</li>' in page
+
+
 def test_the_page_loads_nothing_and_runs_nothing() -> None:
     html = render_html(report(curves=CURVES), manifest())
     tags = ParsedHtml(html).tags

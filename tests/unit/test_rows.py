@@ -360,7 +360,7 @@ def test_blank_lines_before_the_first_record_are_counted(read: Read) -> None:
 
 @pytest.mark.parametrize("content", ["", "\n", " \r\n\t\n", "\ufeff", "\ufeff\n"])
 def test_an_empty_file_is_refused(read: Read, content: str) -> None:
-    with pytest.raises(InvalidInput, match="export is empty"):
+    with pytest.raises(InvalidInput, match="export: the file is empty"):
         read(content)
 
 

@@ -103,7 +103,7 @@ def test_a_row_without_messages_has_a_prompt(tmp_path: Path, messages: object) -
     ("messages", "problem"),
     [
         ("quero", '\'messages\': not JSON; expected [{"author": "customer", "text": "…"}, …]'),
-        ({"author": "customer"}, "'messages': Input should be a valid list"),
+        ({"author": "customer"}, "'messages': must be a list, in brackets"),
         (["quero cancelar"], "'messages': 0: Input should be a dictionary"),
         ([{"author": "customer"}], "'messages': 0.text: Field required"),
         ([{"author": "user", "text": "a"}], "'messages': 0.author: Input should be 'customer', 'agent' or 'bot'"),
@@ -301,6 +301,15 @@ def test_titles_above_the_header_are_skipped_and_named(tmp_path: Path) -> None:
 
     assert [row.label for row in loaded.train] == [label for _, label in SMALL_ROWS]
     assert "skipped above the header, lines 1 to 2: Relatório de chamados" in loaded.notes[0]
+
+
+def test_missing_columns_are_asked_for_together(tmp_path: Path) -> None:
+    (path := tmp_path / "export.csv").write_text("Protocolo,Relato do cliente,Fila\n1,oi,N1\n", encoding="utf-8")
+
+    with pytest.raises(
+        InvalidInput, match=r"has no 'prompt' and no 'completion'.*--map prompt=COLUMN,completion=COL"
+    ):
+        load(path)
 
 
 def test_a_label_column_with_another_name_is_asked_for_and_given(tmp_path: Path) -> None:

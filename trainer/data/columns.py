@@ -108,9 +108,15 @@ def training_cell(row: Mapping[str, Any], field: str, given: str) -> Any:
 
 def training_text(row: Mapping[str, Any], field: str, given: str) -> str:
     """A text that is not empty. Raises InvalidInput."""
-    if not training_columns(tuple(row), given)[field]:
+    columns = training_columns(tuple(row), given)
+    if not columns[field]:
         names = ", ".join(map(short_name, row))
-        raise InvalidInput(f"has no {field!r}: its columns are {names}; name one with --map {field}=COLUMN")
+        absent = [name for name in ("prompt", "completion") if not (columns[name] or columns["messages"])]
+        missing = absent if field in absent else [field]
+        options = ",".join(f"{name}=COLUMN" for name in missing)
+        raise InvalidInput(
+            f"has no {' and no '.join(map(repr, missing))}: its columns are {names}; use --map {options}"
+        )
     value = training_cell(row, field, given)
     if not isinstance(value, str):
         raise InvalidInput(f"{field!r} is not a string")

@@ -25,7 +25,14 @@ from triagem.contracts.assessment import (
     RiskCoveragePoint,
     Slice,
 )
-from triagem.contracts.model import HTML_REPORT_FILE, PREDICTIONS_FILE, REPORT_FILE, Manifest, ScoredRow
+from triagem.contracts.model import (
+    HTML_REPORT_FILE,
+    HTML_REPORT_PT_FILE,
+    PREDICTIONS_FILE,
+    REPORT_FILE,
+    Manifest,
+    ScoredRow,
+)
 from triagem.contracts.text import digest
 from triagem.registry import Registry
 from triagem.trainer.data.near_duplicates import distinct_rows
@@ -147,8 +154,9 @@ def risk_coverage_points(truth: Ints, probabilities: Floats) -> Iterator[RiskCov
 
 
 def write_html_report(folder: Path, assessment: Assessment, manifest: Manifest) -> None:
-    """Write the page into a version's staged folder; it shows the manifest's version, base, data and thresholds."""
+    """Write the page in both languages into a version's staged folder; it shows values of the manifest."""
     _write_private(folder / HTML_REPORT_FILE, render_html(assessment, manifest))
+    _write_private(folder / HTML_REPORT_PT_FILE, render_html(assessment, manifest, portuguese=True))
 
 
 def write_report(folder: Path, assessment: Assessment) -> dict[str, float]:

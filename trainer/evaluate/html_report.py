@@ -23,6 +23,7 @@ from triagem.contracts.assessment import (
     describe_rows,
 )
 from triagem.contracts.model import Manifest
+from triagem.contracts.portuguese import in_portuguese
 from triagem.trainer.evaluate.interpretation import METRIC_NAMES, format_estimate
 
 MAX_MISTAKES: Final = 100  # in the HTML report; report.json has all
@@ -81,15 +82,22 @@ def _axes(xs: Sequence[float], ys: Sequence[float]) -> tuple[_Axis, _Axis]:
     )
 
 
-def render_html(assessment: Assessment, manifest: Manifest) -> str:
-    """The HTML report. Texts and labels are escaped."""
+def render_html(assessment: Assessment, manifest: Manifest, *, portuguese: bool = False) -> str:
+    """The HTML report in English or Portuguese. Texts and labels are escaped."""
     # Autoescaping covers the whole template: no `|safe`.
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["estimate"] = format_estimate
+
+    def translate(text: str) -> str:
+        return (portuguese and in_portuguese(text)) or text
+
+    environment.filters["estimate"] = lambda estimate: translate(format_estimate(estimate))
     template = environment.from_string(Path(__file__).with_name("html_report.html").read_text(encoding="utf-8"))
     return template.render(
         report=assessment,
         manifest=manifest,
+        t=translate,
+        lang="pt-BR" if portuguese else "en",
+        time_format="%d/%m/%Y %H:%M" if portuguese else "%Y-%m-%d %H:%M",
         trained_rows=describe_rows(manifest.data.rows, manifest.data.texts),
         names=METRIC_NAMES,
         charts=charts(assessment),

@@ -21,6 +21,7 @@ PREDICTIONS_FILE: Final = "test_predictions.jsonl"
 REPORT_FILE: Final = "report.json"
 REFERENCE_FILE: Final = "reference.safetensors"
 HTML_REPORT_FILE: Final = "report.html"
+HTML_REPORT_PT_FILE: Final = "report.pt-BR.html"
 CURRENT_PREDICTIONS_FILE: Final = "test_predictions_of_{}.jsonl"  # of the version that was current at the training
 VERSION_PATTERN: Final = r"^v\d+\.\d+\.\d+$"
 

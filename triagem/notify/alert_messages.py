@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from triagem.contracts.portuguese import COMMAS_AND_POINTS, in_portuguese
 from triagem.db.outbox.alerts import OUTAGE_KINDS
 from triagem.notify.alert_rules import Language
 
@@ -136,10 +137,9 @@ def phrase(language: Language, key: str, **values: object) -> str:
 
 def local_number(language: Language, number: str) -> str:
     """A number as the language writes it: `1,234.5%` in English, `1.234,5%` in Portuguese."""
-    return number.translate(_COMMAS_AND_POINTS) if language == "pt-BR" else number
+    return number.translate(COMMAS_AND_POINTS) if language == "pt-BR" else number
 
 
-_COMMAS_AND_POINTS: Final = str.maketrans(",.", ".,")
 _TIME_FORMATS: Final[Mapping[Language, str]] = {"en": "%Y-%m-%d %H:%M UTC", "pt-BR": "%d/%m/%Y %H:%M UTC"}
 
 
@@ -206,8 +206,10 @@ def system_alert_detail(
 def _filled(texts: _Texts, language: Language, kind: str, detail: Mapping[str, Any]) -> str | None:
     """The kind's text with the detail's values; None if the kind has no text or an older alert lacks a value."""
     names = {"value", "limit", "expected", "low", "high"} & detail.keys()
-    numbers = {name: local_number(language, str(detail[name])) for name in names}
+    values = {name: local_number(language, str(detail[name])) for name in names}
+    if language == "pt-BR" and (trigger := in_portuguese(str(detail.get("trigger")))):
+        values["trigger"] = trigger
     try:
-        return texts[kind][language == "pt-BR"].format(**{**detail, **numbers})
+        return texts[kind][language == "pt-BR"].format(**{**detail, **values})
     except KeyError:
         return None

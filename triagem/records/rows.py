@@ -76,7 +76,7 @@ def read_rows(
     numbered = enumerate(lines, 1)
     start, first = next(((number, line) for number, line in numbered if line.strip("\ufeff \t\r\n")), (0, ""))
     if not first:
-        raise InvalidInput(f"{name} is empty")
+        raise InvalidInput(f"{name}: the file is empty")
     first = first.removeprefix("\ufeff")
     if format is None:
         if first.lstrip().startswith("[") or first.strip() == "{":

@@ -7,7 +7,6 @@ from math import ceil, log, sqrt
 from statistics import NormalDist
 from typing import Final
 
-from triagem.contracts.phrase import Phrase
 from triagem.registry import gate_texts
 from triagem.registry.decision import CandidateMetrics, Comparison, Recall, Rule, VersionRecord
 
@@ -148,13 +147,13 @@ def notes(candidate: VersionRecord, current: VersionRecord | None) -> tuple[str,
     """Notes for a person that do not affect the decision."""
     versions = (candidate, current) if current else (candidate,)
     lines = [
-        Phrase(gate_texts.SPEED_UNKNOWN, version=record.version, metric=COST_METRIC)
+        gate_texts.SPEED_UNKNOWN.format(version=record.version, metric=COST_METRIC)
         for record in versions
         if COST_METRIC not in record.metrics
     ]
     model, baseline = candidate.metrics.get("macro_f1"), candidate.metrics.get("baseline_macro_f1")
     if model is not None and baseline is not None and baseline > model:
-        lines.append(Phrase(gate_texts.BASELINE_BETTER, baseline=baseline, model=model))
+        lines.append(gate_texts.BASELINE_BETTER.format(baseline=baseline, model=model))
     return tuple(lines)
 
 

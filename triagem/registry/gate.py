@@ -7,9 +7,8 @@ records; `triagem.registry.promote` acts on the decision.
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
-from typing import Final
+from typing import Any, Final
 
-from triagem.contracts.phrase import Phrase
 from triagem.registry import gate_texts
 from triagem.registry.comparison import (
     ALPHA,
@@ -66,13 +65,13 @@ def evaluate_gate(
     """
     other = current or candidate
     missing_labels = tuple(
-        Phrase(gate_texts.MISSING_LABEL, other=other.version, label=label, version=candidate.version)
+        gate_texts.MISSING_LABEL.format(other=other.version, label=label, version=candidate.version)
         for label in other.labels
         if label not in candidate.labels
     )
     unverified: tuple[str, ...] = ()
     if current and current.leaked:
-        unverified = (Phrase(gate_texts.NOT_COMPARED, version=current.version),)
+        unverified = (gate_texts.NOT_COMPARED.format(version=current.version),)
         current = None
     other = current or candidate
     evidence = GateEvidence(
@@ -84,7 +83,7 @@ def evaluate_gate(
     if gaps := tuple(dict.fromkeys((*candidate.gaps, *other.gaps))):
         return Reject(evidence, gaps)
     if candidate.leaked:
-        leaked = Phrase(gate_texts.LEAKED, leaked=candidate.leaked, version=candidate.version)
+        leaked = gate_texts.LEAKED.format(leaked=candidate.leaked, version=candidate.version)
         return Reject(evidence, (leaked,))
     common = candidate.predictions.keys() & other.predictions.keys()
     unseen = common - candidate.trained_on - other.trained_on
@@ -105,11 +104,11 @@ def evaluate_gate(
     cost, current_cost = metrics.mflops_per_token, comparison.mflops_per_token if comparison else None
     if cost is not None and current_cost:
         ratio = cost / current_cost
-        figures = {"metric": COST_METRIC, "cost": cost, "current": current_cost, "ratio": ratio}
+        figures: dict[str, Any] = {"metric": COST_METRIC, "cost": cost, "current": current_cost, "ratio": ratio}
         if ratio > max_cost_ratio:
-            reasons += (Phrase(gate_texts.SLOWER, limit=max_cost_ratio, **figures),)
+            reasons += (gate_texts.SLOWER.format(limit=max_cost_ratio, **figures),)
         elif ratio > MAX_COST_RATIO:
-            accepted = Phrase(gate_texts.SLOWER_ACCEPTED, **figures)
+            accepted = gate_texts.SLOWER_ACCEPTED.format(**figures)
             evidence = replace(evidence, notes=(*evidence.notes, accepted))
     return Reject(evidence, reasons) if reasons else Promote(evidence)
 
@@ -117,25 +116,25 @@ def evaluate_gate(
 def _no_rows(evidence: GateEvidence) -> str:
     version, current, rows = evidence.candidate, evidence.current, evidence.excluded_rows
     if rows and current:
-        return Phrase(gate_texts.EITHER_SEEN, version=version, current=current, rows=rows)
+        return gate_texts.EITHER_SEEN.format(version=version, current=current, rows=rows)
     if rows:
-        return Phrase(gate_texts.ALL_ROWS_SEEN, version=version, rows=rows)
+        return gate_texts.ALL_ROWS_SEEN.format(version=version, rows=rows)
     if current is None:
-        return Phrase(gate_texts.NO_ROWS, version=version)
-    return Phrase(gate_texts.NO_COMMON_ROWS, current=current)
+        return gate_texts.NO_ROWS.format(version=version)
+    return gate_texts.NO_COMMON_ROWS.format(current=current)
 
 
 def _accuracy_reasons(rule: Rule, metrics: CandidateMetrics, comparison: Comparison | None) -> Iterator[str]:
     measured = {"accuracy": metrics.accuracy, "rows": metrics.rows}
     if comparison is None:
         if metrics.accuracy <= metrics.most_frequent:
-            yield Phrase(gate_texts.NO_BETTER_THAN_GUESSING, guessing=metrics.most_frequent, **measured)
+            yield gate_texts.NO_BETTER_THAN_GUESSING.format(guessing=metrics.most_frequent, **measured)
         return
     measured["current"] = comparison.accuracy
     if rule is Rule.NON_INFERIOR:
         if comparison.lower_bound <= -NON_INFERIORITY_MARGIN:
-            yield Phrase(
-                gate_texts.PERHAPS_WORSE, bound=comparison.lower_bound, required=-float(NON_INFERIORITY_MARGIN),
+            yield gate_texts.PERHAPS_WORSE.format(
+                bound=comparison.lower_bound, required=-float(NON_INFERIORITY_MARGIN),
                 needed=comparison.rows_needed, **measured,
             )  # fmt: skip
         return
@@ -143,34 +142,34 @@ def _accuracy_reasons(rule: Rule, metrics: CandidateMetrics, comparison: Compari
     measured |= {"gain": float(gain), "required": float(MIN_GAIN)}
     if rule is Rule.GAIN:
         if gain <= MIN_GAIN:
-            yield Phrase(gate_texts.SMALL_GAIN, **measured)
+            yield gate_texts.SMALL_GAIN.format(**measured)
         return
     if gain < MIN_GAIN:
-        yield Phrase(gate_texts.SMALL_IMPROVEMENT, **measured)
+        yield gate_texts.SMALL_IMPROVEMENT.format(**measured)
     if comparison.p_value >= ALPHA:
         discordance = (comparison.gained + comparison.lost) / metrics.rows
         larger = {"needed_for_gain": mcnemar_sample_size(discordance, float(gain))} if gain > MIN_GAIN else {}
-        yield Phrase(
-            gate_texts.GAIN_PERHAPS_CHANCE if larger else gate_texts.PERHAPS_CHANCE, gained=comparison.gained,
-            lost=comparison.lost, p_value=comparison.p_value, alpha=ALPHA, needed=comparison.rows_needed,
-            **measured, **larger,
+        template = gate_texts.GAIN_PERHAPS_CHANCE if larger else gate_texts.PERHAPS_CHANCE
+        yield template.format(
+            gained=comparison.gained, lost=comparison.lost, p_value=comparison.p_value, alpha=ALPHA,
+            needed=comparison.rows_needed, **measured, **larger,
         )  # fmt: skip
 
 
 def _recall_reasons(metrics: CandidateMetrics) -> Iterator[str]:
     for label, recall in metrics.recalls.items():
         if not recall.rows:
-            yield Phrase(gate_texts.LABEL_WITHOUT_ROWS, label=label)
+            yield gate_texts.LABEL_WITHOUT_ROWS.format(label=label)
             continue
         share = Fraction(recall.true_positives, recall.rows)
         measured = {"found": recall.true_positives, "rows": recall.rows, "label": label}
         if share < MIN_RECALL:
-            yield Phrase(gate_texts.LOW_RECALL, **measured)
+            yield gate_texts.LOW_RECALL.format(**measured)
         current = recall.current_true_positives
         if current is not None and share < Fraction(current, recall.rows) - MAX_RECALL_DROP:
-            yield Phrase(gate_texts.RECALL_DROP, current=current, limit=float(MAX_RECALL_DROP), **measured)
+            yield gate_texts.RECALL_DROP.format(current=current, limit=float(MAX_RECALL_DROP), **measured)
 
 
 def _reliability_reasons(metrics: CandidateMetrics, comparison: Comparison | None) -> Iterator[str]:
     if comparison and metrics.nll > comparison.nll + MAX_NLL_INCREASE:
-        yield Phrase(gate_texts.LESS_RELIABLE, nll=metrics.nll, current=comparison.nll, limit=MAX_NLL_INCREASE)
+        yield gate_texts.LESS_RELIABLE.format(nll=metrics.nll, current=comparison.nll, limit=MAX_NLL_INCREASE)

@@ -1,4 +1,4 @@
-"""The reasons and notes of the promotion gate. `triagem.gateway.console.gate_messages` has them in Portuguese."""
+"""The reasons and notes of the promotion gate. `triagem/contracts/portuguese.toml` has them in Portuguese."""
 
 from typing import Final
 

@@ -17,6 +17,7 @@ from triagem.contracts.model import (
     ARCHIVED_FILE,
     CURRENT_PREDICTIONS_FILE,
     HTML_REPORT_FILE,
+    HTML_REPORT_PT_FILE,
     PREDICTIONS_FILE,
     REPORT_FILE,
     ROWS_FILE,
@@ -140,7 +141,7 @@ def add_versions(rows: dict[str, IndexRow], manifests: Iterable[Manifest], folde
     return _INDEX.dump_json(rows | added, indent=2, exclude_defaults=True) + b"\n"
 
 
-_RECORDS: Final = frozenset({ROWS_FILE, PREDICTIONS_FILE, REPORT_FILE, HTML_REPORT_FILE})
+_RECORDS: Final = frozenset({ROWS_FILE, PREDICTIONS_FILE, REPORT_FILE, HTML_REPORT_FILE, HTML_REPORT_PT_FILE})
 _PREDICTIONS_OF: Final = CURRENT_PREDICTIONS_FILE.partition("{")[0]
 _ARCHIVED: Final = TypeAdapter(dict[str, datetime])
 

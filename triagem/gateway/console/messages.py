@@ -259,21 +259,6 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
 }
 
 
-# Actors, objects and outcomes in the audit trail: their first words, and words that may follow a name.
-AUDIT_WORDS: Final = {
-    "key": "chave", "unknown key": "chave desconhecida", "schedule": "agendamento", "training": "treinamento",
-    "run": "execução", "dead letter": "mensagem não processada", "dead letters": "mensagens não processadas",
-    "all dead letters": "todas as mensagens não processadas", "done": "concluído", "refused": "recusado",
-    "failed": "falhou", "not found": "não encontrado", "not replayed": "não reprocessado", "added": "adicionada",
-    "changed": "alterada", "promoted": "promovida:", "proposed": "proposta:", "rejected": "reprovada:",
-    "shadow of": "em teste (shadow):",
-}  # fmt: skip
-AUDIT_ENDINGS: Final = {
-    " (command line)": " (linha de comando)", " was promoted": " foi promovida", " replayed": " reprocessadas",
-    " dropped": " descartadas",
-}  # fmt: skip
-
-
 def translate(lang: Lang, key: str, **values: object) -> str:
     """The message in this language, with its placeholders filled in."""
     message = MESSAGES[key][lang is Lang.PT]

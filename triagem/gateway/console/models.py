@@ -10,16 +10,14 @@ from typing import Final
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from markupsafe import Markup, escape
 
 from triagem.contracts.errors import ModelCorrupt
-from triagem.contracts.model import HTML_REPORT_FILE, Manifest
+from triagem.contracts.model import HTML_REPORT_FILE, HTML_REPORT_PT_FILE, Manifest
 from triagem.db.audit import record
 from triagem.db.reviews.expected import AccuracyReport, newest_accuracy_reports
 from triagem.db.training_jobs import JobKind, newest_jobs
 from triagem.db.training_jobs import cancel as cancel_job
 from triagem.db.training_jobs import request as request_job
-from triagem.gateway.console.gate_messages import in_portuguese
 from triagem.gateway.console.messages import Lang
 from triagem.gateway.console.render import HEADERS, address, language, redirect, render_page
 from triagem.gateway.console.session import Admin, Form, Reader, row_id
@@ -90,20 +88,25 @@ def model(request: Request, services: ServicesDep, visitor: Reader, version: str
     return render_page(
         request, "model.html", visitor, manifest=services.registry.manifest(version),
         report=read_report(services.registry, version), current=current, decision=decision, rule=chosen,
-        rules=list(Rule), gate_text=partial(_gate_text, language(request)),
+        rules=list(Rule),
     )  # fmt: skip
 
 
-def _gate_text(lang: Lang, text: str) -> Markup:
-    """A reason or note of the gate in the reader's language; one without a translation is marked as English."""
-    translated = text if lang is Lang.EN else in_portuguese(text)
-    return Markup('<span lang="en">{}</span>').format(text) if translated is None else escape(translated)
-
-
 @router.get("/report")
-def report(services: ServicesDep, visitor: Reader, version: str) -> Response:  # noqa: ARG001 - checks the scope
-    """The version's `report.html`, which has no script and escapes all texts."""
-    content = services.registry.read(version, HTML_REPORT_FILE) if version in services.registry.versions() else None
+def report(
+    request: Request,
+    services: ServicesDep,
+    visitor: Reader,  # noqa: ARG001 - checks the scope
+    version: str,
+) -> Response:
+    """The version's page in the visitor's language, which has no script and escapes all texts.
+
+    Earlier releases wrote it in English only.
+    """
+    content = None
+    if version in services.registry.versions():
+        content = services.registry.read(version, HTML_REPORT_PT_FILE) if language(request) is Lang.PT else None
+        content = content or services.registry.read(version, HTML_REPORT_FILE)
     if content is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "")
     policy = (

@@ -15,7 +15,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from triagem.gateway.console.messages import AUDIT_ENDINGS, AUDIT_WORDS, MESSAGES, Lang, preferred_language, translate
+from triagem.contracts.portuguese import in_portuguese
+from triagem.gateway.console.messages import MESSAGES, Lang, preferred_language, translate
 from triagem.gateway.console.session import Visitor, row_id, set_cookie
 from triagem.notify.alert_messages import describe, headline
 from triagem.notify.alert_rules import Language
@@ -43,6 +44,7 @@ _FLASHES: Final[dict[str, tuple[str, ...]]] = {
     "saved": ("label",),
     "promoted": ("version",),
 }
+_IN_ENGLISH: Final = Markup('<span lang="en">{}</span>')
 _NOTIFY_LANGUAGE: Final[dict[Lang, Language]] = {Lang.EN: "en", Lang.PT: "pt-BR"}
 _TEMPLATES: Final = Environment(
     loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined,
@@ -82,7 +84,8 @@ def render_page(
         "alert_name": lambda kind: headline(_NOTIFY_LANGUAGE[lang], kind, {}),
         "alert_text": partial(describe, _NOTIFY_LANGUAGE[lang]),
         "named": partial(_named, lang),
-        "audited": partial(_audited, lang),
+        "reason": partial(translate_reason, lang),
+        "audited": lambda text: (lang is Lang.PT and in_portuguese(text)) or text,
         "worker_state": partial(_worker_state, lang),
         "number": partial(format_number, lang),
         "percent": lambda share, digits=1: format_number(lang, share * 100, digits) + "%",
@@ -110,25 +113,19 @@ def _flash(request: Request, lang: Lang, known: Collection[str]) -> str | None:
 def _named(lang: Lang, kind: str, value: str) -> Markup:
     """The message for one of a kind's values; a value without a message, marked as English, as it is."""
     key = f"{kind}_{value}"
-    return escape(translate(lang, key)) if key in MESSAGES else Markup('<span lang="en">{}</span>').format(value)
+    return escape(translate(lang, key)) if key in MESSAGES else _IN_ENGLISH.format(value)
 
 
-def _audited(lang: Lang, text: str) -> str:
-    """An actor, object or outcome of the audit trail, such as `key 3 (ana)`, in the language."""
-    if lang is Lang.EN:
-        return text
-    for ending, translated in AUDIT_ENDINGS.items():
-        text = text.removesuffix(ending) + translated if text.endswith(ending) else text
-    word = next((word for word in AUDIT_WORDS if f"{text} ".startswith(f"{word} ")), "")
-    return AUDIT_WORDS[word] + text[len(word) :] if word else text
+def translate_reason(lang: Lang, text: str) -> Markup:
+    """A stored reason or an error in the language; one that cannot be translated, marked as English, as it is."""
+    translated = text if lang is Lang.EN else in_portuguese(text)
+    return _IN_ENGLISH.format(text) if translated is None else escape(translated)
 
 
 def _worker_state(lang: Lang, state: str) -> Markup:
-    """A worker's state in words. The reason that may follow it is in English."""
+    """A worker's state in words, with the reason that may follow it."""
     name, colon, reason = state.partition(": ")
-    return (
-        _named(lang, "worker", name) + colon + (Markup('<span lang="en">{}</span>').format(reason) if reason else "")
-    )
+    return _named(lang, "worker", name) + colon + (translate_reason(lang, reason) if reason else "")
 
 
 def redirect(path: str) -> RedirectResponse:

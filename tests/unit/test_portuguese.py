@@ -1,0 +1,121 @@
+"""Each reason that the code writes in English, and that a page may show, has a pattern in `portuguese.toml`."""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from string import Formatter
+
+import pytest
+
+import triagem
+from triagem.contracts.portuguese import in_portuguese
+from triagem.db.reviews.records import NoCorrection
+from triagem.registry import gate_texts
+from triagem.worker.batch import FailedEntry
+
+PACKAGE = Path(triagem.__file__).parent
+# Packages whose errors and reasons a page may show; not those that only the command line or a program sees.
+SHOWN = ("contracts", "db/connect.py", "db/labels.py", "db/runs", "db/tickets/window.py", "engine", "gateway/console",
+         "inbox/batch.py", "ops/reclassify.py", "ops/replay.py", "producer", "records", "registry", "trainer",
+         "worker")  # fmt: skip
+NOT_SHOWN = (
+    "contracts/model.py",  # a model's validation
+    "producer/client.py", "producer/client_protocol.py",  # in the client's process
+)  # fmt: skip
+# Calls whose last argument is a text for a person, or the one with this number.
+TEXTS = dict.fromkeys(
+    ("InvalidInput", "InvalidTicket", "UnreadableEntry", "IgnoredWebhook", "UnmatchedWebhook", "UnreadableWebhook",
+     "ModelCorrupt", "ModelBroken", "MissingExtra", "NoModel", "NotFinite", "LabelsMismatch", "AlreadyTraining",
+     "InboxFull", "OutOfMemory", "RowRefused", "StatementRefused", "WindowTooLarge", "ValueError"),
+    -1,
+) | {"FailedEntry": list(FailedEntry.__annotations__).index("reason"), "BadLine": 1}  # fmt: skip
+VALUE = "7"
+
+
+def written(node: ast.expr) -> list[str]:
+    """The texts that an expression may give, with a value in place of each part that is only known at run time."""
+    texts = [VALUE]
+    match node:
+        case ast.Constant(value=str(text)):
+            texts = [text]
+        case ast.JoinedStr(values=parts):
+            texts = ["".join(texts) for texts in product(*map(written, parts))]
+        case ast.FormattedValue(value=ast.IfExp() | ast.Constant() as value):
+            texts = written(value)
+        case ast.FormattedValue(conversion=114):  # !r
+            texts = [repr(VALUE)]
+        case ast.IfExp(body=body, orelse=other):
+            texts = written(body) + written(other)
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            texts = [first + second for first, second in product(written(left), written(right))]
+    return texts
+
+
+def texts_of_the_code() -> Iterator[tuple[str, str]]:
+    left_out = [PACKAGE / name for name in NOT_SHOWN]
+    for root in (PACKAGE / name for name in SHOWN):
+        for file in [root] if root.is_file() else sorted(root.rglob("*.py")):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if file not in left_out else ():
+                name = getattr(node.func, "id", "") if isinstance(node, ast.Call) else ""
+                if isinstance(node, ast.Call) and name in TEXTS and len(node.args) > max(0, TEXTS[name]):
+                    for text in written(node.args[TEXTS[name]]):
+                        if len(re.findall("[a-z]{2,}", re.sub(r"^[\w.]+: ", "", text))) > 1:  # not only values
+                            yield f"{file.relative_to(PACKAGE)}:{node.lineno}", text
+
+
+def patterns() -> dict[str, str]:
+    content = PACKAGE.joinpath("contracts", "portuguese.toml").read_text(encoding="utf-8")
+    return {english: text for table in tomllib.loads(content).values() for english, text in table.items()}
+
+
+def test_each_text_of_the_code_is_translated() -> None:
+    texts = set(texts_of_the_code())
+    assert len(texts) > 150
+    # A value at the end, such as a suggestion, may be empty.
+    forms = {(place, text): (text, text.removesuffix(VALUE)) for place, text in texts}
+    assert {text for text, form in forms.items() if not any(map(in_portuguese, form))} == set()
+
+
+def test_each_reason_of_a_preset_of_the_gate_and_of_a_correction_is_translated() -> None:
+    presets = PACKAGE.joinpath("producer", "crm", "presets.toml").read_text(encoding="utf-8")
+    texts = [reason.replace("{event}", VALUE) for reason in re.findall(r'^reason = "(.+)"$', presets, re.MULTILINE)]
+    gate = [re.sub(r"{.+?}", VALUE, text) for name, text in vars(gate_texts).items() if name.isupper()]
+    assert len(texts) > 20
+    assert [text for text in (*texts, *gate, *NoCorrection) if in_portuguese(text) is None] == []
+
+
+def test_a_translation_names_only_values_of_its_pattern() -> None:
+    for english, portuguese in patterns().items():
+        names = [{name for _, name, _, _ in Formatter().parse(text) if name} for text in (english, portuguese)]
+        assert names[1] <= names[0], english
+
+
+@pytest.mark.parametrize(
+    ("english", "portuguese"),
+    [
+        ("revised_at: Field required", "revised_at: campo obrigatório"),
+        ("external_id = detail.id: is missing or not an id", "external_id = detail.id: ausente ou não é um ID"),
+        (
+            "cannot store the result: Postgres refused a value (DataError, SQLSTATE 22021)",
+            "não foi possível gravar o resultado: o Postgres recusou um valor (DataError, SQLSTATE 22021)",
+        ),
+        ("the model fails on this text: RuntimeError", "o modelo falha neste texto: RuntimeError"),
+        (
+            "record 2: body: has more than 100,000 values: send it in parts; record 3: text: is empty",
+            "registro 2: body: tem mais de 100.000 valores: envie em partes; registro 3: text: vazio",
+        ),
+        ("v1.1.0 was promoted (epoch 3)", "a versão v1.1.0 foi promovida (época 3)"),
+    ],
+)
+def test_a_reason_is_in_portuguese_with_its_values(english: str, portuguese: str) -> None:
+    assert in_portuguese(english) == portuguese
+
+
+@pytest.mark.parametrize(
+    "text", ["a reason of another release", "a new reason: is odd", "revised_at: is odd", "is empty" + " " * 3000, ""]
+)
+def test_a_text_that_is_not_known_as_a_whole_is_not_translated(text: str) -> None:
+    assert in_portuguese(text) is None
