@@ -10,31 +10,32 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from difflib import get_close_matches
-from itertools import product
 from typing import Any, Final, Literal
 
 from triagem.contracts.errors import InvalidTicket
 from triagem.contracts.moments import DateOrder, has_numeric_date
 from triagem.contracts.ticket import Author
 from triagem.producer.crm import expressions, field_map
+from triagem.producer.crm.check_proof import check_proof
 from triagem.producer.crm.payload import (
     AcceptedWebhook,
     IgnoredWebhook,
-    RefusedWebhook,
     UnmatchedWebhook,
     Webhook,
     parse_id,
     parse_time,
 )
-from triagem.producer.crm.receive import challenge, check_sender, read_body, read_verdicts
+from triagem.producer.crm.receive import challenge, read_body, read_verdicts
 from triagem.producer.crm.settings import Source
-from triagem.producer.crm.signature import TOKEN_HEADER, SignatureScheme, signed_at
+from triagem.producer.crm.signature import TOKEN_HEADER
 
-_SIGNED: Final = ("{body}", "{timestamp}{body}", "{timestamp}.{body}", "{timestamp}:{body}")
 _MAX_NAMES: Final = 12
+_NOTHING: Final = "selects nothing"
 _NOT_JSON: Final = (
     "The body must be JSON in UTF-8: a template must escape the customer's quotation marks and backslashes."
 )
+_A_FORM: Final = "The body is a form (application/x-www-form-urlencoded): let the CRM send JSON."
+_FORM: Final = re.compile(rb"[\w.%+\[\]-]+=")
 _PATH: Final = re.compile(rb"\b[A-Za-z]:\\[bfnrt]")
 _OPTIONAL: Final = ("message", "message_id", "author", "deleted", "revised_at")
 
@@ -84,7 +85,7 @@ def describe_source(source: Source) -> dict[str, str]:
 
 def check_payload(webhook: Webhook, source: Source, now: datetime) -> PayloadCheck:
     """The outcome that a gateway would reach for this webhook of the source, and how to fix what is wrong."""
-    sender, advice = _check_proof(webhook, source, now)
+    sender, advice = check_proof(webhook, source, now)
     if advice:
         return PayloadCheck("refused", "the gateway answers 401", sender, advice=advice)
     if expected := challenge(webhook, source):
@@ -104,7 +105,7 @@ def _check_body(webhook: Webhook, source: Source, sender: str, now: datetime) ->
     match outcome:
         case AcceptedWebhook(tickets, unread):
             values = [ticket.model_dump(mode="json", exclude_none=True) for ticket in tickets]
-            advice = [*_advise_date_order(fields, source), *_advise_escapes(webhook.body)]
+            advice = [*_advise_texts(fields), *_advise_date_order(fields, source), *_advise_escapes(webhook.body)]
             return PayloadCheck("accepted", "; ".join(unread) or None, sender, values, fields, advice)
         case IgnoredWebhook(reason):
             return PayloadCheck("ignored", reason, sender, fields=fields)
@@ -112,57 +113,11 @@ def _check_body(webhook: Webhook, source: Source, sender: str, now: datetime) ->
             return PayloadCheck(
                 "dead-lettered", reason, sender, advice=list(_advise_records(webhook.payload, source))
             )
-    advice = [_NOT_JSON] if outcome.reason.startswith("body: ") else list(_advise_fields(fields))
+    if outcome.reason.startswith("body: "):
+        advice = [_A_FORM if _FORM.match(webhook.body) else _NOT_JSON]
+    else:
+        advice = list(_advise_fields(fields))
     return PayloadCheck("dead-lettered", outcome.reason, sender, fields=fields, advice=advice)
-
-
-def _check_proof(webhook: Webhook, source: Source, now: datetime) -> tuple[str, list[str]]:
-    """Whether the sender's proof is valid, in words; and advice if it is not."""
-    scheme = source.signature
-    if source.token is not None:
-        if not (webhook.header(TOKEN_HEADER) or webhook.header("Authorization") or webhook.token):
-            return f"not checked: give the token with --header '{TOKEN_HEADER}: …'", []
-        refusal = check_sender(webhook, source, now)
-        return (
-            (refusal.reason, ["Compare the token in the CRM with the file."])
-            if refusal
-            else ("the token is right", [])
-        )
-    assert source.secret is not None  # a source has a secret or a token
-    assert scheme is not None
-    headers = [scheme.header, *([scheme.timestamp_header] if scheme.timestamp_header else [])]
-    if missing := [name for name in headers if webhook.header(name) is None]:
-        return "not checked: give the headers that the CRM sends: " + " ".join(
-            f"--header '{name}: …'" for name in missing
-        ), []
-    try:
-        sent_at = signed_at(webhook, scheme) or now  # a recorded webhook may be old
-    except InvalidTicket as error:
-        return str(error), [f"{scheme.timestamp_header} must hold a time."]
-    match check_sender(webhook, source, sent_at):
-        case RefusedWebhook(reason):
-            return reason, [_advise_scheme(webhook, scheme, source.secret.get_secret_value())]
-    return "the signature is right", []
-
-
-def _advise_scheme(webhook: Webhook, scheme: SignatureScheme, secret: str) -> str:
-    """The scheme that would make this signature, if any does."""
-    given = webhook.header(scheme.header) or ""
-    time = webhook.header(scheme.timestamp_header or "") or ""
-    for signed, algorithm, encoding in product(
-        (scheme.signed, *_SIGNED), ("sha1", "sha256", "sha512"), ("hex", "base64")
-    ):
-        changes = {"signed": signed, "algorithm": algorithm, "encoding": encoding, "prefix": ""}
-        digest = scheme.model_copy(update=changes).sign(
-            webhook.body, time.encode("latin-1", "replace"), secret.encode()
-        )
-        if given.endswith(digest):
-            changes["prefix"] = given.removesuffix(digest)
-            wrong = [f'{name} = "{value}"' for name, value in changes.items() if value != getattr(scheme, name)]
-            return f"This signature has another form. In the table `signature` set {', '.join(wrong)}."
-    return (
-        "No known form of signature fits this secret and this body: compare the secret, and save the body unchanged."
-    )
 
 
 def _check_fields(record: object, source: Source) -> list[FieldCheck]:
@@ -189,11 +144,21 @@ def _problem(name: str, value: object, source: Source) -> str | None:
             parse_time(value, name, source.fields.moments)
         elif name == "external_id":
             parse_id(value, name)
+        elif name == "text" and isinstance(value, list | dict):
+            return _select_text(value)
         elif name == "author" and value not in list(Author):
             return f"must be customer, agent or bot; here it is {value!r}"
     except InvalidTicket as error:
         return error.reason
     return None
+
+
+def _select_text(value: list[Any] | dict[str, Any]) -> str:
+    """Advice to select a text inside a list or an object."""
+    kind, inner = ("a list", value[-1] if value else None) if isinstance(value, list) else ("an object", value)
+    return f"is {kind}{_inner_names(inner)}: select a text in it" + (
+        ", such as the last item's with [-1]" if isinstance(value, list) else ""
+    )
 
 
 def _missing(expression: str, value: object) -> str:
@@ -209,7 +174,7 @@ def _missing(expression: str, value: object) -> str:
                 f"; did you mean {near[0]}?" if near else f"; it has {names}"
             )
         value, path = value[name], f"{path}.{name}".lstrip(".")
-    return "selects nothing"
+    return _NOTHING
 
 
 def _first(fields: dict[Any, Any]) -> list[tuple[Any, Any]]:
@@ -235,6 +200,13 @@ def _advise_fields(fields: list[FieldCheck]) -> Iterator[str]:
             yield f"{check.name} = {check.expression}: {check.problem}"
             if check.name == "author" and check.value is not None:
                 yield _advise_author(check)
+
+
+def _advise_texts(fields: list[FieldCheck]) -> Iterator[str]:
+    """Expressions of a text that name something that an accepted payload does not have."""
+    for check in fields:
+        if check.name == "text" and check.problem not in {None, _NOTHING}:
+            yield f"text = {check.expression} adds nothing: {check.problem} (all right if only some payloads have it)"
 
 
 def _advise_author(check: FieldCheck) -> str:
@@ -279,6 +251,8 @@ def _advise_records(payload: object, source: Source) -> Iterator[str]:
     for path, expected, value in expressions.failed_comparisons(source.records, first):
         actual = _missing(path, first) if value is None else f"here it is {value!r}."
         yield f"`records` wants {path} to be {expected!r}; {actual}"
+    for name in expressions.quoted_texts(source.records, first):
+        yield f"""`records` compares with the field "{name}": a text stands in single quotes, '{name}'."""
     if isinstance(first, dict):
         yield f"The payload has {', '.join(f'{name}{_inner_names(value)}' for name, value in _first(first))}."
     event = field_map.event_name(payload, source) or "it"

@@ -74,6 +74,15 @@ def failed_comparisons(expression: str, value: object) -> Iterator[tuple[str, ob
             yield path, expected, actual
 
 
+def quoted_texts(expression: str, value: object) -> Iterator[str]:
+    """Names in double quotes that an expression compares with, and that a payload lacks: perhaps meant as texts."""
+    for node in _nodes(_compile(expression).parsed):
+        if node["type"] == "comparator" and (right := node["children"][1])["type"] == "field":
+            name = right["value"]
+            if f'"{name}"' in expression and not (isinstance(value, dict) and name in value):
+                yield name
+
+
 def _path(node: Any) -> str | None:
     """A parsed path such as `contact.name` as text; None for anything else."""
     if node["type"] == "field":
@@ -88,13 +97,31 @@ def _check(expression: str) -> str:
     try:
         parsed: ParsedResult = _compile(expression)
     except JMESPathError as error:
-        raise ValueError(f"is not a JMESPath expression ({type(error).__name__})") from None
+        raise ValueError(f"is not a JMESPath expression{_advice(error, expression)}") from None
     for node in _nodes(parsed.parsed):
         if node["type"] == "function_expression" and node["value"] not in _Functions.FUNCTION_TABLE:
             raise ValueError(f"calls {node['value']}(), which is not a function of JMESPath")
         if node["type"] == "subexpression" and node["children"][0]["type"] == "not_expression":
             raise ValueError("!a.b means (!a).b in JMESPath, which is always null: write !(a.b)")
     return expression
+
+
+def _advice(error: JMESPathError, expression: str) -> str:
+    """The place of a mistake, and what may be wrong there."""
+    position = getattr(error, "lex_position", None)
+    if position is None or position >= len(expression):
+        return ": it ends too early"
+    character = expression[position]
+    hint = (
+        "; in double quotes, a name may have any character"
+        if character == "-" or (character.isalpha() and not character.isascii())
+        else "; the payload itself is @"
+        if character == "$"
+        else "; a comparison is =="
+        if character == "="
+        else ""
+    )
+    return f": unexpected {character} at character {position + 1}{hint}"
 
 
 def _nodes(node: Any) -> Iterator[Any]:

@@ -4,11 +4,13 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from tests.support.command import Triagem
 from tests.support.crm import EXAMPLES, NOW, SECRET, TOKEN, example, zendesk_headers
@@ -16,7 +18,8 @@ from triagem.producer.crm import Source, Webhook
 from triagem.producer.crm.check import PayloadCheck, check_payload
 from triagem.producer.crm.settings import make_source
 
-RECORD = {"id": 7, "type": "message", "contact": {"message": "oi", "e-mail": "x"}, "at": "2026-11-02T12:30:00Z"}
+RECORD = {"id": 7, "type": "message", "contact": {"message": "oi", "e-mail": "x"}, "at": "2026-11-02T12:30:00Z",
+          "comments": [{"body": "oi"}]}  # fmt: skip
 
 
 def shop(records: str = "@", secret: str | None = None, **fields: Any) -> Source:
@@ -54,8 +57,13 @@ def test_an_accepted_payload_shows_its_ticket_and_where_each_field_came_from() -
             {"message_id": "id", "author": "type"},
             "author = type: must be customer, agent or bot; here it is 'message'",
         ),
-        ({"revised_at": "day"}, "revised_at = day: the record has no day; it has id, type, contact, at"),
+        ({"revised_at": "day"}, "revised_at = day: the record has no day; it has id, type, contact, at, comments"),
         ({"text": ["join(', ', id)"]}, "text = join(', ', id): its expression fails on this payload"),
+        ({"text": ["contact"]}, "text = contact: is an object (message, e-mail): select a text in it"),
+        (
+            {"text": ["comments"]},
+            "text = comments: is a list (body): select a text in it, such as",
+        ),
     ],
 )
 def test_a_wrong_expression_is_named_with_what_is_there_instead(fields: dict[str, Any], advice: str | None) -> None:
@@ -98,7 +106,7 @@ def test_a_payload_that_no_record_matches_shows_the_comparison_that_fails() -> N
 
     assert checked.outcome == "dead-lettered"
     assert checked.advice[0] == "`records` wants type to be 'ticket'; here it is 'message'."
-    assert checked.advice[1] == "The payload has id, type, contact (message, e-mail), at."
+    assert checked.advice[1] == "The payload has id, type, contact (message, e-mail), at, comments."
 
 
 def test_a_payload_without_the_field_that_records_compares_shows_a_similar_one() -> None:
@@ -107,9 +115,44 @@ def test_a_payload_without_the_field_that_records_compares_shows_a_similar_one()
     assert checked.advice[0] == "`records` wants typ to be 'message'; the record has no typ; did you mean type?"
 
 
+def test_an_accepted_text_that_lacks_a_part_is_shown_with_what_is_there_instead() -> None:
+    checked = check(RECORD, shop(text=["titel", "contact.message"]))
+    empty = check({**RECORD, "titel": None}, shop(text=["titel", "contact.message"]))
+
+    assert (checked.outcome, empty.advice) == ("accepted", [])
+    assert checked.advice[0].startswith("text = titel adds nothing: the record has no titel; it has id")
+
+
+def test_a_text_in_double_quotes_is_recognized_as_the_cause_that_no_record_matches() -> None:
+    checked = check(RECORD, shop('[?type=="message"]'))
+
+    assert checked.advice[0] == (
+        """`records` compares with the field "message": a text stands in single quotes, 'message'."""
+    )
+
+
 @pytest.mark.parametrize(
-    "body", [b'{"text": "diz "oi""}', b'{"text": "C:\\pasta"}', "não".encode("cp1252"), b"text=oi"]
+    ("expression", "problem"),
+    [
+        ("ticket-id", "unexpected - at character 7; in double quotes, a name may have any character"),
+        ("código", "unexpected ó at character 2; in double quotes, a name may have any character"),
+        ("$.id", "unexpected $ at character 1; the payload itself is @"),
+        ("[?event='new']", "unexpected = at character 8; a comparison is =="),
+        ("items[0", "it ends too early"),
+    ],
 )
+def test_a_mistake_in_an_expression_is_shown_with_its_place(expression: str, problem: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(f"is not a JMESPath expression: {problem}")):
+        shop(external_id=expression)
+
+
+def test_a_form_is_named_as_one() -> None:
+    checked = check_payload(Webhook(b"id=1&text=oi"), shop(), NOW)
+
+    assert "let the CRM send JSON" in checked.advice[0]
+
+
+@pytest.mark.parametrize("body", [b'{"text": "diz "oi""}', b'{"text": "C:\\pasta"}', "não".encode("cp1252")])
 def test_a_body_that_is_not_json_shows_the_likely_cause(body: bytes) -> None:
     checked = check_payload(Webhook(body), shop(), NOW)
 
@@ -166,6 +209,17 @@ def test_a_signature_of_another_form_is_recognized(algorithm: str, encoding: str
 
     assert checked.outcome == "refused"
     assert advice in checked.advice[0]
+
+
+def test_a_signature_in_other_headers_is_recognized() -> None:
+    digest = hmac.new(SECRET.encode(), b"1764500000." + json.dumps(RECORD).encode(), "sha256").hexdigest()
+
+    checked = check(RECORD, shop(secret=SECRET), **{"X-Sent": "1764500000", "X-Sign": f"v1={digest}"})
+
+    assert (checked.outcome, checked.sender) == ("refused", "the CRM does not send X-Triagem-Signature")
+    assert checked.advice[0].endswith(
+        'set header = "X-Sign", signed = "{timestamp}.{body}", prefix = "v1=", timestamp_header = "X-Sent".'
+    )
 
 
 def test_a_wrong_token_is_refused_and_a_missing_one_is_not_checked() -> None:

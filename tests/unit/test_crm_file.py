@@ -74,6 +74,10 @@ def test_each_table_is_a_source_and_a_secret_may_be_in_a_file(tmp_path: Path) ->
         (f'[zendesk]\nsecret = "{SECRET}"\ntoken = "{TOKEN}"', "[zendesk] secret: give either secret"),
         (f'[freshdesk]\nsecret = "{SECRET}"', "[freshdesk] secret: this CRM does not sign"),
         ('[freshdesk]\ntoken = "short"', "[freshdesk] token: must have at least 16 characters"),
+        (
+            f'[shop]\nadapter = "generic"\ntoken = "{TOKEN}"\nfields = {{ external_id = "id", text = "body" }}',
+            "[shop] fields.text: must be a list, in brackets",
+        ),
         ('[zendesk]\nsecret = ""', "[zendesk] secret: must have at least 8 characters"),
         ('[zendesk]\nsecret_file = "absent"', "[zendesk] secret_file: cannot be read (No such file"),
         (f'[zendesk]\nsecret = "{SECRET}"\nsecret_file = "x"', "[zendesk] secret_file: give secret or secret_file"),

@@ -171,6 +171,11 @@ def test_a_customers_message_in_a_form_that_is_not_read_does_not_pass_for_a_know
     assert unmatched(payload, source)
 
 
+@pytest.mark.parametrize("path", [("data",), ("data", "item"), ("data", "item", "source")], ids=".".join)
+def test_an_intercom_conversation_whose_message_is_not_found_is_not_ignored(path: tuple[str, ...]) -> None:
+    assert unreadable(changed("intercom_user_created", *path, value={}), INTERCOM)
+
+
 def test_an_event_preview_of_front_is_unreadable_because_it_has_no_text() -> None:
     preview = example("front_inbound")
     del preview["payload"]["target"]["data"]["text"], preview["payload"]["target"]["data"]["body"]
