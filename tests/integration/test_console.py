@@ -531,7 +531,7 @@ class TestEveryPage:
             answer = ana.http.get("/console/overview", params={"lang": lang})
             assert (answer.status_code, shown in answer.text) == (503, True)
 
-    def test_in_portuguese_wrong_input_is_named_and_marked_as_english(self, opened: Services) -> None:
+    def test_in_portuguese_wrong_input_is_named_in_portuguese(self, opened: Services) -> None:
         admin = Person(opened, *Scope)
         token = admin.see("tickets").split('name="token" value="')[1][:64]
         answer = admin.http.post("/console/dead-letter", params={"lang": "pt"}, data={"token": token, "id": "x"})

@@ -118,3 +118,12 @@ class TestDrop:
 
     def test_neither_ids_nor_all_is_a_usage_error(self, triagem: Triagem) -> None:
         assert triagem("dead", "drop", "--yes").status == 2
+
+
+def test_a_replay_of_a_webhook_without_the_crm_file_names_the_setting(triagem: Triagem, database: Database) -> None:
+    dead_letters.insert_webhook_dead_letter(database, "shop", b"{}", "no record")
+
+    answer = triagem("dead", "replay", "--all")
+
+    assert "TRIAGEM_CRM_FILE is not set here" in answer.out
+    assert len(rows(database, "dead_letters")) == 1

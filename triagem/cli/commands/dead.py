@@ -27,7 +27,7 @@ from triagem.db.tickets.dead_letters import (
     list_dead_letters,
 )
 from triagem.ops import replay as replaying
-from triagem.producer.crm import CrmFile
+from triagem.producer.crm import CrmFile, CrmSettings
 
 _COLUMNS = ("id", "lane", "died_at", "attempts", "reason", "size")
 
@@ -105,8 +105,7 @@ def replay(
     skipped = {
         "not found, replayed or dropped before": result.not_found,
         "not replayed, the entry has no payload (remove it with `triagem dead drop`)": result.without_payload,
-        "not replayed, the webhook cannot be read or its source is not in TRIAGEM_CRM_FILE"
-        " (see `triagem dead show`)": result.unreadable,
+        f"not replayed, {_webhook_problem()}": result.unreadable,
     }
     lines = [f"{reason}: {_join(letters)}" for reason, letters in skipped.items() if letters]
     print_answer(result, [f"{result.replayed:,} replayed", *lines], as_json=as_json)
@@ -135,6 +134,12 @@ def drop(
         )
         record_action(database, "dead-letter.drop", _selection(ids), f"{dropped} dropped")
     print_answer({"dropped": dropped}, [f"{dropped:,} dropped"], as_json=as_json)
+
+
+def _webhook_problem() -> str:
+    if CrmSettings().crm_file is None:
+        return "TRIAGEM_CRM_FILE is not set here: set it to the gateway's file"
+    return "the webhook cannot be read or its source is not in TRIAGEM_CRM_FILE (see `triagem dead show`)"
 
 
 def _selection(ids: list[int] | None) -> str:
