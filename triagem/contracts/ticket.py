@@ -257,8 +257,7 @@ def first_error(error: ValidationError) -> tuple[str, str]:
         case "union_tag_not_found":
             reason = f"{first['ctx']['discriminator']} is missing".replace("'", "")
         case "union_tag_invalid":
-            tags = first["ctx"]["expected_tags"].replace("'", "")
-            reason = f"{first['ctx']['discriminator']} must be one of {tags}".replace("'", "")
+            reason = "{discriminator} must be one of {expected_tags}".format(**first["ctx"]).replace("'", "")
     if first["loc"]:
         return ".".join(map(_shown, first["loc"])), reason
     field, _, reason = reason.rpartition(": ")
