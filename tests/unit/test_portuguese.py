@@ -119,3 +119,8 @@ def test_a_reason_is_in_portuguese_with_its_values(english: str, portuguese: str
 )
 def test_a_text_that_is_not_known_as_a_whole_is_not_translated(text: str) -> None:
     assert in_portuguese(text) is None
+
+
+@pytest.mark.parametrize("part", ["a: ", "a; ", "a (b): ", ": ; ", "record 1: ", "is empty; "])
+def test_a_text_nested_hundreds_of_times_is_answered(part: str) -> None:
+    assert in_portuguese(part * (1000 // len(part))) is None

@@ -8,12 +8,15 @@ import re
 import tomllib
 from functools import cache, lru_cache
 from importlib.resources import files
-from itertools import chain
+from itertools import chain, islice
 from string import Formatter
 from typing import Final
 
 COMMAS_AND_POINTS: Final = str.maketrans(",.", ".,")
-_MAX_CHARS: Final = 2000
+# A text may quote what somebody sent, so its length, its nesting and the places that are tried are limited.
+_MAX_CHARS: Final = 1000
+_MAX_DEPTH: Final = 5
+_MAX_COLONS: Final = 3
 # Values with these names are numbers.
 _NUMBERS: Final = frozenset(("rows", "count", "number", "low", "high", "model", "baseline"))
 _NUMBER: Final = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?%?")
@@ -21,31 +24,42 @@ _NUMBER: Final = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?%?")
 _PLACE: Final = re.compile(r"\S+(?: = .{1,81}| \[\S+\](?: \S+)?)?")
 
 
-@lru_cache(4096)
 def in_portuguese(text: str) -> str | None:
     """The text in Portuguese, its numbers too; None if no pattern matches, such as for another release's reason."""
+    return _translate(text, _MAX_DEPTH) if len(text) <= _MAX_CHARS else None
+
+
+@lru_cache(4096)
+def _translate(text: str, depth: int) -> str | None:
+    """The text in Portuguese; None if no pattern matches, or texts within texts are nested deeper than `depth`."""
     if _NUMBER.fullmatch(text):
         return text.translate(COMMAS_AND_POINTS)
-    if len(text) > _MAX_CHARS:
+    if not depth:
         return None
-    if all(parts := [in_portuguese(part) for part in text.split("; ")] if "; " in text else [None]):
-        return "; ".join(part for part in parts if part)
+    if "; " in text:
+        parts = []
+        for part in text.split("; "):
+            if (translated := _translate(part, depth - 1)) is None:
+                break
+            parts.append(translated)
+        else:
+            return "; ".join(parts)
     for pattern, translation in _patterns():
         if match := pattern.fullmatch(text):
-            values = {name: _value(name, value) for name, value in match.groupdict().items()}
+            values = {name: _value(name, value, depth) for name, value in match.groupdict().items()}
             if None not in values.values():
                 return translation.format(**values)
-    for colon in re.finditer(": ", text):
+    for colon in islice(re.finditer(": ", text), _MAX_COLONS):
         place, reason = text[: colon.start()], text[colon.end() :]
-        if _PLACE.fullmatch(place) and (translated := in_portuguese(reason)):
+        if _PLACE.fullmatch(place) and (translated := _translate(reason, depth - 1)):
             return f"{place}: {translated}"
     return None
 
 
-def _value(name: str, value: str) -> str | None:
+def _value(name: str, value: str, depth: int) -> str | None:
     """A value of a pattern in Portuguese. A name such as that of an error is not translated."""
     if name.startswith("reason"):
-        return in_portuguese(value) or (value if len(value.split()) == 1 else None)
+        return _translate(value, depth - 1) or (value if len(value.split()) == 1 else None)
     return value.translate(COMMAS_AND_POINTS) if _NUMBER.fullmatch(value) else value
 
 
