@@ -1,18 +1,12 @@
-"""Decides label and band from probabilities; the review budget keeps recent confidences in memory."""
+"""Decides label and band from probabilities. No I/O; the review budget keeps recent confidences in memory."""
 
 import math
 from collections import deque
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
-from triagem.contracts.errors import ModelCorrupt, NotFinite
+from triagem.contracts.errors import NotFinite
 from triagem.contracts.prediction import Band, BandDecision, Thresholds
-from triagem.db import Database
-from triagem.db.tickets.queries import recent_confidences
-from triagem.registry import Registry
-from triagem.worker.settings import WorkerSettings
 
 BUDGET_SAMPLE: Final = 1000
 _RECOMPUTE_EVERY: Final = 50
@@ -82,36 +76,3 @@ def decide_band(
     automate = confidence >= min_automated_confidence(thresholds, budget_cutoff)
     band = Band.ABSTAIN if abstain else Band.AUTOMATE if automate else Band.REVIEW
     return BandDecision(labels[best], confidence, dict(zip(labels, row, strict=True)), band)
-
-
-@dataclass(frozen=True, slots=True)
-class EffectiveThresholds:
-    """A version's thresholds, with overrides from the environment, and the cutoff of its review budget.
-
-    The cutoff is 0 if fewer than 50 of the newest 1,000 tickets were classified by this version, and infinite if the
-    budget covers all tickets.
-    """
-
-    version: str
-    thresholds: Thresholds
-    budget_cutoff: float
-
-    @property
-    def min_confidence(self) -> float:
-        """The lowest confidence that is automated."""
-        return min_automated_confidence(self.thresholds, self.budget_cutoff)
-
-
-def effective_thresholds(
-    registry: Registry, database: Database, settings: WorkerSettings, only: str | None = None
-) -> list[EffectiveThresholds]:
-    """Thresholds of every version with a manifest in the registry, or of one. Raises NoModel if that is not there."""
-    effective = []
-    for version in [only] if only else registry.versions():
-        with suppress(ModelCorrupt):
-            thresholds = settings.thresholds(registry.manifest(version).thresholds)
-            recent = recent_confidences(database, version, limit=BUDGET_SAMPLE)
-            effective.append(
-                EffectiveThresholds(version, thresholds, ReviewBudget(thresholds.review_budget, recent).cutoff)
-            )
-    return effective

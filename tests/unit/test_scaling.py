@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bench.scaling.cluster import Autoscaler
-from triagem.inbox.scaling import BacklogSample, ScaleTo, ScalingSettings, decide
+from triagem.inbox.scaling import BacklogSample, Hold, ScaleTo, ScalingSettings, decide
 
 EMPTY = BacklogSample(waiting=0, in_flight=0, live=0, workers=0, warm=0, halted=0, rate=10, paused=False)
 SETTINGS = ScalingSettings(max=64, drain_s=100, cold_start_s=20)  # 800 tickets a worker
@@ -106,15 +106,15 @@ def test_live_tickets_may_have_their_own_minimum() -> None:
 def test_a_paused_inbox_keeps_the_current_workers() -> None:
     """INV-25: no worker fetches, so the backlog does not show the load. All workers are needed after the resume."""
     paused = replace(EMPTY, waiting=10**6, workers=5, warm=5, paused=True)
-    assert decide(paused, SETTINGS) == ScaleTo(5, "paused: `triagem resume` continues", hold=True)
+    assert decide(paused, SETTINGS) == Hold(5, "paused: `triagem resume` continues")
 
 
 def test_no_worker_is_added_while_all_wait_for_an_outage() -> None:
     """INV-25: additional workers would only wait too, and removed workers would be missing after the outage."""
     outage = replace(EMPTY, waiting=10**6, workers=6, warm=5, halted=5)
     assert decide(outage, SETTINGS).workers == 6
-    assert decide(outage, SETTINGS).hold
-    assert not decide(replace(outage, halted=4), SETTINGS).hold
+    assert isinstance(decide(outage, SETTINGS), Hold)
+    assert isinstance(decide(replace(outage, halted=4), SETTINGS), ScaleTo)
 
 
 @pytest.mark.parametrize("invalid", [{"drain_s": 100, "cold_start_s": 60}, {"min": 9, "max": 8}, {"live_min": 9}])

@@ -58,14 +58,21 @@ class BacklogSample:
 
 @dataclass(frozen=True, slots=True)
 class ScaleTo:
-    """Run this number of workers. `hold`: the present number, as the effect of another cannot be predicted now."""
+    """Run this number of workers."""
 
     workers: int
     reason: str
-    hold: bool = False
 
 
-def decide(sample: BacklogSample, settings: ScalingSettings) -> ScaleTo:
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Keep the present number of workers: the effect of more or fewer cannot be predicted now."""
+
+    workers: int
+    reason: str
+
+
+def decide(sample: BacklogSample, settings: ScalingSettings) -> ScaleTo | Hold:
     """The number of workers for this sample.
 
     A new worker is productive for the part of `drain_s` after its cold start, so tickets are divided by that time.
@@ -73,9 +80,9 @@ def decide(sample: BacklogSample, settings: ScalingSettings) -> ScaleTo:
     workers that hold these entries would be stopped.
     """
     if sample.paused:
-        return ScaleTo(sample.workers, "paused: `triagem resume` continues", hold=True)
+        return Hold(sample.workers, "paused: `triagem resume` continues")
     if sample.warm and sample.warm == sample.halted:
-        return ScaleTo(sample.workers, "every worker is waiting out an outage", hold=True)
+        return Hold(sample.workers, "every worker is waiting out an outage")
     tickets = sample.waiting + sample.in_flight
     needed = ceil(tickets / (sample.rate * (settings.drain_s - settings.cold_start_s)))
     least = max(settings.min, settings.live_min if sample.live else 0)
@@ -126,7 +133,7 @@ def scaling_signal(inbox: Inbox, settings: ScalingSettings) -> ScalingSignal:
     decision = decide(sample, settings)
     return ScalingSignal(
         desired=decision.workers,
-        hold=decision.hold,
+        hold=isinstance(decision, Hold),
         reason=decision.reason,
         waiting=sample.waiting,
         in_flight=sample.in_flight,

@@ -15,7 +15,7 @@ from triagem.cli.options import AsJson, time_option
 from triagem.cli.output import errors, print_answer, print_lines, progress, rows_table
 from triagem.contracts.prediction import Band
 from triagem.db.runs import reband as rebanding
-from triagem.worker.bands import EffectiveThresholds, effective_thresholds
+from triagem.ops.reband import EffectiveThresholds, effective_thresholds
 from triagem.worker.settings import WorkerSettings
 
 log = structlog.get_logger(__name__)
