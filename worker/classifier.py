@@ -1,24 +1,19 @@
-"""Second pipeline thread: runs micro-batches through the model, decides labels and bands, samples live tickets."""
+"""Second pipeline thread: runs micro-batches through the model and decides labels and bands."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
 from math import inf
 from typing import Final
-from zlib import crc32
-
-import structlog
 
 from triagem.contracts.conversation import combine_all
-from triagem.contracts.model import EmbeddingModel, Model, Tokens
+from triagem.contracts.model import Model
 from triagem.contracts.prediction import Prediction, Thresholds
-from triagem.contracts.ticket import PREDICT_SOURCE, Lane
+from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.db.tickets.queries import recent_confidences
-from triagem.db.tickets.samples import NewSample
-from triagem.db.tickets.window import ClassifiedTicket
 from triagem.worker import metrics
 from triagem.worker.bands import BUDGET_SAMPLE, ReviewBudget, decide_band, require_finite
 from triagem.worker.batch import (
@@ -31,13 +26,12 @@ from triagem.worker.batch import (
     StageTimings,
     WorkItem,
 )
+from triagem.worker.drift_sampler import DriftSampler
 from triagem.worker.failures import PROOF, Device, Retrier, run_isolating_failures, safe_reason
 from triagem.worker.models import self_check
 from triagem.worker.scheduler import Slot
 from triagem.worker.settings import WorkerSettings
 from triagem.worker.supervisor import Supervisor
-
-log = structlog.get_logger(__name__)
 
 # Resolved once: looking up a labelled series costs as much as counting.
 _HALF_FULL: Final = 0.5
@@ -194,58 +188,3 @@ def _wait_timings(items: Sequence[WorkItem]) -> StageTimings:
     for lane, waited in waits.items():
         _QUEUE_SECONDS[lane].observe_all(waited)
     return StageTimings(max(chain(*waits.values()), default=0.0), sum([item.tokenize_s for item in items]))
-
-
-_PAUSE_S: Final = 1.0  # thousands of samples per second give no more information than dozens
-
-
-class DriftSampler:
-    """Samples live tickets and computes their embeddings, for drift detection; see `trainer.monitor.drift`.
-
-    No ticket waits for a sample: embeddings are computed while the model is idle, or for a full micro-batch at once,
-    and are lost if anything fails. Holds at most `size` texts of one model. Only for the classifier thread.
-    """
-
-    def __init__(self, share: float, size: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._share, self._size, self._clock = share, size, clock
-        self._model: Model | None = None
-        self._embedder: EmbeddingModel | None = None
-        self._sampled: list[tuple[Tokens, ClassifiedTicket]] = []
-        self._embedded_at = float("-inf")
-
-    def add(self, model: Model, classified: Iterable[tuple[WorkItem, ClassifiedTicket]]) -> None:
-        """Sample from the tickets that the model has just classified."""
-        if model is not self._model:
-            self._model, self._sampled = model, []
-            self._embedder = model if self._share and isinstance(model, EmbeddingModel) else None
-        if self._embedder is None:
-            return
-        self._sampled += [(item.tokens[0], row) for item, row in classified if self._is_eligible(item, row)]
-        del self._sampled[self._size :]
-
-    def samples(self, *, idle: bool) -> list[NewSample]:
-        """Embeddings of the sampled tickets, if they are due; otherwise nothing."""
-        now = self._clock()
-        due = (idle or len(self._sampled) == self._size) and now >= self._embedded_at + _PAUSE_S
-        if self._embedder is None or not self._sampled or not due:
-            return []
-        sampled, self._sampled, self._embedded_at = self._sampled, [], now
-        try:
-            embeddings = self._embedder.embed([tokens for tokens, _ in sampled])
-            return [(row, embedding) for (_, row), embedding in zip(sampled, embeddings, strict=True)]
-        except Exception as error:  # noqa: BLE001 - a failed sample must never stop tickets
-            log.warning("samples_failed", tickets=len(sampled), reason=safe_reason(error))
-            return []
-
-    def _is_eligible(self, item: WorkItem, row: ClassifiedTicket) -> bool:
-        """Whether the item is a live customer ticket that the model has just classified.
-
-        Quarantined entries are excluded, because they run alone to show whether they crash the process.
-        """
-        fresh = item.cached is None and item.entry.solo_crashes is None and row.lane is Lane.LIVE
-        return fresh and row.ticket.source != PREDICT_SOURCE and is_sampled(row, self._share)
-
-
-def is_sampled(row: ClassifiedTicket, share: float) -> bool:
-    """Whether the ticket belongs to the sampled share. Deterministic for the same text of the same ticket."""
-    return crc32(row.ticket.external_id.encode(), crc32(row.digest)) < share * 2**32

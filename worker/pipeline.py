@@ -29,7 +29,8 @@ from triagem.worker.committer import Committer
 from triagem.worker.failures import Retrier
 from triagem.worker.fetcher import Fetcher
 from triagem.worker.in_flight import InFlight, Recovery
-from triagem.worker.models import ModelManager, check_loaded, limits_for
+from triagem.worker.limits import limits_for
+from triagem.worker.models import ModelManager, check_loaded
 from triagem.worker.scheduler import Slot, hand_over_size
 from triagem.worker.settings import WorkerSettings
 from triagem.worker.supervisor import Supervisor

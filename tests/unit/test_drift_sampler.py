@@ -14,7 +14,7 @@ from triagem.contracts.ticket import PREDICT_SOURCE, Lane
 from triagem.db.tickets.samples import NewSample
 from triagem.db.tickets.window import ClassifiedTicket
 from triagem.worker.batch import NewTicket, WorkItem
-from triagem.worker.classifier import DriftSampler, is_sampled
+from triagem.worker.drift_sampler import DriftSampler, is_sampled
 
 MODEL = EmbeddingNoopModel(manifest())
 

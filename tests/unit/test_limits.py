@@ -10,7 +10,7 @@ from tests.support.builders import manifest
 from triagem.contracts.errors import OutOfMemory
 from triagem.contracts.model import Tokens
 from triagem.worker.batch import Limits
-from triagem.worker.models import limits_for, token_budget
+from triagem.worker.limits import limits_for, token_budget
 from triagem.worker.settings import WorkerSettings
 
 
