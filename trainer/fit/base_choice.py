@@ -28,9 +28,8 @@ from triagem.trainer.fit.checkpoints import clearly_better
 from triagem.trainer.fit.finetune import silenced
 from triagem.trainer.fit.head import INVERSE_PENALTY, last_states
 
-MAX_ROWS: Final = (
-    2000  # with 500, one of eight random choices named the worse base (docs/explanation/model-quality.md)
-)
+# With 500 rows, one of eight random choices named the worse base (docs/explanation/model-quality.md).
+MAX_ROWS: Final = 2000
 MIN_LANGUAGE_ROWS: Final = 30
 ALL: Final = "all"
 _FOLDS: Final = 5

@@ -57,19 +57,17 @@ def restore_models(registry: Path, file: Path) -> None:
 
 
 def unpack(file: Path, folder: Path) -> None:
-    """Unpack the files and folders of a tar archive into a folder. Raises InvalidInput.
-
-    Python before 3.11.4, such as Debian 12's, has no `tarfile.data_filter`; hence the check of each member.
-    """
+    """Unpack the files and folders of a tar archive into a folder. Raises InvalidInput."""
     try:
         with tarfile.open(file) as archive:
+            # Python before 3.11.4, such as Debian 12's, has no filter; hence the check of each member.
+            archive.extraction_filter = getattr(tarfile, "data_filter", None)
             for member in archive:
                 name = PurePosixPath(member.name)
                 if name.is_absolute() or ".." in name.parts or not (member.isreg() or member.isdir()):
                     raise InvalidInput(
                         f"{file} contains {member.name!r}: only files and folders inside it are unpacked"
                     )
-            archive.extraction_filter = lambda member, _: member
             archive.extractall(folder)  # noqa: S202 - each member is checked above
     except (OSError, tarfile.TarError) as error:
         raise InvalidInput(f"{file} cannot be read ({type(error).__name__})") from None
