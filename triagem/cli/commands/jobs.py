@@ -161,7 +161,7 @@ def drift(
 ) -> None:
     """Compare samples of recent live tickets with a version's reference, and store the report.
 
-    The exit status is 3 on drift, 0 without drift or with too few samples. docs/how-to/training.md has the method.
+    The exit status is 3 on drift, 0 without drift or with too few samples. docs/how-to/drift.md has the method.
 
     Example: `triagem drift --since 2026-11-01`
     """

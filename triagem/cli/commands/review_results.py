@@ -55,7 +55,7 @@ def accuracy(
 ) -> None:
     """Estimate the model's accuracy on all texts from the reviewed texts, and compare it with the confidences.
 
-    The expected accuracy is the mean confidence. docs/how-to/training.md describes the method.
+    The expected accuracy is the mean confidence. docs/how-to/reviews.md describes the method.
 
     Example: `triagem review accuracy --since 2026-11-01`
     """
