@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.rows import texts
 from triagem.contracts.errors import InvalidInput
+from triagem.contracts.portuguese import in_portuguese
 from triagem.trainer.data.audit import Audit, audit, refuse_leaks
 from triagem.trainer.data.rows import Corpus, Row
 
@@ -91,6 +92,19 @@ def test_a_leaked_test_set_is_refused_with_the_number_of_rows(leak: Row) -> None
         match=r"(?s)of 2 test rows, \d are also in train.*1\. leave the test file out.*\d\. or add --allow-leakage",
     ):
         refuse_leaks(audit_rows(TRAIN, test=[leak, INVOICE]))
+
+
+def test_the_refusal_of_a_leaked_test_set_has_its_steps_in_portuguese() -> None:
+    with pytest.raises(InvalidInput) as some_leaked:
+        refuse_leaks(audit_rows(TRAIN, test=[INTERNET, INVOICE]))
+    with pytest.raises(InvalidInput) as all_leaked:
+        refuse_leaks(audit_rows(TRAIN, test=list(TRAIN)))
+    for refusal, last_step in ((some_leaked, "3"), (all_leaked, "2")):
+        translated = (in_portuguese(str(refusal.value)) or "").splitlines()
+        assert translated[0].endswith("mediria memorização. Próximos passos:")
+        assert translated[1].startswith("  1. deixe de fora o arquivo de teste: `triagem train ")
+        assert translated[-1].startswith(f"  {last_step}. ou acrescente --allow-leakage")
+    assert "e o teste repete todos, então uma métrica" in (in_portuguese(str(all_leaked.value)) or "")
 
 
 def test_leaks_into_dev_and_calibration_are_reported_and_not_refused() -> None:

@@ -1,8 +1,11 @@
 """`triagem doctor`'s description of the machine: warnings, never errors."""
 
+import sys
+
 import pytest
 
 from triagem.cli.checks import CheckWarned
+from triagem.cli.commands import doctor
 from triagem.cli.commands.doctor import describe_resources
 
 SUFFICIENT = {"cores": 8, "GB of memory": 16, "GB of disk": 5, "GB of GPU memory": 8}
@@ -27,3 +30,14 @@ def test_a_resource_below_the_minimum_or_the_recommendation_is_a_warning(
 
 def test_a_machine_that_fits_is_only_described() -> None:
     assert describe_resources(SUFFICIENT) == "8 cores, 16 GB of memory, 5 GB of disk, 8 GB of GPU memory"
+
+
+def test_a_machine_without_a_gpu_is_described_without_importing_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "triagem.engine.classify", None)  # an import of it fails
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr(doctor, "_GPU_DEVICES", ())
+    assert doctor._gpu() == "none, the CPU is used"
+
+    monkeypatch.setattr(doctor, "_GPU_DEVICES", ("/dev/null",))
+    with pytest.raises(ImportError):
+        doctor._gpu()

@@ -337,13 +337,16 @@ def test_words_of_the_company_are_mapped_and_other_rows_left_out(tmp_path: Path)
 
     rows = [("oi", "suporte"), ("quero comprar", "venda"), ("a fatura", "suporte"), ("quero um plano", "venda")]
     assert [(row.text, row.label) for row in loaded.train] == rows
-    assert "3 rows left out: their label is not in --label-map, or only Triagem set it" in loaded.notes[0]
+    assert loaded.notes[0].endswith(
+        "rows left out: 2, because their label is not in --label-map ('Lixo' 1, '' 1); "
+        "rows left out: 1, because only Triagem set their label ('N1' 1)"
+    )
 
 
 def test_an_export_without_a_mapped_label_is_refused(tmp_path: Path) -> None:
     (path := tmp_path / "export.csv").write_text("mensagem,grupo\noi,N1\n")
 
-    with pytest.raises(InvalidInput, match="has no rows, all were left out by --label-map"):
+    with pytest.raises(InvalidInput, match=r"has no rows: rows left out: 1, .* \('N1' 1\)"):
         load(path, rules=ReadingRules("completion=grupo", {"n2": "suporte"}))
 
 

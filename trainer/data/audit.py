@@ -141,7 +141,7 @@ def refuse_leaks(audited: Audit) -> None:
     else:
         steps.append("or remove these rows from the test file: `--check --json` lists all of them")
     steps.append("or add --allow-leakage: then no score counts and the gate cannot promote the version")
-    numbered = "".join(f"\n  {number}. {step}" for number, step in enumerate(steps, start=1))
+    numbered = "\n".join(f"  {number}. {step}" for number, step in enumerate(steps, start=1))
     raise InvalidInput(
-        f"{describe_leak('test', leak)}: {cause}a score on them would measure memorization. Next:{numbered}"
+        f"{describe_leak('test', leak)}: {cause}a score on them would measure memorization. Next:\n{numbered}"
     )

@@ -3,6 +3,7 @@
 import functools
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -29,6 +30,7 @@ from triagem.records.columns import (
 from triagem.trainer.settings import TrainSettings
 
 _BETWEEN_WORDS: Final = re.compile(r"(?<=[^\W\d_]) ?[-_\u2010-\u2014] ?(?=[^\W\d_])")  # not in A-, -1, 1-2
+_MAX_WORDS: Final = 10  # shown of the rows that were left out
 _QUOTED: Final = re.compile(r"([\"'])[^\"']+\1")
 
 
@@ -129,17 +131,41 @@ def training_text(row: Mapping[str, Any], field: str, given: str) -> str:
     return value
 
 
-def training_label(row: Mapping[str, Any], rules: ReadingRules) -> str | None:
-    """The row's label; None if the rules leave the row out. Raises InvalidInput."""
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A row that the rules leave out: the word in its label column, and whether only Triagem set it."""
+
+    word: str
+    only_ours: bool
+
+
+def training_label(row: Mapping[str, Any], rules: ReadingRules) -> str | LeftOut:
+    """The row's label, or why the rules leave the row out. Raises InvalidInput."""
     if rules.unlabelled and not training_columns(tuple(row), rules.columns)["completion"]:
         return ""
-    label = (
-        mapped_label(training_cell(row, "completion", rules.columns), rules.labels)
-        if rules.labels
-        else training_text(row, "completion", rules.columns)
-    )
+    if rules.labels:
+        word = training_cell(row, "completion", rules.columns)
+        label = mapped_label(word, rules.labels)
+        if label is None:
+            return LeftOut(str(word or "").strip(), only_ours=False)
+    else:
+        word = label = training_text(row, "completion", rules.columns)
     ticket = find_column(tuple(row), EXTERNAL_ID) if rules.own else ()
-    return None if ticket and rules.own.get(str(row[ticket[0]])) == label else label
+    set_by_us = ticket and rules.own.get(str(row[ticket[0]])) == label
+    return LeftOut(str(word).strip(), only_ours=True) if set_by_us else label
+
+
+def describe_left_out(rows: Sequence[LeftOut]) -> str:
+    """The number of the rows for each reason and word, the most frequent words first; empty if there are none."""
+    reasons = {False: "their label is not in --label-map", True: "only Triagem set their label"}
+    descriptions = []
+    for only_ours, reason in reasons.items():
+        count = Counter(row.word for row in rows if row.only_ours is only_ours)
+        words = [f"{word!r} {number:,}" for word, number in count.most_common(_MAX_WORDS)]
+        words += ["…"] if len(count) > _MAX_WORDS else []
+        if words:
+            descriptions.append(f"rows left out: {count.total():,}, because {reason} ({', '.join(words)})")
+    return "; ".join(descriptions)
 
 
 def read_messages(value: object) -> list[ConversationMessage]:

@@ -26,11 +26,13 @@ from triagem.records.rows import BadLine, FileFormat, Record, read_rows
 from triagem.records.text_file import open_text
 from triagem.trainer.data.columns import (
     USUAL,
+    LeftOut,
     ReadingRules,
     compose,
     composed,
     declared_labels,
     describe_columns,
+    describe_left_out,
     edit_distance,
     folded_label,
     is_header,
@@ -256,26 +258,25 @@ def _read(path: Path, rules: ReadingRules) -> tuple[tuple[Row, ...], str]:
         header = partial(is_header, rules=rules)
         table = read_rows(file.lines(), format=form, name=str(path), is_header=header)
         read = [_row(record, path, rules) for record in table.records]
-    rows = tuple(row for row in read if row)
+    rows = tuple(row for row in read if isinstance(row, Row))
+    left_out = describe_left_out([row for row in read if isinstance(row, LeftOut)])
     if not rows:
-        raise InvalidInput(f"{path}: has no rows" + (", all were left out by --label-map or --crm" if read else ""))
-    notes = [*table.notes, describe_columns(table.columns, rules.columns)]
-    if left_out := len(read) - len(rows):
-        notes.append(f"{left_out:,} rows left out: their label is not in --label-map, or only Triagem set it")
+        raise InvalidInput(f"{path}: has no rows: {left_out}" if left_out else f"{path}: has no rows")
+    notes = [*table.notes, describe_columns(table.columns, rules.columns), left_out]
     description = "; ".join(filter(None, notes))
     return rows, f"{path.name}: {description}" if description else ""
 
 
-def _row(record: Record | BadLine, path: Path, rules: ReadingRules) -> Row | None:
-    """The row; None if it is left out."""
+def _row(record: Record | BadLine, path: Path, rules: ReadingRules) -> Row | LeftOut:
+    """The row, or why it is left out."""
     where = f"{path}:{record.line}"
     if isinstance(record, BadLine):
         raise InvalidInput(f"{where}: {record.reason}")
     row, given = record.columns, rules.columns
     try:
         label = training_label(row, rules)
-        if label is None:
-            return None
+        if isinstance(label, LeftOut):
+            return label
         messages = read_messages(training_cell(row, "messages", given))
         text = compose(messages) if messages else clean(training_text(row, "prompt", given))
         lang = training_cell(row, "lang", given)

@@ -107,8 +107,8 @@ def split(
             )
     off = {part: [group for group in part_of if part_of[group] == part and group not in moved] for part in _HELD_OUT}
     if any(off.values()):
-        sizes = {part: sum(len(group.rows) for group in groups) for part, groups in off.items()}
-        counts = [describe_rows(sizes[part], len(off[part]), part) for part in _HELD_OUT if sizes[part]]
+        drawn_rows = {part: [row for group in groups for row in group.rows] for part, groups in off.items()}
+        counts = [describe_rows(len(of), len(distinct_rows(of)), part) for part, of in drawn_rows.items() if of]
         notes.append(f"split off train: {', '.join(counts)}")
     parts = _parts(corpus, {row.text: part for group, part in part_of.items() for row in group.rows})
     if seen := sum(not trained.isdisjoint(_digests([row])) for row in parts["test"]):

@@ -20,6 +20,7 @@ _MAX_COLONS: Final = 3
 # Values with these names are numbers.
 _NUMBERS: Final = frozenset(("rows", "count", "number", "low", "high", "model", "baseline"))
 _NUMBER: Final = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?%?")
+_LIST_MARK: Final = re.compile(r"\s*\d+\. ")
 # What a reason is about: a field or a file and its line; a field and its expression; a field of a table of a file.
 _PLACE: Final = re.compile(r"\S+(?: = .{1,81}| \[\S+\](?: \S+)?)?")
 
@@ -36,14 +37,17 @@ def _translate(text: str, depth: int) -> str | None:
         return text.translate(COMMAS_AND_POINTS)
     if not depth:
         return None
-    if "; " in text:
-        parts = []
-        for part in text.split("; "):
-            if (translated := _translate(part, depth - 1)) is None:
-                break
-            parts.append(translated)
-        else:
-            return "; ".join(parts)
+    for separator in ("\n", "; "):
+        if separator in text and (parts := _each(text, separator, depth)):
+            return parts
+    if mark := _LIST_MARK.match(text):
+        translated = _translate(text[mark.end() :], depth - 1)
+        return translated and mark.group() + translated
+    return _sentence(text, depth)
+
+
+def _sentence(text: str, depth: int) -> str | None:
+    """The text by the most specific pattern that matches it, or by one that matches what follows a place."""
     for pattern, translation in _patterns():
         if match := pattern.fullmatch(text):
             values = {name: _value(name, value, depth) for name, value in match.groupdict().items()}
@@ -54,6 +58,16 @@ def _translate(text: str, depth: int) -> str | None:
         if _PLACE.fullmatch(place) and (translated := _translate(reason, depth - 1)):
             return f"{place}: {translated}"
     return None
+
+
+def _each(text: str, separator: str, depth: int) -> str | None:
+    """The text with each of its parts in Portuguese; None if a part cannot be translated."""
+    parts = []
+    for part in text.split(separator):
+        if (translated := _translate(part, depth - 1)) is None:
+            return None
+        parts.append(translated)
+    return separator.join(parts)
 
 
 def _value(name: str, value: str, depth: int) -> str | None:

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import platform
 import shutil
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -34,6 +35,8 @@ _WATCH_S: Final = 2.0
 # Resources to classify with BERT-base, from the original specification (docs/explanation/specification.md).
 _MINIMUM: Final = {"cores": 4, "GB of memory": 8, "GB of disk": 2}
 _GPU_MEMORY: Final = "GB of GPU memory"
+# Device files of GPUs that torch can use: NVIDIA's on Linux and in WSL, AMD's.
+_GPU_DEVICES: Final = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
 _RECOMMENDED: Final = {"cores": 8, "GB of memory": 16, "GB of disk": 5, _GPU_MEMORY: 8}
 
 
@@ -76,6 +79,8 @@ def _machine() -> str:
 def _gpu() -> str:
     if not importlib.util.find_spec("torch"):
         return "not checked: this machine classifies nothing, torch is not installed"
+    if sys.platform == "linux" and not any(Path(device).exists() for device in _GPU_DEVICES):
+        return "none, the CPU is used"  # without importing torch, which takes seconds
     from triagem.engine.classify import gpu_memory
 
     memory = gpu_memory()
