@@ -14,10 +14,10 @@ likelier the self-check fails too. tests/unit/test_device.py evaluates and simul
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from random import uniform
 from typing import Any, Final, TypeVar
 
 import structlog
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_when_event_set, wait_random_exponential
 
 from triagem.contracts.errors import (
     ModelBroken,
@@ -51,6 +51,8 @@ PROOF: Final = Proof(failures=12, check_failures=2)
 _CALLS: Final = 200
 # 15 %. A device with 5 % of failing calls exceeds it in one of 40 million windows, one with 20 % in most.
 _MAX_FAILURES: Final = 30
+_FIRST_PAUSE_S: Final = 0.05
+_MAX_PAUSE_S: Final = 2.0
 
 
 def run_isolating_failures(
@@ -166,7 +168,7 @@ class Device:
 
 
 class Retrier:
-    """Repeats a call while it raises Retryable, with growing pauses of up to 2 s.
+    """Repeats a call while it raises Retryable, with growing random pauses of up to 2 s.
 
     An outage only takes time: it never uses up a delivery attempt. `on_error` is called after each failed attempt.
     """
@@ -180,40 +182,25 @@ class Retrier:
         Raises:
             Retryable: the last error, once `context.stopping` is set.
         """
-        try:
-            return call()  # nearly every call succeeds, and preparing tenacity takes longer than many of them
-        except Retryable as error:
-            first = [error]
-        context = self._context
-
-        def attempt() -> T:
+        attempt = 1
+        while True:
             try:
-                if first:
-                    raise first.pop()
-                return call()
+                result = call()
+                break
             except Retryable as error:
-                self._on_error(error)
-                raise
-
-        def before_sleep(state: RetryCallState) -> None:
-            error = state.outcome.exception() if state.outcome else None
-            context.beat()
-            context.waiting(str(error))
-            if state.attempt_number in {1, 10} or state.attempt_number % 100 == 0:
-                log.warning("service_unavailable", reason=str(error), attempt=state.attempt_number)
-
-        def sleep(seconds: float) -> None:
-            context.stopping.wait(seconds)
-
-        retrying = Retrying(
-            retry=retry_if_exception_type(Retryable),
-            wait=wait_random_exponential(multiplier=0.05, max=2.0),
-            stop=stop_when_event_set(context.stopping),
-            sleep=sleep,
-            before_sleep=before_sleep,
-            reraise=True,
-        )
-        result = retrying(attempt)
-        context.waiting(None)
-        log.info("service_available", attempts=retrying.statistics["attempt_number"])
+                self._wait_after(error, attempt)
+            attempt += 1
+        if attempt > 1:
+            self._context.waiting(None)
+            log.info("service_available", attempts=attempt)
         return result
+
+    def _wait_after(self, error: Retryable, attempt: int) -> None:
+        self._on_error(error)
+        if self._context.stopping.is_set():
+            raise error
+        self._context.beat()
+        self._context.waiting(str(error))
+        if attempt in {1, 10} or attempt % 100 == 0:
+            log.warning("service_unavailable", reason=str(error), attempt=attempt)
+        self._context.stopping.wait(uniform(0.0, min(_MAX_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(attempt - 1, 10))))
