@@ -4,6 +4,7 @@ CPU time is that of the client and of its server process. It hardly depends on o
 
 git worktree add /tmp/before COMMIT
 python -m bench.window /tmp/before --rows 1000000
+python -m bench.window /tmp/before --rows 10000000 --pairs 20 --only "a word" --folder /var/tmp/window
 """
 
 import argparse
@@ -25,7 +26,6 @@ from typing import Final
 import psycopg
 from sqlalchemy import text as sql
 
-from bench.console import _WORDS
 from bench.store import _row, fill_database
 from triagem.contracts.text import digest
 from triagem.db import Database
@@ -35,8 +35,18 @@ from triagem.db.upgrade import upgrade
 
 ROOT: Final = Path(__file__).parents[1]
 WINDOWS: Final = ("new tickets", "edited", "delivered again")
-READS: Final = ("show", "a page of results", "a word of one text", "a word of all texts")
+# Each text has the word `kN`, N being its row's id modulo 1,000.
+SEARCHES: Final = {"a word of one text": "", "a word of 0.1 % of the texts": "k7", "a word of all texts": "fatura"}
+KINDS: Final = (*WINDOWS, "show", "a page of results", *SEARCHES)
 ROWS: Final = 256
+SCAN_LIMIT: Final = 10_000  # as on the console's page
+# The search index as `triagem.db.tickets.search` builds it, computed in SQL.
+WORDS: Final = sql("""
+INSERT INTO ticket_lexemes (ticket_id, digest, lexemes)
+SELECT t.id, t.digest, common.words || to_tsvector('simple', t.external_id || ' k' || t.id % 1000)
+FROM tickets t, (SELECT strip(to_tsvector('portuguese', text)) AS words FROM tickets LIMIT 1) AS common
+""")
+GIN: Final = "ix_ticket_lexemes_lexemes"
 
 
 def serve(url: str) -> None:
@@ -66,10 +76,9 @@ def _work(database: Database, kind: str, number: int, rows: int) -> Callable[[],
             return partial(find_ticket_with_history, database, "fill", name)
         case "a page of results":
             return partial(list_results, database, Filters(), limit=50)
-        case "a word of one text":
-            return partial(list_results, database, Filters(), limit=50, search=name)
-        case "a word of all texts":
-            return partial(list_results, database, Filters(), limit=50, search="fatura")
+        case _ if kind in SEARCHES:
+            word = SEARCHES[kind] or name
+            return partial(list_results, database, Filters(), limit=50, search=word, scan_limit=SCAN_LIMIT)
         case _:
             return partial(write_window, database, _window(kind, number))
 
@@ -78,9 +87,18 @@ def _fill(database: Database, rows: int) -> None:
     upgrade(database)  # one tree after the other, because both create the server's roles
     fill_database(database, rows)
     with database.autocommit() as connection:
-        connection.execute(sql("TRUNCATE ticket_lexemes"))
-        connection.execute(_WORDS)
-        connection.execute(sql("VACUUM ANALYZE ticket_lexemes"))
+        if connection.execute(sql("SELECT count(*) FROM ticket_lexemes")).scalar_one() < rows:
+            definition = connection.execute(sql(f"SELECT pg_get_indexdef('{GIN}'::regclass)")).scalar_one()
+            # An index of all rows is built in a tenth of the time that adding its rows one by one takes.
+            for statement in (
+                "SET maintenance_work_mem = '1GB'",
+                "TRUNCATE ticket_lexemes",
+                f"DROP INDEX {GIN}",
+                WORDS.text,
+                definition,
+                "VACUUM ANALYZE ticket_lexemes",
+            ):
+                connection.execute(sql(statement))
 
 
 def _window(kind: str, pair: int) -> list[ClassifiedTicket]:
@@ -127,27 +145,39 @@ def ask(process: subprocess.Popen[str], kind: str, pair: int, rows: int) -> tupl
     return float(seconds), float(cpu)
 
 
-def compare(before: Path, sizes: list[int], pairs: int) -> None:
+def compare(before: Path, sizes: list[int], pairs: int, kinds: list[str], folder: Path) -> None:
     """Prints a line for each number of stored tickets and kind of statement."""
+    folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+    for rows in sizes:
+        with servers(folder, fsync=False) as urls:
+            for path, url in zip((before, ROOT), urls, strict=True):
+                with tree(path, url) as side:
+                    ask(side, "fill", 0, rows)
+        with servers(folder, fsync=True) as urls, ExitStack() as stack:
+            sides = [stack.enter_context(tree(path, url)) for path, url in zip((before, ROOT), urls, strict=True)]
+            for kind in kinds:
+                _compare(sides, kind, range(rows, rows + pairs), rows)
+
+
+@contextmanager
+def servers(folder: Path, *, fsync: bool) -> Iterator[tuple[str, str]]:
+    """The URLs of the two databases, on one running Postgres."""
     from triagem.stack import LocalStack  # imported here: in the other tree the module may have another path
 
-    with TemporaryDirectory(prefix="triagem-window-") as folder, ExitStack() as stack:
-        Path(folder).chmod(0o711)
-        servers = LocalStack(Path(folder) / "stack")
-        url = servers.start().database_url
-        stack.callback(servers.erase)
+    with LocalStack(folder / "stack", fsync=fsync) as endpoints:
+        url = endpoints.database_url
         with psycopg.connect(url, autocommit=True) as owner:
-            owner.execute("CREATE DATABASE before")
-            owner.execute("CREATE DATABASE now")
-        sides = [
-            stack.enter_context(tree(path, f"{url.rpartition('/')[0]}/{name}"))
-            for name, path in (("before", before), ("now", ROOT))
-        ]
-        for rows in sizes:
-            for side in sides:
-                ask(side, "fill", 0, rows)
-            for kind in (*WINDOWS, *READS):
-                _compare(sides, kind, range(rows, rows + pairs), rows)
+            names = {name for (name,) in owner.execute("SELECT datname FROM pg_database")}
+            for name in {"before", "now"} - names:
+                owner.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
+        yield f"{url.rpartition('/')[0]}/before", f"{url.rpartition('/')[0]}/now"
+
+
+def erase(folder: Path) -> None:
+    """Deletes the databases, which may be stored outside the folder."""
+    from triagem.stack import LocalStack
+
+    LocalStack(folder / "stack").erase()
 
 
 def _compare(sides: list[subprocess.Popen[str]], kind: str, numbers: range, rows: int) -> None:
@@ -172,9 +202,19 @@ if __name__ == "__main__":
     parser.add_argument("before", type=Path, nargs="?", help="source tree to compare with")
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000], help="numbers of stored tickets")
     parser.add_argument("--pairs", type=int, default=200, help="windows per kind and tree")
+    parser.add_argument("--only", default="", help="only kinds of statement whose name contains this")
+    parser.add_argument("--folder", type=Path, help="keep the databases in this folder, and use what it contains")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         serve(options.serve)
     else:
-        compare(options.before, options.rows, options.pairs)
+        with TemporaryDirectory(prefix="triagem-window-") as temporary:
+            Path(temporary).chmod(0o711)
+            folder = (options.folder or Path(temporary)).resolve()
+            kinds = [kind for kind in KINDS if options.only in kind]
+            try:
+                compare(options.before.resolve(), options.rows, options.pairs, kinds, folder)
+            finally:
+                if not options.folder:
+                    erase(folder)
