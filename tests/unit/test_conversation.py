@@ -5,10 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.labelled_conversations import parts
+from triagem.contracts import conversation
 from triagem.contracts.conversation import MAX_CHARS, ConversationMessage, combine, judge
 from triagem.contracts.prediction import AbstainReason
 from triagem.contracts.small_talk import evidence
 from triagem.contracts.ticket import Author, OnReply
+
+WORDS = [f"{first}{second}lo" for first in ("ca", "me", "si", "to") for second in "bcdfglmprst"]
 
 
 def said(*texts: str) -> list[ConversationMessage]:
@@ -87,6 +90,21 @@ def test_the_newest_message_is_judged_however_long_the_others_are() -> None:
     long = "Plano anual, modem fixo, internet, roteador, cabo. " * (MAX_CHARS // 40)
 
     assert judged(*[long] * 6, "Minha internet caiu") == ["0", "1", "2", "3", "6"]
+
+
+def test_of_a_long_conversation_only_as_many_messages_are_examined_as_are_judged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    examined = list[str]()
+
+    def counted(text: str) -> int:
+        examined.append(text)
+        return evidence(text)
+
+    monkeypatch.setattr(conversation, "evidence", counted)
+    verdict = judge(said(*[f"Quero um orçamento de {word}" for word in WORDS]), OnReply.CONVERSATION)
+
+    assert len(WORDS) > len(verdict.parts) == len(examined) + 1
 
 
 class TestSmallTalk:

@@ -7,8 +7,9 @@ with the probability `CHANGE`. So the evidence of a message is bounded, however 
 how rule and constants were chosen.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate, islice
 from typing import Final
 
@@ -73,24 +74,54 @@ def judge(messages: Sequence[ConversationMessage], on_reply: OnReply) -> JudgedT
     Args:
         messages: in the order in which they were written; at least the first and the newest ones of the customer.
     """
-    bounded = _bounded(messages)
-    cleaned = [clean(message.text[:MAX_CHARS]) for message in bounded]
-    reasons = [abstain_reason(message.text[:MAX_CHARS], text) for message, text in zip(bounded, cleaned, strict=True)]
-    chosen = [index for index, reason in enumerate(reasons) if reason is None] or [*range(len(bounded))]
-    telling = [telling_words(cleaned[index]) for index in chosen]
-    opening = next((end for end, words in enumerate(accumulate(telling), 1) if words >= SUBJECT_WORDS), len(chosen))
-    first = [index for number, index in enumerate(chosen[:opening]) if telling[number] or not any(telling[:number])]
-    groups = [first, *([index] for index in chosen[opening:] if evidence(cleaned[index]))]
-    groups = groups[:FIRST_MESSAGES] + groups[FIRST_MESSAGES:][-_NEWEST_PARTS:]
-    if on_reply is OnReply.FIRST:
-        groups = groups[:1]
-    elif on_reply is OnReply.LATEST:
-        groups = [chosen[-1:]]
+    read = [_ReadMessage(message.id, message.text[:MAX_CHARS]) for message in _bounded(messages)]
+    requests = any(message.reason is None for message in read)
+    groups = _groups(read, on_reply, requests=requests)
     return JudgedText(
-        message_ids=[bounded[index].id for group in groups for index in group],
-        parts=["\n\n".join(cleaned[index] for index in group) for group in groups if group],
-        abstains=None if None in reasons else next(iter(reasons), AbstainReason.NO_WORDS),
+        message_ids=[message.id for group in groups for message in group],
+        parts=["\n\n".join(message.cleaned for message in group) for group in groups if group],
+        abstains=None if requests else read[0].reason if read else AbstainReason.NO_WORDS,
     )
+
+
+@dataclass
+class _ReadMessage:
+    """A message, cleaned and judged when that is needed: each new message of a long conversation judges it again."""
+
+    id: str
+    text: str
+
+    @cached_property
+    def cleaned(self) -> str:
+        return clean(self.text)
+
+    @cached_property
+    def reason(self) -> AbstainReason | None:
+        return abstain_reason(self.text, self.cleaned)
+
+
+def _groups(read: Sequence[_ReadMessage], on_reply: OnReply, *, requests: bool) -> list[list[_ReadMessage]]:
+    """The messages of each part. With `requests`, only messages that are one."""
+
+    def chosen(messages: Iterable[_ReadMessage]) -> Iterator[_ReadMessage]:
+        return (message for message in messages if not requests or message.reason is None)
+
+    if on_reply is OnReply.LATEST:
+        return [[*islice(chosen(reversed(read)), 1)]]
+    remaining, opening, words = iter(read), list[_ReadMessage](), 0
+    for message in chosen(remaining):
+        telling = telling_words(message.cleaned)
+        if telling or not words:
+            opening.append(message)
+        words += telling
+        if words >= SUBJECT_WORDS:
+            break
+    if on_reply is OnReply.FIRST:
+        return [opening]
+    later = (message for message in chosen(remaining) if evidence(message.cleaned))
+    first = [opening, *([message] for message in islice(later, FIRST_MESSAGES - 1))]
+    newest = (message for message in chosen(reversed([*remaining])) if evidence(message.cleaned))
+    return first + [[message] for message in islice(newest, _NEWEST_PARTS)][::-1]
 
 
 def combine(parts: Sequence[str], probabilities: Sequence[Sequence[float]]) -> list[float]:
