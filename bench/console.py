@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPConnection
 
@@ -72,18 +72,20 @@ def run(stack: BenchStack, tickets: int, *, on_progress: Callable[[str], None]) 
     port = choose_port()
     with started_gateway(stack.endpoints, stack.work / "gateway.log", port, TRIAGEM_REGISTRY_URL=str(stack.registry)):
         on_progress("request pages")
-        pages = _request_pages(port, begin_session(stack.database, key))
+        headers = {"Cookie": f"{COOKIE}={begin_session(stack.database, key)}"}
+        pages = request_pages(port, headers, {name: f"/console/{path}" for name, path in PAGES.items()})
     return ConsoleBenchmark(describe_machine(torch.device("cpu")), tickets, pages)
 
 
-def _request_pages(port: int, token: str) -> list[PageTiming]:
-    durations: dict[str, list[float]] = {name: [] for name in PAGES}
+def request_pages(port: int, headers: Mapping[str, str], paths: Mapping[str, str]) -> list[PageTiming]:
+    """Request the paths in turn."""
+    durations: dict[str, list[float]] = {name: [] for name in paths}
     sizes: dict[str, int] = {}
     connection = HTTPConnection("127.0.0.1", port, timeout=120)
     for _ in range(_TIMES):
-        for name, path in PAGES.items():
+        for name, path in paths.items():
             began = time.perf_counter()
-            connection.request("GET", f"/console/{path}", headers={"Cookie": f"{COOKIE}={token}"})
+            connection.request("GET", path, headers=dict(headers))
             response = connection.getresponse()
             body = response.read()
             durations[name].append((time.perf_counter() - began) * 1000)

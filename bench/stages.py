@@ -75,32 +75,48 @@ def drain(
     with ExitStack() as patches:
         if by_stage:
             patches.enter_context(_timed_stages(stages))
-        inbox = Inbox(connect(stack.endpoints.redis_url), InboxSettings())
-        inbox.create_groups()
-        pipeline = Pipeline(
-            inbox=inbox,
-            database=Database(stack.endpoints.writer_url, disable_seqscan=True),
-            registry=Registry(stack.registry),
-            load=loader(engine),
-            settings=WorkerSettings(),
-            on_failure=lambda: None,
-        )
-        before = _servers_s(stack)
-        pipeline.start()
-        threads = {thread.name: thread for thread in threading.enumerate() if thread.name in THREADS}
-        began, first = 0.0, 0
-        while (stored := pipeline.committer.total) < tickets:
-            if pipeline.supervisor.failure is not None:
-                raise BenchFailed(f"the pipeline failed after {stored} tickets")
-            if stored and not first:
-                began, first = time.perf_counter(), stored
-            time.sleep(0.005)
-        per_s = (tickets - first) / (time.perf_counter() - began)
+        with started(stack, engine) as (pipeline, spent):
+            began, first = 0.0, 0
+            while (stored := pipeline.committer.total) < tickets:
+                check(pipeline)
+                if stored and not first:
+                    began, first = time.perf_counter(), stored
+                time.sleep(0.005)
+            per_s = (tickets - first) / (time.perf_counter() - began)
+            cpu = spent()
+    return per_s, {name: seconds / tickets * 1e6 for name, seconds in (cpu | stages).items()}
+
+
+@contextmanager
+def started(stack: BenchStack, engine: str) -> Iterator[tuple[Pipeline, Callable[[], dict[str, float]]]]:
+    """A worker's pipeline in this process, and a function that returns the CPU seconds of its threads and servers."""
+    inbox = Inbox(connect(stack.endpoints.redis_url), InboxSettings())
+    inbox.create_groups()
+    pipeline = Pipeline(
+        inbox=inbox,
+        database=Database(stack.endpoints.writer_url, disable_seqscan=True),
+        registry=Registry(stack.registry),
+        load=loader(engine),
+        settings=WorkerSettings(),
+        on_failure=lambda: None,
+    )
+    before = _servers_s(stack)
+    pipeline.start()
+    threads = {thread.name: thread for thread in threading.enumerate() if thread.name in THREADS}
+
+    def spent() -> dict[str, float]:
         cpu = {name: time.clock_gettime(time.pthread_getcpuclockid(thread.ident)) for name, thread in threads.items()}  # type: ignore[arg-type]
-        cpu |= {name: seconds - before[name] for name, seconds in _servers_s(stack).items()}
-        pipeline.stop()
-    per_ticket = {name: seconds / tickets * 1e6 for name, seconds in (cpu | stages).items()}
-    return per_s, {"worker": sum(per_ticket[name] for name in THREADS), **per_ticket}
+        servers = {name: seconds - before[name] for name, seconds in _servers_s(stack).items()}
+        return {"worker": sum(cpu.values()), **cpu, **servers}
+
+    yield pipeline, spent
+    pipeline.stop()
+
+
+def check(pipeline: Pipeline) -> None:
+    """Raises BenchFailed if a thread of the pipeline has failed."""
+    if pipeline.supervisor.failure is not None:
+        raise BenchFailed(f"the pipeline failed after {pipeline.committer.total} tickets")
 
 
 @contextmanager
@@ -153,7 +169,8 @@ def serve(engine: str) -> None:
         for line in sys.stdin:
             tickets, by_stage = map(int, line.split(","))
             per_s, cpu_us = drain(stack, texts, tickets, engine, by_stage=bool(by_stage))
-            print(json.dumps({"tickets/s": per_s, **cpu_us}), flush=True)
+            busy = cpu_us["model busy"] * per_s / 1e4
+            print(json.dumps({"tickets/s": per_s, **cpu_us, "model busy, %": busy}), flush=True)
 
 
 @contextmanager

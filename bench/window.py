@@ -24,6 +24,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 import psycopg
+from sqlalchemy import Connection
 from sqlalchemy import text as sql
 
 from bench.store import _row, fill_database
@@ -41,12 +42,11 @@ KINDS: Final = (*WINDOWS, "show", "a page of results", *SEARCHES)
 ROWS: Final = 256
 SCAN_LIMIT: Final = 10_000  # as on the console's page
 # The search index as `triagem.db.tickets.search` builds it, computed in SQL.
-WORDS: Final = sql("""
+WORDS: Final = """
 INSERT INTO ticket_lexemes (ticket_id, digest, lexemes)
-SELECT t.id, t.digest, common.words || to_tsvector('simple', t.external_id || ' k' || t.id % 1000)
+SELECT t.id, t.digest, common.words || to_tsvector('simple', t.external_id || ' k' || mod(t.id, 1000))
 FROM tickets t, (SELECT strip(to_tsvector('portuguese', text)) AS words FROM tickets LIMIT 1) AS common
-""")
-GIN: Final = "ix_ticket_lexemes_lexemes"
+"""
 
 
 def serve(url: str) -> None:
@@ -85,20 +85,33 @@ def _work(database: Database, kind: str, number: int, rows: int) -> Callable[[],
 
 def _fill(database: Database, rows: int) -> None:
     upgrade(database)  # one tree after the other, because both create the server's roles
-    fill_database(database, rows)
     with database.autocommit() as connection:
-        if connection.execute(sql("SELECT count(*) FROM ticket_lexemes")).scalar_one() < rows:
-            definition = connection.execute(sql(f"SELECT pg_get_indexdef('{GIN}'::regclass)")).scalar_one()
-            # An index of all rows is built in a tenth of the time that adding its rows one by one takes.
-            for statement in (
-                "SET maintenance_work_mem = '1GB'",
-                "TRUNCATE ticket_lexemes",
-                f"DROP INDEX {GIN}",
-                WORDS.text,
-                definition,
-                "VACUUM ANALYZE ticket_lexemes",
-            ):
-                connection.execute(sql(statement))
+        if connection.execute(sql("SELECT count(*) FROM ticket_lexemes")).scalar_one() >= rows:
+            return
+        restore = _drop_indexes(connection)
+        fill_database(database, rows)
+        for statement in ("TRUNCATE ticket_lexemes", WORDS, *restore, "VACUUM ANALYZE"):
+            connection.exec_driver_sql(statement)
+
+
+def _drop_indexes(connection: Connection) -> list[str]:
+    """Drop what makes millions of inserts slow; returns the statements that create it again."""
+    constraints = connection.exec_driver_sql("""
+        SELECT conrelid::regclass, conname, pg_get_constraintdef(oid) FROM pg_constraint
+        WHERE conrelid IN ('tickets'::regclass, 'predictions'::regclass, 'ticket_lexemes'::regclass)
+          AND contype IN ('p', 'u', 'f') AND NOT (contype = 'p' AND conrelid = 'tickets'::regclass)
+    """).all()
+    for table, name, _ in constraints:
+        connection.exec_driver_sql(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
+    indexes = connection.exec_driver_sql("""
+        SELECT indexrelid::regclass, pg_get_indexdef(indexrelid) FROM pg_index
+        WHERE indrelid IN ('tickets'::regclass, 'predictions'::regclass, 'ticket_lexemes'::regclass)
+          AND NOT indisprimary
+    """).all()
+    for name, _ in indexes:
+        connection.exec_driver_sql(f"DROP INDEX {name}")
+    added = [f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}" for table, name, definition in constraints]
+    return ["SET maintenance_work_mem = '1GB'", *(definition for _, definition in indexes), *added]
 
 
 def _window(kind: str, pair: int) -> list[ClassifiedTicket]:
@@ -145,16 +158,17 @@ def ask(process: subprocess.Popen[str], kind: str, pair: int, rows: int) -> tupl
     return float(seconds), float(cpu)
 
 
-def compare(before: Path, sizes: list[int], pairs: int, kinds: list[str], folder: Path) -> None:
+def compare(before: Path, sizes: list[int], pairs: int, kinds: list[str], folder: Path, *, shared: bool) -> None:
     """Prints a line for each number of stored tickets and kind of statement."""
     folder.mkdir(mode=0o711, parents=True, exist_ok=True)
     for rows in sizes:
         with servers(folder, fsync=False) as urls:
-            for path, url in zip((before, ROOT), urls, strict=True):
+            for path, url in [*zip((before, ROOT), urls, strict=True)][shared:]:
                 with tree(path, url) as side:
                     ask(side, "fill", 0, rows)
         with servers(folder, fsync=True) as urls, ExitStack() as stack:
-            sides = [stack.enter_context(tree(path, url)) for path, url in zip((before, ROOT), urls, strict=True)]
+            chosen = (urls[1], urls[1]) if shared else urls
+            sides = [stack.enter_context(tree(path, url)) for path, url in zip((before, ROOT), chosen, strict=True)]
             for kind in kinds:
                 _compare(sides, kind, range(rows, rows + pairs), rows)
 
@@ -169,7 +183,7 @@ def servers(folder: Path, *, fsync: bool) -> Iterator[tuple[str, str]]:
         with psycopg.connect(url, autocommit=True) as owner:
             names = {name for (name,) in owner.execute("SELECT datname FROM pg_database")}
             for name in {"before", "now"} - names:
-                owner.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
+                owner.execute(f"CREATE DATABASE {name}")
         yield f"{url.rpartition('/')[0]}/before", f"{url.rpartition('/')[0]}/now"
 
 
@@ -204,6 +218,7 @@ if __name__ == "__main__":
     parser.add_argument("--pairs", type=int, default=200, help="windows per kind and tree")
     parser.add_argument("--only", default="", help="only kinds of statement whose name contains this")
     parser.add_argument("--folder", type=Path, help="keep the databases in this folder, and use what it contains")
+    parser.add_argument("--shared", action="store_true", help="reads only: both trees read the tables of this one")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
@@ -212,9 +227,9 @@ if __name__ == "__main__":
         with TemporaryDirectory(prefix="triagem-window-") as temporary:
             Path(temporary).chmod(0o711)
             folder = (options.folder or Path(temporary)).resolve()
-            kinds = [kind for kind in KINDS if options.only in kind]
+            kinds = [kind for kind in KINDS if options.only in kind and not (options.shared and kind in WINDOWS)]
             try:
-                compare(options.before.resolve(), options.rows, options.pairs, kinds, folder)
+                compare(options.before.resolve(), options.rows, options.pairs, kinds, folder, shared=options.shared)
             finally:
                 if not options.folder:
                     erase(folder)
