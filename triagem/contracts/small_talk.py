@@ -7,6 +7,7 @@ count as telling.
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 from unicodedata import combining
 
@@ -22,6 +23,7 @@ _WORD: Final = re.compile(r"[^\W\d_]{2,}(?:['\u2019]t\b)?")  # "can't" is a word
 _IDENTIFIER: Final = re.compile(r"(?<!\S)\S*[\d@](?:\S*\w)?")  # a code, a time, an e-mail address
 _LAUGHTER: Final = re.compile(r"k|(?:rs)+|(?:[hj][aeiu]){2,}h?|(?:hue)+|lol")
 _APOSTROPHE: Final = re.compile(r"['\u2019]")
+_LONGEST_CACHED: Final = 32  # characters: bounds the cache's memory
 _REPEATED: Final = re.compile(r"(.)\1+")
 _NEGATED_WORDS: Final = 2  # after a negation
 _FAR: Final = 99
@@ -116,6 +118,11 @@ _REASSURING: Final = "problema problemas reclamar problem problems complaints"
 
 def folded(word: str) -> str:
     """A word in lower case without accents and repeated letters: people write `voce` and `obrigadooo`."""
+    return _folded(word) if len(word) <= _LONGEST_CACHED else _folded.__wrapped__(word)
+
+
+@lru_cache(maxsize=8192)
+def _folded(word: str) -> str:
     if not word.isascii():
         word = "".join(char for char in normalized("NFKD", word) if not combining(char))
     return _REPEATED.sub(r"\1", word.casefold())
