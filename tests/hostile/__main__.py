@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             stack.erase()
     print(_table(outcomes))
-    packages = ", ".join(f"{name} {version(name)}" for name in ("uvicorn", "h11", "fastapi"))
+    packages = ", ".join(f"{name} {version(name)}" for name in ("uvicorn", "httptools", "fastapi"))
     print(f"{datetime.now(UTC):%Y-%m-%d}, Python {python_version()}, {packages}; seed {options.seed}")
     return 0 if all(outcome.survived for outcome in outcomes) else 1
 

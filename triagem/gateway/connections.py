@@ -4,36 +4,28 @@ uvicorn has none of these limits: its `limit_concurrency` counts all clients tog
 """
 
 import asyncio
-import re
 from collections import Counter
 from contextlib import suppress
 from functools import lru_cache
 from http import HTTPStatus
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NoReturn
 
-import h11
-from h11 import _abnf, _readers
-from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from triagem.gateway import metrics
 from triagem.gateway.problems import RETRY_AFTER_S, problem_response
 from triagem.gateway.services import GatewaySettings
 
-_MAX_HEAD: Final = 16_384  # bytes; a head that arrives in one piece may have twice as many
+_MAX_HEAD: Final = 16_384  # bytes; a head that begins right after another request may have twice as many
+_MAX_HEADERS: Final = 100
+_MAX_PIPELINED: Final = 100  # requests of a connection that wait for an earlier one's answer
+_FREE_CHUNKS: Final = 100
+_MIN_CHUNK_BYTES: Final = 64  # on average, after the first _FREE_CHUNKS chunks
 _MAX_REFUSED: Final = 500  # refused connections kept open to answer them; further ones are reset
 _DISCARD_S: Final = 0.05  # pause after each 256 KiB of a refused body
 _REFUSED_S: Final = 1.0  # pause before and after a refusal: slows down clients that reconnect at once
-
-
-_MAX_HEADERS: Final = 100
-_FREE_CHUNKS: Final = 100
-_MIN_CHUNK_BYTES: Final = 64  # on average, after the first _FREE_CHUNKS chunks
-_END_OF_HEAD: Final = re.compile(rb"\n\r?\n")
-
-# If a header's value is malformed, h11's expression backtracks over its leading blanks: 15,000 blanks took 0.7 s. The
-# possessive quantifier accepts the same headers without backtracking.
-_readers.header_field_re = re.compile(_abnf.header_field.replace(r":[ \t]*(", r":[ \t]*+(").encode())
 
 
 @lru_cache(maxsize=4096)
@@ -77,28 +69,8 @@ class ConnectionLimits:
             return False
 
 
-class BoundedConnection(h11.Connection):
-    """An h11 connection that refuses too many headers and tiny body chunks, which would block the event loop."""
-
-    _chunks = _bytes = 0
-
-    def next_event(self) -> Any:
-        if self.their_state is h11.IDLE:
-            self._chunks = self._bytes = 0
-            head = _END_OF_HEAD.split(self.trailing_data[0], maxsplit=1)[0]
-            if head.count(b"\n") > _MAX_HEADERS:
-                raise h11.RemoteProtocolError("too many headers")
-        event = super().next_event()
-        if isinstance(event, h11.Data):
-            self._chunks += 1
-            self._bytes += len(event.data)
-            if self._bytes < (self._chunks - _FREE_CHUNKS) * _MIN_CHUNK_BYTES:
-                raise h11.RemoteProtocolError("the body's chunks are too small")
-        return event
-
-
-class LimitedProtocol(H11Protocol):
-    """uvicorn's HTTP protocol with these limits. Relies on `cycle`, which uvicorn sets once it has read a head."""
+class LimitedProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol with these limits. Relies on `cycle`: the newest request whose head was read."""
 
     limits: ClassVar[ConnectionLimits]
 
@@ -106,6 +78,9 @@ class LimitedProtocol(H11Protocol):
     _client: str | None = None  # None: the connection was refused and is not counted
     _head_timer: asyncio.TimerHandle | None = None
     _send_timer: asyncio.TimerHandle | None = None
+    _unparsed = 0  # bytes since the end of a head, a part of a body, or a message
+    _chunks = _body_bytes = 0
+    _fault: str | None = None  # the exceeded limit
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         peer = transport.get_extra_info("peername")
@@ -116,19 +91,78 @@ class LimitedProtocol(H11Protocol):
             return
         self._client = client
         super().connection_made(transport)
-        self.conn = BoundedConnection(h11.SERVER, _MAX_HEAD)
         transport.set_write_buffer_limits(0)  # call pause_writing as soon as bytes wait
         self._watch_head()
 
     def data_received(self, data: bytes) -> None:
-        if self._client is not None:
-            for start in range(0, len(data), _MAX_HEAD):  # h11 checks a head's size once per call
-                if not self.transport.is_closing():
-                    super().data_received(data[start : start + _MAX_HEAD])
-            self._watch_head()
-            if self.cycle is not None and self.cycle.response_complete and not self.transport.is_closing():
-                self.flow.pause_reading()  # discard a refused body's rest: a reset would lose the answer
-                self.loop.call_later(_DISCARD_S, self._read_on)
+        if self._client is None:
+            return
+        for start in range(0, len(data), _MAX_HEAD):
+            if self.transport.is_closing():
+                return
+            piece = data[start : start + _MAX_HEAD]
+            self._unparsed += len(piece)
+            self._unset_keepalive_if_required()
+            try:
+                self._parse(piece)
+            except HttpParserError:
+                self.send_400_response("malformed HTTP request")
+            if self._unparsed > _MAX_HEAD:  # a head, a chunk's head or a trailer that does not end
+                self.send_400_response("the request's head is too large")
+        self._watch_head()
+        if self.cycle is not None and self.cycle.response_complete and not self.transport.is_closing():
+            self.flow.pause_reading()  # discard a refused body's rest: a reset would lose the answer
+            self.loop.call_later(_DISCARD_S, self._read_on)
+
+    def _parse(self, data: bytes) -> None:
+        """Parse the next bytes. Ignores an offered upgrade, as HTTP allows: Java's client offers h2c by default.
+
+        httptools takes the body of such a request for the other protocol. So the request is parsed again without the
+        header `Upgrade`.
+        """
+        try:
+            self.parser.feed_data(data)
+        except HttpParserUpgrade as offer:
+            lines = [b"%b %b HTTP/1.1" % (self.parser.get_method(), self.url)]
+            lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+            self.parser = HttpRequestParser(self)
+            self.parser.feed_data(b"\r\n".join(lines) + b"\r\n\r\n" + data[offer.args[0] :])
+
+    def on_message_begin(self) -> None:
+        if len(self.pipeline) >= _MAX_PIPELINED:
+            self._fail("too many requests before the first one was answered")
+        super().on_message_begin()
+        self._chunks = self._body_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        self._unparsed = 0
+        if len(self.headers) > _MAX_HEADERS:
+            self._fail("too many headers")
+        if self.parser.get_http_version() == "1.1" and sum(name == b"host" for name, _ in self.headers) != 1:
+            self._fail("exactly one Host header is required")
+        if self.parser.get_method() == b"CONNECT":
+            self._fail("CONNECT is not supported")
+        if self.parser.should_upgrade():
+            return  # see _parse
+        super().on_headers_complete()
+        self.headers = []  # trailers must not become headers of a request that is being handled
+
+    def on_body(self, body: bytes) -> None:
+        self._unparsed = 0
+        self._chunks += 1
+        self._body_bytes += len(body)
+        if self._body_bytes < (self._chunks - _FREE_CHUNKS) * _MIN_CHUNK_BYTES:
+            self._fail("the body's chunks are too small")
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._unparsed = 0
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
+    def _fail(self, fault: str) -> NoReturn:
+        self._fault = fault
+        raise HttpParserError(fault)
 
     def _read_on(self) -> None:
         if not self.transport.is_closing():
@@ -154,9 +188,18 @@ class LimitedProtocol(H11Protocol):
             self._send_timer.cancel()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer a malformed request with 400; called by uvicorn. After a broken body, an answer may have started."""
-        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
-            self.transport.write(_answer(HTTPStatus.BAD_REQUEST, msg))
+        """End the connection after malformed or excessive input.
+
+        Complete requests are answered first. An incomplete one gets the answer 400, unless its answer has started.
+        """
+        if self.cycle is not None and not self.cycle.response_complete:
+            if not self.cycle.more_body:
+                self.cycle.keep_alive = False
+                return
+            self.cycle.disconnected = True  # the application must not answer a second time
+            self.cycle.message_event.set()
+        if self.cycle is None or self.cycle.response_complete or not (self.cycle.response_started or self.pipeline):
+            self.transport.write(_answer(HTTPStatus.BAD_REQUEST, self._fault or msg))
         self.transport.close()
 
     def _awaits_head(self) -> bool:
@@ -199,7 +242,7 @@ class LimitedProtocol(H11Protocol):
         self.loop.call_later(_REFUSED_S, transport.abort)
 
 
-def limited_protocol(settings: GatewaySettings) -> type[H11Protocol]:
+def limited_protocol(settings: GatewaySettings) -> type[HttpToolsProtocol]:
     """The protocol class for uvicorn, which creates one instance per connection."""
     return type("Protocol", (LimitedProtocol,), {"limits": ConnectionLimits(settings)})
 

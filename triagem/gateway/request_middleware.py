@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
 
-import h11
 import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -47,10 +46,7 @@ class RequestMiddleware:
                 status = message["status"]
                 headers = message["headers"]
                 message["headers"] = [*headers, *_missing(headers), (b"x-request-id", request_id.encode())]
-            try:
-                await send(message)
-            except h11.LocalProtocolError:  # uvicorn already refused a malformed body and answered
-                raise ClientDisconnect from None
+            await send(message)
 
         structlog.contextvars.bind_contextvars(request_id=request_id)  # uvicorn runs each request in its own context
         try:
