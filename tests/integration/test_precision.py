@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn.functional import gelu
 
 from triagem.engine import precision
-from triagem.engine.bert import packable, packed_bert, torch_linear, without_residual_biases
+from triagem.engine.bert import LinearFactory, onednn, packable, packed_bert, torch_linear, without_residual_biases
 from triagem.engine.classify import EngineSettings, LoadedModel, classify, load
 from triagem.engine.packed import pack
-from triagem.engine.precision import agreement, probes
+from triagem.engine.precision import agreement, probes, select_linear
 
 CONFIDENT = torch.tensor([[2.0, 0.0], [0.0, 2.0], [3.0, 1.0], [0.0, 1.0]])
 UNDECIDED = torch.tensor([[0.15, 0.0]])  # 0.54 to 0.46
@@ -98,6 +99,28 @@ def test_moving_the_residual_biases_changes_no_output() -> None:
     before, after = (packed_bert(model, torch_linear, torch.float32)(packing) for model in (network, moved))
     assert moved.bert.encoder.layer[0].output.dense.bias.abs().max() == 0
     assert (before - after).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize(("capability", "expected"), [("AVX2", torch_linear), ("AVX512", onednn)])
+def test_fp32_products_are_the_fastest_of_the_processor(
+    capability: str, expected: LinearFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert select_linear(torch.device("cpu"), "fp32") is expected
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("make", [torch_linear, onednn])
+def test_products_have_an_exact_gelu_and_add_the_residual(make: LinearFactory) -> None:
+    torch.manual_seed(1)
+    weight, bias, rows, residual = torch.randn(48, 32), torch.randn(48), torch.randn(64, 32), torch.randn(64, 48)
+    product = rows @ weight.T + bias
+    activated = make(weight, bias, activated=True)(rows)
+    assert (activated - gelu(product)).abs().max() < 1e-5
+    added = make(weight, bias)(rows, residual.clone())
+    assert (added - product - residual).abs().max() < 1e-5
 
 
 def test_a_bert_with_another_activation_is_never_packed(bert_models: Path) -> None:

@@ -146,6 +146,8 @@ def _runner(
 
 def select_linear(device: torch.device, precision: Precision) -> LinearFactory:
     """The factory for a packed BERT's products on this device. oneDNN has bf16 on some processors only."""
+    if device.type == "cpu" and precision == "fp32" and _mkl_is_faster():
+        return torch_linear
     if device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         bf16 = precision == "bf16" and torch.ops.mkldnn._is_mkldnn_bf16_supported()  # noqa: SLF001
         if precision == "fp32" or bf16:
@@ -185,6 +187,12 @@ def _all_logits(logits: Callable[[Rows], torch.Tensor], rows: Rows) -> torch.Ten
     batches = plan([len(row) for row in rows], batch_size=32)
     parts = torch.cat([logits([rows[index] for index in batch]).float().cpu() for batch in batches])
     return parts[torch.tensor([index for batch in batches for index in batch]).argsort()]
+
+
+def _mkl_is_faster() -> bool:
+    """Whether MKL multiplies fp32 matrices faster than oneDNN: measured on AVX2 only, see `onednn`."""
+    available: bool = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
+    return available and torch.backends.cpu.get_cpu_capability() == "AVX2"
 
 
 def cpu_has_bf16() -> bool:
