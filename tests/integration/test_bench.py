@@ -14,11 +14,11 @@ def no_optional_baselines(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_engine_is_compared_with_the_hf_pipeline_and_absent_baselines_are_named(
-    bench: Triagem, bert_models: Path, tmp_path: Path
+    bench: Triagem, unigram_models: Path, tmp_path: Path
 ) -> None:
     corpus = tmp_path / "texts.jsonl"
     corpus.write_text("".join(json.dumps({"prompt": f"minha internet caiu {n}"}) + "\n" for n in range(6)), "utf-8")
-    model = str(bert_models / "v1.0.0")
+    model = str(unigram_models / "v1.0.0")
     answer = bench("engine", "--model", model, "--corpus", str(corpus), "--rounds", "1", "--json",
                   "--device", "cpu", "--spec-table")  # fmt: skip
     report = json.loads(answer.out)
@@ -34,10 +34,10 @@ def test_the_engine_is_compared_with_the_hf_pipeline_and_absent_baselines_are_na
     assert [row["configuration"] for row in report["spec_table"]] == ["CPU (single)"] * 2 + ["CPU (batch 32)"] * 2
 
 
-def test_a_corpus_without_texts_is_a_user_error(bench: Triagem, bert_models: Path, tmp_path: Path) -> None:
+def test_a_corpus_without_texts_is_a_user_error(bench: Triagem, unigram_models: Path, tmp_path: Path) -> None:
     corpus = tmp_path / "empty.jsonl"
     corpus.write_text('{"other": 1}\n', "utf-8")
-    answer = bench("engine", "--model", str(bert_models / "v1.0.0"), "--corpus", str(corpus))
+    answer = bench("engine", "--model", str(unigram_models / "v1.0.0"), "--corpus", str(corpus))
     assert answer.status == 1
     assert "prompt" in answer.err
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import Triagem
-from tests.support.drift import concatenate, drifted, false_alarms, populations
+from tests.support.drift import concatenate, drifted, false_alarms, populations, subset
 from triagem.engine.classify import EngineSettings, LoadedModel, load
 from triagem.trainer.monitor.drift import compare
 from triagem.trainer.monitor.reference import Population
@@ -22,14 +22,19 @@ def model(bert_models: Path) -> LoadedModel:
 
 
 @pytest.fixture(scope="module")
-def languages(model: LoadedModel) -> dict[str, Population]:
-    return populations(EXAMPLES, lambda row: str(row["lang"]), model, rows=ROWS)
-
-
-@pytest.fixture(scope="module")
 def groups(model: LoadedModel) -> dict[str, Population]:
     """Language and label. With at most 40 words, each group has enough rows."""
     return populations(EXAMPLES, lambda row: f"{row['lang']} {row['completion']}", model, rows=ROWS, max_words=40)
+
+
+@pytest.fixture(scope="module")
+def languages(groups: dict[str, Population]) -> dict[str, Population]:
+    """Each language with as many rows of one label as of the other."""
+    half = range(ROWS // 2)
+    return {
+        lang: concatenate(subset(groups[f"{lang} {label}"], half) for label in ("suporte", "venda"))
+        for lang in ("en", "pt")
+    }
 
 
 def test_another_language_is_drift(languages: dict[str, Population]) -> None:

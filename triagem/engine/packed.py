@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import chain, groupby
 from typing import Final
 
@@ -9,12 +10,7 @@ import numpy as np
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-try:
-    from torch.nn.attention.varlen import varlen_attn
-
-    VARLEN: Final = True
-except ImportError:  # torch < 2.10
-    VARLEN = False  # type: ignore[misc]
+VARLEN: Final = find_spec("torch.nn.attention.varlen") is not None  # torch >= 2.10
 
 # oneDNN compiles a kernel for each number of rows and caches a thousand kernels: without this step, a worker grew by
 # 330 MiB between its 33,000th and its 100,000th ticket.
@@ -82,6 +78,9 @@ def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, packing:
     first_only = len(query) == len(packing.lengths)
     # varlen is flash attention, which supports half precision only.
     if query.is_cuda and VARLEN and query.dtype is not torch.float32:
+        # Imports torch's compiler, which takes as long as the rest of torch's modules: on a GPU only.
+        from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415
+
         starts, longest = packing.starts, max(packing.lengths)
         if first_only:
             query_starts = torch.arange(len(packing.starts), dtype=torch.int32, device=query.device)
