@@ -10,7 +10,7 @@ import re
 from datetime import datetime, timedelta
 from typing import Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from triagem.contracts.errors import InvalidTicket
 from triagem.producer.crm.payload import RefusedWebhook, Webhook, parse_time
@@ -20,10 +20,8 @@ TOKEN_HEADER: Final = "X-Triagem-Token"  # noqa: S105 - a header's name
 _PLACEHOLDERS: Final = re.compile(r"(\{body\}|\{timestamp\})")
 
 
-class SignatureScheme(BaseModel):
+class SignatureScheme(BaseModel, frozen=True, extra="forbid"):
     """A signature scheme: an HMAC over `signed`, in which `{body}` and `{timestamp}` are replaced."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     header: str = Field(min_length=1)
     algorithm: Literal["sha1", "sha256", "sha512"] = "sha256"

@@ -6,7 +6,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from triagem.contracts.model import ScoredRow
 
@@ -23,11 +23,7 @@ class CurvePoint:
     dev_accuracy: float | None
 
 
-class _ReportModel(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class MetricEstimate(_ReportModel):
+class MetricEstimate(BaseModel, frozen=True, extra="forbid"):
     """A metric and its 95 % interval; None where the rows do not define it (no wrong prediction, no such label)."""
 
     value: float | None
@@ -35,14 +31,14 @@ class MetricEstimate(_ReportModel):
     high: float | None
 
 
-class Slice(_ReportModel):
+class Slice(BaseModel, frozen=True, extra="forbid"):
     """A subset of the test rows and its metrics by name; see `triagem.trainer.evaluate.metrics.compute_metrics`."""
 
     rows: int
     metrics: dict[str, MetricEstimate]
 
 
-class MetricVerdict(_ReportModel):
+class MetricVerdict(BaseModel, frozen=True, extra="forbid"):
     """The specification's verdict on a metric and on its interval's lower bound (at least that good, at 95 %)."""
 
     metric: str
@@ -51,7 +47,7 @@ class MetricVerdict(_ReportModel):
     lower_bound_verdict: Verdict
 
 
-class ReliabilityBin(_ReportModel):
+class ReliabilityBin(BaseModel, frozen=True, extra="forbid"):
     """Predictions of similar confidence: their mean confidence, and their accuracy with Wilson's 95 % interval."""
 
     rows: int
@@ -59,7 +55,7 @@ class ReliabilityBin(_ReportModel):
     accuracy: MetricEstimate
 
 
-class HistogramBar(_ReportModel):
+class HistogramBar(BaseModel, frozen=True, extra="forbid"):
     """The number of right and wrong predictions with a confidence from `low` to `high`."""
 
     low: float
@@ -68,7 +64,7 @@ class HistogramBar(_ReportModel):
     wrong: int
 
 
-class RiskCoveragePoint(_ReportModel):
+class RiskCoveragePoint(BaseModel, frozen=True, extra="forbid"):
     """The share of predictions with at least this confidence (coverage) and their error rate (risk)."""
 
     confidence: float
@@ -76,7 +72,7 @@ class RiskCoveragePoint(_ReportModel):
     risk: float
 
 
-class Misclassification(_ReportModel):
+class Misclassification(BaseModel, frozen=True, extra="forbid"):
     """A test row that the model got wrong."""
 
     text: str
@@ -89,7 +85,7 @@ class Misclassification(_ReportModel):
 LEAKED: Final = "{} of {} test rows are also training rows, or nearly: these scores measure memorization"
 
 
-class BaselineComparison(_ReportModel):
+class BaselineComparison(BaseModel, frozen=True, extra="forbid"):
     """TF-IDF with logistic regression on the same rows. `gain`: the model's macro-F1 minus the baseline's, paired."""
 
     overall: Slice
@@ -99,7 +95,7 @@ class BaselineComparison(_ReportModel):
     beaten: bool = Field(description="the gain's interval lies above 0, and no language is behind")
 
 
-class Assessment(_ReportModel):
+class Assessment(BaseModel, frozen=True, extra="forbid"):
     """A version's evaluation on one test row of each different text: copies are not evidence.
 
     `confusion` is `[true][predicted]` in the order of `labels`. No verdicts and baseline if the test rows leaked.

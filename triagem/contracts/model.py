@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from triagem.contracts.prediction import Thresholds
 
@@ -29,10 +29,8 @@ Pooling = Literal["first", "mean"]
 Version = Annotated[str, Field(pattern=VERSION_PATTERN)]
 
 
-class DataInfo(BaseModel):
+class DataInfo(BaseModel, frozen=True):
     """The rows of a version: the SHA-256 over its training rows, and counts. Near-duplicates are one text."""
-
-    model_config = ConfigDict(frozen=True)
 
     digest: str
     rows: int = Field(description="training rows")
@@ -42,11 +40,9 @@ class DataInfo(BaseModel):
     leaked: int = Field(default=0, description="test rows that are, or nearly are, training rows: no score counts")
 
 
-class SplitDigests(BaseModel):
+class SplitDigests(BaseModel, frozen=True):
     """`rows.json`: the texts of a version's train, dev, calibration and test rows, as SHA-256 of the clean texts,
     hexadecimal. Texts that a version or its ancestors were trained on must not be used to test it."""
-
-    model_config = ConfigDict(frozen=True)
 
     train: tuple[str, ...]
     dev: tuple[str, ...]
@@ -54,10 +50,8 @@ class SplitDigests(BaseModel):
     test: tuple[str, ...]
 
 
-class ScoredRow(BaseModel):
+class ScoredRow(BaseModel, frozen=True):
     """A line of `test_predictions.jsonl`: a test row's true label and the version's calibrated probabilities."""
-
-    model_config = ConfigDict(frozen=True)
 
     digest: str = Field(description="SHA-256 of the clean text, hexadecimal")
     label: str
@@ -65,10 +59,8 @@ class ScoredRow(BaseModel):
     lang: str = ""
 
 
-class BaseScore(BaseModel):
+class BaseScore(BaseModel, frozen=True):
     """A base's cross-validated macro-F1 by language, or under `all`, of a linear classifier on its embeddings."""
-
-    model_config = ConfigDict(frozen=True)
 
     base: str
     macro_f1: dict[str, float]
@@ -79,10 +71,8 @@ class BaseScore(BaseModel):
         return sum(self.macro_f1.values()) / len(self.macro_f1)
 
 
-class BaseChoice(BaseModel):
+class BaseChoice(BaseModel, frozen=True):
     """The comparison by which training chose the base: the scores of all installed bases on training rows."""
-
-    model_config = ConfigDict(frozen=True)
 
     rows: int
     scores: tuple[BaseScore, ...]
@@ -99,10 +89,8 @@ class BaseChoice(BaseModel):
         )
 
 
-class Manifest(BaseModel):
+class Manifest(BaseModel, frozen=True, protected_namespaces=()):
     """`manifest.json` of a version. `labels` are in the order of the classifier's outputs."""
-
-    model_config = ConfigDict(frozen=True, protected_namespaces=())
 
     version: Version
     labels: tuple[str, ...] = Field(min_length=2)
@@ -160,10 +148,8 @@ def folder_digests(folder: Path) -> dict[str, str]:
     return {path.name: digest for path in files if (digest := file_digest(path))}
 
 
-class CurrentModel(BaseModel):
+class CurrentModel(BaseModel, frozen=True):
     """The registry's `current` file. Each promotion or rollback raises `epoch`: results of a newer epoch win."""
-
-    model_config = ConfigDict(frozen=True)
 
     version: Version
     epoch: int = Field(ge=1)

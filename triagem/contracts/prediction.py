@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 
 class Band(StrEnum):
@@ -26,15 +26,13 @@ class AbstainReason(StrEnum):
     UNKNOWN_WORDS = "unknown-words"
 
 
-class Thresholds(BaseModel):
+class Thresholds(BaseModel, frozen=True, extra="forbid"):
     """The review threshold, and the review budget: the share of recent tickets that is reviewed at any confidence.
 
     The threshold of 0.7 comes from the original specification. The budget complements it: when the input shifts,
     confidences stay high while errors rise. The threshold then selects too few tickets, but the ranking by confidence
     stays useful.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     review: float = Field(default=0.7, ge=0, le=1, description="lower confidences are reviewed")
     automate: bool = Field(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, Field, JsonValue
 
 _Source: TypeAlias = Annotated[str, Field(description="the CRM")]
 _ExternalId: TypeAlias = Annotated[str, Field(description="the ticket's id in the CRM")]
@@ -84,11 +84,7 @@ class ChangePage:
     after: Annotated[str, Field(description="cursor of later changes")]
 
 
-class _FrozenModel(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class PredictionRecord(_FrozenModel):
+class PredictionRecord(BaseModel, frozen=True):
     """The prediction of one model version for one text of a ticket."""
 
     model_version: _Version
@@ -99,7 +95,7 @@ class PredictionRecord(_FrozenModel):
     is_current: bool = Field(description="whether it is the current result")
 
 
-class ReviewRecord(_FrozenModel):
+class ReviewRecord(BaseModel, frozen=True):
     """A person's review of a ticket. No label means that it is unclear."""
 
     label: str | None = Field(description="the label; null if the reviewer could not tell")
@@ -109,7 +105,7 @@ class ReviewRecord(_FrozenModel):
     proposal: str | None = Field(default=None, description="a label that the reviewer proposed")
 
 
-class MessageRecord(_FrozenModel):
+class MessageRecord(BaseModel, frozen=True):
     """A message of a conversation. Its text is null if it was deleted or purged."""
 
     message_id: str = Field(description="the message's id in the CRM; empty for a whole text")
@@ -121,7 +117,7 @@ class MessageRecord(_FrozenModel):
     classified: bool = Field(description="whether the result is about it")
 
 
-class TicketDetail(_FrozenModel):
+class TicketDetail(BaseModel, frozen=True):
     """Everything stored about a ticket. `label` is the effective one: the reviewer's, else the model's.
 
     The fields of the result are null unless `state` is `classified`.
@@ -152,7 +148,7 @@ class TicketDetail(_FrozenModel):
     messages: Sequence[MessageRecord] = Field(description="a conversation's messages, oldest first; else empty")
 
 
-class TicketReceipt(_FrozenModel):
+class TicketReceipt(BaseModel, frozen=True):
     """The receipt of one ticket. An accepted ticket will be classified; a rejected one has a reason."""
 
     status: Literal["accepted", "rejected"] = Field(description="whether it is accepted", examples=["accepted"])
@@ -161,7 +157,7 @@ class TicketReceipt(_FrozenModel):
     reason: str | None = Field(default=None, description="why it was rejected")
 
 
-class PredictResponse(_FrozenModel):
+class PredictResponse(BaseModel, frozen=True):
     """Answer of `/predict`, as in the original specification: a text's class and the model's confidence."""
 
     class_name: str = Field(description="the label", examples=["suporte"])

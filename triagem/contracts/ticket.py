@@ -17,7 +17,6 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
-    ConfigDict,
     Field,
     JsonValue,
     StringConstraints,
@@ -94,13 +93,11 @@ class OnReply(StrEnum):
     LATEST = "latest"
 
 
-class Message(BaseModel):
+class Message(BaseModel, frozen=True, extra="forbid"):
     """Makes a ticket's text one message of the conversation. Sent again with a later `revised_at`, it is an edit.
 
     A whole text, without this, is the message with the empty id.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: Annotated[_Name, Field(max_length=255, description="the message's id, unique in its conversation")]
     author: Annotated[Author, Field(description="only customers' messages are classified")] = Author.CUSTOMER
@@ -116,14 +113,12 @@ class Message(BaseModel):
         return id_text(value)
 
 
-class Ticket(BaseModel):
+class Ticket(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """A revision of a text. Its identity is (`source`, `external_id`); the newest `revised_at` wins.
 
     With `message`, `text` and `revised_at` belong to one message of the conversation. In input, `message_id` and
     `author` are short for `message`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     source: _Source
     external_id: _ExternalId

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from triagem.contracts.errors import InvalidInput, InvalidTicket
 from triagem.contracts.ticket import first_error, id_text, identify
@@ -24,10 +24,8 @@ router = APIRouter(tags=["reviews"])
 MAX_REVIEWS: Final = 1000
 
 
-class ReviewVerdict(BaseModel):
+class ReviewVerdict(BaseModel, extra="forbid"):
     """A verdict on the current text of a ticket."""
-
-    model_config = ConfigDict(extra="forbid")
 
     source: str = Field(description="the CRM", examples=["shop"])
     external_id: Annotated[str, BeforeValidator(id_text)] = Field(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from triagem.contracts.errors import InvalidInput
 
@@ -13,10 +13,8 @@ from triagem.contracts.errors import InvalidInput
 _SECRETS: Final = ("url", "secret", "token", "user", "password")
 
 
-class SettingsTable(BaseModel):
+class SettingsTable(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True):
     """A table of a file. Unknown fields are errors. Errors never show a value."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from triagem.contracts.errors import ModelCorrupt, NoModel
 from triagem.contracts.model import (
@@ -29,14 +29,12 @@ from triagem.contracts.model import (
 FIRST_HEAD: Final = "the first version: everything is reviewed until its precision is proved"
 
 
-class PromotionReason(BaseModel):
+class PromotionReason(BaseModel, frozen=True):
     """The reason for a change of the current version.
 
     `decision` is the gate's, `rollback`, or `ungated` if the gate was not run; `rule` is the gate's rule. `forced`:
     promoted although the gate rejected the version. `reason` is given by the person or the gate.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     decision: Literal["promote", "reject", "rollback", "ungated"] = "ungated"
     rule: str | None = None
