@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -187,13 +188,10 @@ class AdmissionMiddleware:
                 del self._open[client]
 
     def _body(self, scope: Scope, receive: Receive, client: str) -> RequestBody | None:
-        declared, has_body = 0, False
-        for name, value in scope["headers"]:
-            if name == b"content-length":
-                declared = int(value) if value.isdigit() else 0
-            elif name == b"transfer-encoding":
-                has_body = True
-        if not declared and not has_body:
+        headers = Headers(scope=scope)
+        length = headers.get("content-length", "")
+        declared = int(length) if length.isdecimal() else 0
+        if not declared and "transfer-encoding" not in headers:
             return None
         return RequestBody(
             receive, client, self._budgets, limit=self._limit, declared=declared,

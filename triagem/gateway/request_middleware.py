@@ -3,11 +3,11 @@
 import re
 import time
 import uuid
-from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
 
 import structlog
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,7 +17,6 @@ from triagem.gateway.problems import problem_response
 log = structlog.get_logger(__name__)
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_HEADERS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 _CLIENT_GONE: Final = 499  # nginx's status for a client that disconnected
 
 
@@ -34,7 +33,7 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
+        given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
@@ -44,8 +43,11 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = message["headers"]
-                message["headers"] = [*headers, *_missing(headers), (b"x-request-id", request_id.encode())]
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = request_id
+                # Responses have personal data: no caching, no guessing of types.
+                headers.setdefault("cache-control", "no-store")
+                headers.setdefault("x-content-type-options", "nosniff")
             await send(message)
 
         structlog.contextvars.bind_contextvars(request_id=request_id)  # uvicorn runs each request in its own context
@@ -71,12 +73,6 @@ class RequestMiddleware:
                 ms=round(elapsed * 1000, 1),
                 **({"rows": state["rows"]} if "rows" in state else {}),
             )
-
-
-def _missing(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
-    """The headers that a response lacks. They forbid caching and type guessing, as responses have personal data."""
-    names = {name for name, _ in headers}
-    return (header for header in _HEADERS if header[0] not in names)
 
 
 def _template(scope: Scope) -> str | None:
