@@ -18,7 +18,7 @@ from pydantic import Field, SecretStr
 
 from triagem import servers
 from triagem.inbox.client import check_redis_url
-from triagem.process import read_secret_file
+from triagem.process import secret
 from triagem.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -39,10 +39,8 @@ class BrokerSettings(Settings, used_by="worker, ops, trainer, beat, commands"):
 
 def broker_url() -> str:
     """`TRIAGEM_BROKER_URL`, else derived from the Redis URL of the inbox. Raises NotConfigured."""
-    if content := read_secret_file("TRIAGEM_BROKER_URL"):
-        return content
-    url = BrokerSettings().broker_url
-    return url.get_secret_value() if url else default_broker_url(servers.redis_url())
+    url = secret("TRIAGEM_BROKER_URL", BrokerSettings().broker_url)
+    return url or default_broker_url(servers.redis_url())
 
 
 def default_broker_url(redis_url: str) -> str:

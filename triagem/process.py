@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr
 
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.moments import time_zone
@@ -47,6 +47,11 @@ def read_secret_file(name: str, environment: Mapping[str, str] = os.environ) -> 
     if not content:
         raise InvalidInput(f"{variable}={path} is empty")
     return content
+
+
+def secret(name: str, setting: SecretStr | None) -> str | None:
+    """The content of the file that the variable `name`_FILE names, else the setting. Raises as `read_secret_file`."""
+    return read_secret_file(name) or (setting.get_secret_value() if setting else None)
 
 
 def read_secret_files(environment: MutableMapping[str, str] = os.environ) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from triagem.contracts.errors import MissingExtra, NotConfigured
 from triagem.inbox import Inbox, InboxSettings, connect
-from triagem.process import read_secret_file
+from triagem.process import secret
 
 if TYPE_CHECKING:
     from triagem.db import Database
@@ -23,10 +23,8 @@ _SERVERS: Final = {"TRIAGEM_REDIS_URL": "Redis", "TRIAGEM_DATABASE_URL": "Postgr
 
 def redis_url() -> str:
     """`TRIAGEM_REDIS_URL`, else the local stack's. Raises NotConfigured."""
-    if content := read_secret_file("TRIAGEM_REDIS_URL"):
-        return content
-    url = InboxSettings().redis_url
-    return url.get_secret_value() if url else _require_local_stack("TRIAGEM_REDIS_URL").redis_url
+    name = "TRIAGEM_REDIS_URL"
+    return secret(name, InboxSettings().redis_url) or _require_local_stack(name).redis_url
 
 
 def database_url() -> str:
@@ -35,10 +33,8 @@ def database_url() -> str:
         from triagem.db import DatabaseSettings  # noqa: PLC0415
     except ImportError:
         raise MissingExtra("the Postgres driver is not installed: run pip install 'triagem[db]'") from None
-    if content := read_secret_file("TRIAGEM_DATABASE_URL"):
-        return content
-    url = DatabaseSettings().database_url
-    return url.get_secret_value() if url else _require_local_stack("TRIAGEM_DATABASE_URL").database_url
+    name = "TRIAGEM_DATABASE_URL"
+    return secret(name, DatabaseSettings().database_url) or _require_local_stack(name).database_url
 
 
 def inbox() -> Inbox:

@@ -51,8 +51,7 @@ def _base(run: JobRun) -> str:
 
 def _read_pool(run: JobRun) -> tuple[Pool, list[PoolText], list[str]]:
     """The pool, and its texts by position: the stored and the cleaned text."""
-    current = run.registry.find_current()
-    labels = review_choices(run.database, run.registry.manifest(current.version).labels if current else ())
+    labels = review_choices(run.database, run.registry.current_labels())
     if len(labels) < _MIN_LABELS:
         raise InvalidInput("there are fewer than two labels: name them on the page Start of the console")
     stored, cleaned = unique_texts(read_pool(run.database))

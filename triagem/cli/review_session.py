@@ -203,9 +203,7 @@ def reviewer_name(name: str | None) -> str:
 
 def known_labels(database: Database) -> list[str]:
     """The current model's labels, then labels that reviewers added; without retired ones."""
-    registry = servers.registry()
-    current = registry.find_current()
-    return review_choices(database, registry.manifest(current.version).labels if current else ())
+    return review_choices(database, servers.registry().current_labels())
 
 
 def require_known_label(label: str, known: Sequence[str]) -> None:

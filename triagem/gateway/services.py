@@ -125,8 +125,7 @@ class Services:
 
     def known_labels(self) -> list[str]:
         """The current model's labels, then labels that reviewers added; without retired ones."""
-        manifest = self.current_manifest()
-        return review_choices(self.database, manifest.labels if manifest else ())
+        return review_choices(self.database, self.registry.current_labels())
 
 
 async def _services(request: Request) -> Services:

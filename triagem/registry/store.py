@@ -143,6 +143,11 @@ class Registry:
             return self.current()
         return None
 
+    def current_labels(self) -> tuple[str, ...]:
+        """The labels of the version that workers should run; none if no version was promoted."""
+        current = self.find_current()
+        return self.manifest(current.version).labels if current else ()
+
     def promote(self, version: str, reason: PromotionReason | None = None) -> CurrentModel:
         """Verify a version's files, make it current with a new epoch, and log the reason.
 
