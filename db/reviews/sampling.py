@@ -167,12 +167,12 @@ def draw_tasks(
 
 
 def lease_disputed_task(
-    database: Database, reviewer: str, *, since: datetime, filters: QueueFilters = ALL, lease: timedelta = LEASE
+    database: Database, reviewer: str, *, since: datetime, filters: QueueFilters = ALL
 ) -> ReviewTask | None:
     """Assign a text that two other reviewers have labelled differently since a time; None if there is none."""
     with database.autocommit() as connection:
         values = {
-            "reviewer": reviewer, "lease": lease, "since": since, "predict": PREDICT_SOURCE, **filters.values(),
+            "reviewer": reviewer, "lease": LEASE, "since": since, "predict": PREDICT_SOURCE, **filters.values(),
         }  # fmt: skip
         return next(iter(_lease(connection, _LEASE_DISPUTED, values, 1)), None)
 

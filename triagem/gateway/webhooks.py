@@ -129,7 +129,7 @@ def receive(
             if reason:
                 _dead_letter(services, source, webhook.body, reason)
             return WebhookReceipt(
-                outcome="accepted" if outcome.tickets else "dead-lettered",
+                outcome="accepted",
                 tickets=len(outcome.tickets),
                 verdicts=verdicts,
                 reason=reason,
