@@ -61,6 +61,12 @@ class TrainSettings(Settings, used_by="`triagem train`", env_prefix="TRIAGEM_TRA
     class_weights: Literal["none", "balanced"] = Field(
         default="none", description="balanced: each label has the same weight; distorts confidences"
     )
+    label_smoothing: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="share of each row's target that is spread evenly over all labels; 0.05 lowered the log loss",
+    )
     folds: int = Field(
         default=3, ge=0, description="additional trainings for calibration and weight averaging; below 2: none"
     )

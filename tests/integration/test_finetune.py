@@ -11,7 +11,6 @@ from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch.nn.functional import cross_entropy
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from tests.support.builders import manifest
@@ -156,8 +155,9 @@ def test_only_a_base_without_a_pooler_gets_a_new_head(pooler: bool, tmp_path: Pa
 
 
 @pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 2.0])])
-def test_a_labels_weight_multiplies_its_rows_without_normalisation_over_the_batch(
-    weights: torch.Tensor | None, bert_models: Path, tmp_path: Path
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_loss_smooths_the_targets_and_multiplies_rows_by_their_labels_weight(
+    weights: torch.Tensor | None, smoothing: float, bert_models: Path, tmp_path: Path
 ) -> None:
     folder = bert_models / "v1.0.0"
     tokenizer, network = (
@@ -166,11 +166,14 @@ def test_a_labels_weight_multiplies_its_rows_without_normalisation_over_the_batc
     )
     settings = a_few_steps()
     arguments = training_arguments(settings, fit_schedule(8, settings, cores=1), tmp_path)
-    loop = SpecificationTrainer(weights=weights, model=network.eval(), args=arguments, eval_dataset=[])
+    loop = SpecificationTrainer(
+        weights=weights, smoothing=smoothing, model=network.eval(), args=arguments, eval_dataset=[]
+    )
     batch = {**tokenizer(TEXTS, padding=True, return_tensors="pt"), "labels": torch.tensor([1, 1])}
-    losses = cross_entropy(logits(tokenizer, network), torch.tensor([1, 1]), reduction="none")
+    of_each_label = -logits(tokenizer, network).log_softmax(dim=-1)
 
-    expected = losses.mean() * (1.0 if weights is None else 2.0)
+    losses = (1 - smoothing) * of_each_label[:, 1] + smoothing * of_each_label.mean(dim=-1)
+    expected = losses.mean() * (1.0 if weights is None else 2.0)  # not normalised over the batch
     assert torch.allclose(loop.compute_loss(network, batch), expected, atol=1e-5)
 
 

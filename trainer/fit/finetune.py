@@ -101,6 +101,7 @@ def finetune(
         embeddings = UsedEmbeddings(model, [*train_ids, *dev_ids], tokenizer.pad_token_id)
         trainer = SpecificationTrainer(
             weights=_weights(train, labels) if settings.class_weights == "balanced" else None,
+            smoothing=settings.label_smoothing,
             model=model,
             args=arguments,
             train_dataset=_dataset(train, map(embeddings.numbers, train_ids), labels),

@@ -1,4 +1,4 @@
-"""Extends Hugging Face's Trainer: row order, label weights, used embeddings, progress reports, small checkpoints.
+"""Extends Hugging Face's Trainer: row order, loss, used embeddings, progress reports, small checkpoints.
 
 `triagem.trainer.fit.finetune` and `triagem.trainer.fit.schedule` set its arguments.
 """
@@ -19,11 +19,11 @@ from triagem.trainer.fit.schedule import epoch_order
 
 
 class SpecificationTrainer(Trainer):
-    """Hugging Face's Trainer with batches of similar length and optional label weights."""
+    """Hugging Face's Trainer with batches of similar length, and optionally label weights and label smoothing."""
 
-    def __init__(self, *, weights: torch.Tensor | None, **arguments: Any) -> None:
+    def __init__(self, *, weights: torch.Tensor | None, smoothing: float = 0.0, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self._weights = weights
+        self._weights, self._smoothing = weights, smoothing
         # transformers 5 assumes that a model with **kwargs divides its loss by all rows of a step. BERT's classifier
         # does not: by default, accumulating over 4 batches would make the gradient 4 times too large.
         self.model_accepts_loss_kwargs = False
@@ -36,12 +36,15 @@ class SpecificationTrainer(Trainer):
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
-        if self._weights is not None:
+        if self._weights is not None or self._smoothing:
             truth = inputs["labels"]
+            losses = torch.nn.functional.cross_entropy(
+                outputs["logits"].float(), truth, reduction="none", label_smoothing=self._smoothing
+            )
             # Not torch's weighted mean, which divides by the sum of the batch's weights: eight rows of a single label
             # would then weigh as much as eight rows of both labels.
-            losses = torch.nn.functional.cross_entropy(outputs["logits"].float(), truth, reduction="none")
-            loss = (losses * self._weights.to(losses.device)[truth]).mean()
+            weights = 1 if self._weights is None else self._weights.to(losses.device)[truth]
+            loss = (losses * weights).mean()
         return (loss, outputs) if return_outputs else loss
 
 
