@@ -1,8 +1,9 @@
 """Full-text search in Portuguese and English, and deletion of the indexed lexemes."""
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
+from bench.store import fill_database
 from tests.support.builders import NOW
 from tests.support.results import HOUR, names, result
 from triagem.contracts.ticket import PREDICT_SOURCE, Identity
@@ -92,6 +93,41 @@ def test_a_page_scans_a_limited_number_of_tickets_and_the_next_continues(
         after = page.after
     assert pages == [[], [], ["ours"]]
     assert list_results(database, Filters(), limit=50, scan_limit=2, after=after).after is None
+
+
+def plan(connection: Connection, query: str, **values: object) -> str:
+    return "\n".join(connection.execute(text(f"EXPLAIN {query}"), values).scalars())
+
+
+class TestPlans:
+    def test_a_rare_word_is_read_from_the_index_of_words(self, database: Database) -> None:
+        with database.autocommit() as connection:
+            with search._index_of_words(connection):
+                chosen = plan(connection, search._FIND.text, search="boleto", limit=2001)
+            settings = [
+                connection.execute(text(f"SHOW enable_{scan}")).scalar_one() for scan in ("seqscan", "indexscan")
+            ]
+
+        assert "ix_ticket_lexemes_lexemes" in chosen
+        assert settings == ["on", "on"]
+
+    def test_a_word_of_many_texts_is_not(self, database: Database) -> None:
+        rows = [result(str(number), text="fatura") for number in range(search._COMMON_IN_SAMPLE)]
+        write_window(database, [*rows, result("other", text="boleto")])
+        index_queued_tickets(database)
+        with database.autocommit() as connection:
+            few = [search.search_condition(connection, word)[1] for word in ("fatura", "boleto")]
+
+        assert few == [False, True]
+
+    def test_known_tickets_are_not_searched_among_the_newest(self, database: Database) -> None:
+        fill_database(database, 4000)
+        ids = database.scalars("SELECT id FROM tickets ORDER BY id LIMIT 2000")
+        newest = f"SELECT * FROM results WHERE {search._RARE} ORDER BY received_at DESC, ticket_id DESC LIMIT 51"
+        with database.autocommit() as connection:
+            chosen = plan(connection, newest, ticket_ids=ids)
+
+        assert "ix_tickets_newest" not in chosen
 
 
 def test_a_revised_text_is_found_by_its_new_words(database: Database) -> None:
