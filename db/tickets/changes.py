@@ -35,7 +35,7 @@ _POSITION: Final = TypeAdapter(_Position)
 # A visible stamp at or above the snapshot's end was written by another server: the tables come from a dump.
 _SERVER: Final = text("""
 SELECT system_identifier AS id, pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS end_of_ids, coalesce((
-  SELECT changed_xid::text::bigint FROM tickets ORDER BY changed_xid DESC LIMIT 1
+  SELECT changed_xid::text::bigint FROM tickets ORDER BY tickets.changed_xid DESC LIMIT 1
 ), 0) AS newest_stamp
 FROM pg_control_system()
 """)

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
+from bench.store import fill_database
 from tests.support.changes import all_changes, end_of_feed, names
 from tests.support.results import result
 from tests.support.runs import scalar
@@ -54,6 +55,13 @@ class TestOrder:
 
         assert first.rows == []
         assert names(all_changes(database, first.after)) == ["earlier", "later"]
+
+    def test_the_newest_stamp_is_read_from_an_index(self, database: Database) -> None:
+        fill_database(database, 4000)
+        plan = "\n".join(database.scalars(f"EXPLAIN {changes._SERVER.text}"))
+
+        assert "Index Only Scan Backward using ix_tickets_changed" in plan
+        assert "Sort" not in plan
 
     def test_a_change_waits_only_for_earlier_transactions(self, database: Database, endpoints: Endpoints) -> None:
         write_window(database, [result("before")])
