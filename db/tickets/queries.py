@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from math import inf
@@ -21,6 +21,7 @@ from triagem.db.tickets.messages import read_thread
 from triagem.db.tickets.search import search_condition
 
 _PAGE: Final = 1000
+_SCAN_LIMIT: Final = 50_000  # tickets tested per statement, in 0.2 s
 _RESULTS: Final = table(
     "results",
     *map(
@@ -32,6 +33,7 @@ _RESULTS: Final = table(
         ),
     ),
 )  # fmt: skip
+_TICKETS: Final = table("tickets", column("received_at"), column("id"))
 _NEWEST_FIRST: Final = select(*_RESULTS.c).order_by(_RESULTS.c.received_at.desc(), _RESULTS.c.ticket_id.desc())
 
 
@@ -104,7 +106,7 @@ def list_results(
             condition, few = search_condition(connection, search)
             query, scan_limit = query.where(condition), None if few else scan_limit
         if scan_limit is not None:
-            horizon = connection.execute(newest_first.offset(scan_limit - 1).limit(1)).one_or_none()
+            horizon = connection.execute(_horizon(filters.until, after, scan_limit)).one_or_none()
         if horizon is not None:
             query = query.where(_place() >= _position(horizon.received_at, horizon.ticket_id))
         rows = [Result(*row) for row in connection.execute(query).all()]
@@ -127,11 +129,13 @@ def result_pages(
 ) -> Iterator[ResultPage]:
     """All results, or the first `limit` of them, in pages of a thousand.
 
-    A page is read when the iterator reaches it, and no connection is held between pages. Raises like `list_results`.
+    A page is read when the iterator reaches it, and no connection is held between pages. A page may be short, so that
+    no statement takes long if few tickets have the filters' values. Raises like `list_results`.
     """
     remaining = limit or inf
+    scan_limit = None if replace(filters, since=None, until=None, reviewer="") == Filters() else _SCAN_LIMIT
     while remaining > 0:
-        page = list_results(database, filters, limit=int(min(remaining, _PAGE)), after=after)
+        page = list_results(database, filters, limit=int(min(remaining, _PAGE)), after=after, scan_limit=scan_limit)
         yield page
         after, remaining = page.after, remaining - len(page.rows) if page.after else 0
 
@@ -248,6 +252,17 @@ def _filtered(query: Select[Any], filters: Filters) -> Select[Any]:
 
 
 _CURSOR: Final = TypeAdapter(tuple[AwareDatetime, Annotated[int, Field(ge=1, lt=2**63)]])
+
+
+def _horizon(until: datetime | None, after: str | None, scan_limit: int) -> Select[Any]:
+    """The last of the tickets to test for a page. Reads only the index."""
+    c = _TICKETS.c
+    tickets = select(c.received_at, c.id.label("ticket_id")).order_by(c.received_at.desc(), c.id.desc())
+    if until is not None:
+        tickets = tickets.where(c.received_at < literal(until, DateTime(timezone=True)))
+    if after is not None:
+        tickets = tickets.where(tuple_(c.received_at, c.id) < _position(*_decode_cursor(after)))
+    return tickets.offset(scan_limit - 1).limit(1)
 
 
 def _place() -> Tuple:

@@ -11,8 +11,15 @@ from sqlalchemy import event
 from tests.support.results import NO_FILTERS, filter_names
 from triagem.contracts.ticket import PREDICT_SOURCE
 from triagem.db import Database
+from triagem.db.tickets import queries
 from triagem.db.tickets.changes import _CHANGES
-from triagem.db.tickets.queries import Filters, find_ticket_with_history, least_confident, list_results
+from triagem.db.tickets.queries import (
+    Filters,
+    find_ticket_with_history,
+    least_confident,
+    list_results,
+    result_pages,
+)
 from triagem.db.tickets.window import look_up
 
 
@@ -52,6 +59,27 @@ class TestPlans:
 
         assert explained.read == {"ix_tickets_newest": 51}
         assert "OFFSET" not in explained.statement.upper()
+
+    def test_a_filter_that_no_ticket_passes_tests_a_bounded_number_of_tickets_per_statement(
+        self, large: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(queries, "_SCAN_LIMIT", 3000)
+
+        with Explained(large) as explained:
+            page = next(result_pages(large, Filters(label="none"), limit=50))
+
+        assert explained.read == {"ix_tickets_newest": 3000}
+        assert page.after
+
+    def test_a_rare_label_is_found_however_old_its_ticket_is(
+        self, large: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(queries, "_SCAN_LIMIT", 3000)
+        large.execute("UPDATE tickets SET label = 'rare' WHERE external_id = '7'")
+        pages = [*result_pages(large, Filters(label="rare"), limit=50)]
+
+        assert [[row.external_id for row in page.rows] for page in pages if page.rows] == [["7"]]
+        assert pages[-1].after is None
 
     @pytest.mark.parametrize("filters", [NO_FILTERS, Filters(band="automate")], ids=filter_names)
     def test_the_least_confident_are_read_from_the_lowest_confidence_on(

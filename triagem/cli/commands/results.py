@@ -23,9 +23,10 @@ from triagem.cli.output import (
 )
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.prediction import Band
+from triagem.contracts.result import ResultPage
 from triagem.contracts.text import clean, plain
 from triagem.db.tickets.changes import list_changes
-from triagem.db.tickets.queries import Filters, TicketWithHistory, find_ticket_with_history, list_results
+from triagem.db.tickets.queries import Filters, TicketWithHistory, find_ticket_with_history, result_pages
 
 _COLUMNS = (
     "source",
@@ -78,7 +79,8 @@ def results(
         return
     filters = Filters(label, band, source, model, since, until, language)
     with servers.database() as database:
-        page = list_results(database, filters, limit=limit, after=after)
+        pages = [*result_pages(database, filters, limit=limit, after=after)]
+    page = ResultPage([row for page in pages for row in page.rows], pages[-1].after)
     if form is Format.JSON:
         print_json({"results": page.rows, "after": page.after})
         return
