@@ -14,13 +14,13 @@ from tests.support.builders import NOW
 from tests.support.gateway import client, services
 from tests.support.results import HOUR, insert_review, result
 from triagem.contracts.prediction import Band
-from triagem.contracts.result import Result
+from triagem.contracts.result import Result, ResultPage
 from triagem.contracts.spreadsheet import csv_cell
 from triagem.db import Database
 from triagem.db.auth import Scope
 from triagem.db.tickets import queries
 from triagem.db.tickets.window import write_window
-from triagem.gateway.results import FORMATS, RowFormat
+from triagem.gateway.results import FORMATS, RowFormat, until_quiet
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox
 
@@ -195,6 +195,13 @@ def test_a_reader_that_disconnects_leaves_no_connection_behind(
     read = queries.result_pages(database, queries.Filters(), limit=None)
     next(read)
     assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+def test_a_json_page_ends_after_five_seconds_without_a_row() -> None:
+    empty = [ResultPage([], str(number)) for number in range(9)]
+    seconds = iter(range(100))
+
+    assert [page.after for page in until_quiet(iter(empty), clock=lambda: float(next(seconds)))] == [*"012345"]
 
 
 @pytest.mark.parametrize("result_format", FORMATS)

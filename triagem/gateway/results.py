@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ RowPages = Iterable[ResultPage | ChangePage]
 router = APIRouter(tags=["results"])
 
 _PAGE_SIZE: Final = 50
+_QUIET_S: Final = 5.0
 
 
 # Intake replaces NUL characters in the same way: a filter must match the stored values.
@@ -85,12 +87,16 @@ def results(
 ) -> StreamingResponse:
     """List results without texts. A label is the effective label: the reviewer's if there is one, else the model's.
 
+    If few tickets have the filters' values, a JSON page may be short although `after` is not null: continue there.
+
     The gateway holds at most 1,000 rows in memory. A client can recognize a truncated body: JSON lacks its last
     bracket, and for JSON lines and CSV the connection breaks.
     """
     if limit is None and result_format == "json":
         limit = _PAGE_SIZE
     pages = result_pages(services.database, filters, limit=limit, after=after)
+    if result_format == "json":
+        pages = until_quiet(pages)
     return _stream_rows(pages, Result, result_format, "results")
 
 
@@ -129,6 +135,18 @@ def changes(
         limit = _PAGE_SIZE
     pages = change_pages(services.database, limit=limit, after=after)
     return _stream_rows(pages, Change, row_format, "changes")
+
+
+def until_quiet(pages: Iterator[ResultPage], *, clock: Callable[[], float] = time.monotonic) -> Iterator[ResultPage]:
+    """Pages until `_QUIET_S` seconds have passed without a row: a client waits for the whole body."""
+    last_row_at = clock()
+    for page in pages:
+        yield page
+        now = clock()
+        if page.rows:
+            last_row_at = now
+        elif now - last_row_at > _QUIET_S:
+            return
 
 
 def _stream_rows(
