@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import psycopg
 import pytest
 import structlog
 from hypothesis import settings
@@ -52,8 +53,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
 @pytest.fixture
 def endpoints(stack: LocalStack) -> Endpoints:
     """The stack's endpoints, with both servers emptied."""
-    with Database(stack.endpoints.database_url) as database, database.autocommit() as connection:
-        connection.execute(TRUNCATE_ALL)
+    with psycopg.connect(stack.endpoints.database_url, autocommit=True) as connection:
+        connection.execute(str(TRUNCATE_ALL).encode())
     connect(stack.endpoints.redis_url).flushall()
     return stack.endpoints
 

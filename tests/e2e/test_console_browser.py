@@ -53,7 +53,10 @@ def lang() -> Lang:
     return Lang.EN
 
 
+# For widths, which depend on the words.
 both_languages = pytest.mark.parametrize("lang", list(Lang))
+# For what the markup decides; `test_console_languages.py` reads each page in both languages.
+english_first = pytest.mark.parametrize("lang", [Lang.EN, pytest.param(Lang.PT, marks=pytest.mark.slow)])
 
 
 @pytest.fixture
@@ -88,7 +91,7 @@ def press(console: Any, key: str) -> None:
     console.keyboard.press(key)
 
 
-@both_languages
+@english_first
 def test_a_ticket_arrives_is_reviewed_by_keyboard_and_found_and_a_model_is_promoted(
     console: Any, database: Database, inbox: Inbox, endpoints: Endpoints, registry: Registry
 ) -> None:
@@ -131,7 +134,7 @@ def test_a_ticket_arrives_is_reviewed_by_keyboard_and_found_and_a_model_is_promo
     assert registry.current().version == "v1.1.0"
 
 
-@both_languages
+@english_first
 def test_an_open_overview_shows_within_seconds_that_redis_is_gone_and_that_it_is_back(
     console: Any, opened: Services
 ) -> None:
@@ -163,7 +166,11 @@ def pages(console: Any, database: Database) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     ("lang", "scheme"),
-    [(Lang.EN, "light"), (Lang.PT, "light"), pytest.param(Lang.EN, "dark", marks=pytest.mark.slow)],
+    [
+        (Lang.EN, "light"),
+        pytest.param(Lang.PT, "light", marks=pytest.mark.slow),
+        pytest.param(Lang.EN, "dark", marks=pytest.mark.slow),
+    ],
 )
 def test_every_page_is_accessible_and_runs_no_code_of_a_customer(
     console: Any, database: Database, scheme: str

@@ -18,7 +18,7 @@ _MANY: Final = 200  # entries in flight: more than a window, a micro-batch in th
 _SLOW_S: Final = 0.002
 
 
-@fault("kill -9 at random moments, one worker", short=Size(600, times=2), full=Size(20_000, times=30))
+@fault("kill -9 at random moments, one worker", short=Size(600, times=1), full=Size(20_000, times=30))
 def one_worker(rig: Rig, size: Size) -> None:
     _kills_at_random_moments(rig, size, count=1)
 

@@ -7,12 +7,20 @@ import psycopg
 
 
 def until(done: Callable[[], bool], *, seconds: float = 90.0, every: float = 0.01) -> None:
-    """Return as soon as `done()`, called every `every` seconds, is true; fail the test after `seconds`."""
+    """Return as soon as `done()` is true; fail the test after `seconds`.
+
+    Pauses `every` seconds between two calls, and at least as long as four calls take, but at most a second more:
+    a call that queries a server or starts a command must not take the processor from what the test waits for.
+    """
     end = time.monotonic() + seconds
-    while not done():
-        if time.monotonic() > end:
+    while True:
+        called = time.monotonic()
+        if done():
+            return
+        now = time.monotonic()
+        if now > end:
             raise AssertionError(f"did not happen within {seconds} s")
-        time.sleep(every)
+        time.sleep(every + min(1.0, 4 * (now - called)))
 
 
 def blocked(by: psycopg.Connection) -> int:
