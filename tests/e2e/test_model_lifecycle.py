@@ -1,7 +1,7 @@
 """The life cycle of a model by the commands of docs/how-to/training.md: train, review, train further, compare,
 promote while tickets come in, roll back.
 
-Uses the small BERT, a real worker, and rows that the model learns in a few steps.
+Uses a very small BERT, a real worker, and rows that the model learns in a few steps.
 """
 
 import json
@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from tests.e2e.conftest import StartWorker
 from tests.support.command import CommandResult, Triagem
-from tests.support.training import write_made_up
+from tests.support.training import tiny_base, write_made_up
 from tests.support.waiting import until
 from triagem import Publisher, TicketFields
 from triagem.db import Database
@@ -24,14 +24,18 @@ from triagem.registry import Registry
 LABELS = ("suporte", "venda")
 # Enough rows to prove that an equally good version is at most 0.01 worse.
 TEST_ROWS = 300
-FAST, SLOW = "3e-4", "1e-6"  # learning rates: one learns in a few steps, the other changes almost nothing
+FAST, SLOW = "3e-3", "1e-6"  # learning rates: one learns in a few steps, the other changes almost nothing
 OTHER = {"suporte": "venda", "venda": "suporte"}
 
 
 @pytest.fixture
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, triagem: Triagem) -> Registry:
     """An empty registry, and settings with which a training run takes seconds."""
-    for name, value in {"MIN_STEPS": "30", "NUM_TRAIN_EPOCHS": "1", "LEARNING_RATE": FAST, "FOLDS": "0"}.items():
+    settings = {
+        "BASE": tiny_base(tmp_path / "base"), "MIN_STEPS": "90", "NUM_TRAIN_EPOCHS": "1", "LEARNING_RATE": FAST,
+        "FOLDS": "0",
+    }  # fmt: skip
+    for name, value in settings.items():
         monkeypatch.setenv(f"TRIAGEM_TRAIN_{name}", value)
     monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(tmp_path / "models"))
     return Registry(tmp_path / "models")
