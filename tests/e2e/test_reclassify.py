@@ -96,17 +96,17 @@ class RunObserver:
 def test_after_sigkill_of_everything_the_run_continues_from_its_cursor(
     slow_system: System, database: Database, inbox: Inbox
 ) -> None:
-    store_tickets(database, 4000)
+    store_tickets(database, 2000)
     runs.start(database, RunPlan("v1.0.0", 1))
     observer = RunObserver(database, inbox)
     until(lambda: observer.run().done > 300, seconds=60)
     slow_system.kill()
     cursor, done = observer.run().cursor, observer.run().done
-    assert done < 4000
+    assert done < 2000
     slow_system.start()
     until(lambda: observer.run().state == "done", seconds=60)
     assert cursor > 0
-    observer.assert_complete(4000)
+    observer.assert_complete(2000)
 
 
 @pytest.mark.slow

@@ -80,8 +80,8 @@ def test_a_training_that_is_killed_resumes_and_registers_one_version(
     database: Database, models: Path, request_job: Request, start_trainer: Callable[..., WorkerProcess], victim: str
 ) -> None:
     trainer = start_trainer()
-    job = request_job(steps=200)
-    until(lambda: is_training(database, job, fraction=0.1), seconds=240)
+    job = request_job(steps=100)
+    until(lambda: is_training(database, job, fraction=0.2), seconds=240)
     (training,) = descendants(trainer.pid)
 
     if victim == "the trainer":

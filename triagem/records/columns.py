@@ -3,6 +3,7 @@
 import csv
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 from unicodedata import category
 
@@ -90,6 +91,7 @@ def short_name(column: str) -> str:
     return column if len(column) <= _MAX_NAME_CHARS else f"({len(column)} characters)"
 
 
+@lru_cache(maxsize=256)  # each list of usual names is compared with each column
 def folded_name(column: str) -> str:
     """A column name in lower case, without accents, with single spaces for other characters."""
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", column)  # ticketId
