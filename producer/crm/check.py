@@ -71,7 +71,7 @@ def describe_source(source: Source) -> dict[str, str]:
     scheme = source.signature
     proof = f"a token in {TOKEN_HEADER}, as Authorization: Bearer, or as ?token="
     if source.secret is not None and scheme is not None:
-        time = f", with the time in {scheme.timestamp_header}" if scheme.timestamp_header else ""
+        time = f", with the time in {scheme.time_field}" if scheme.covers_time else ""
         prefix = f" after {scheme.prefix}" if scheme.prefix else ""
         proof = f"a signature in {scheme.header}: HMAC-{scheme.algorithm.upper()} in {scheme.encoding}{prefix}{time}"
     return {

@@ -1,5 +1,6 @@
 """Checks a webhook's signature or token, and finds the form of a signature that the CRM file does not describe."""
 
+from contextlib import suppress
 from datetime import datetime
 from itertools import product
 from typing import Final
@@ -8,7 +9,7 @@ from triagem.contracts.errors import InvalidTicket
 from triagem.producer.crm.payload import RefusedWebhook, Webhook
 from triagem.producer.crm.receive import check_sender
 from triagem.producer.crm.settings import Source
-from triagem.producer.crm.signature import TOKEN_HEADER, SignatureScheme, signed_at
+from triagem.producer.crm.signature import FORMATS, TOKEN_HEADER, SignatureScheme, check_signature, signed_at
 
 _SIGNED: Final = ("{body}", "{timestamp}{body}", "{timestamp}.{body}", "{timestamp}:{body}")
 _UNKNOWN: Final = (
@@ -30,8 +31,7 @@ def check_proof(webhook: Webhook, source: Source, now: datetime) -> tuple[str, l
 def _check_signature(
     webhook: Webhook, source: Source, scheme: SignatureScheme, secret: str, now: datetime
 ) -> tuple[str, list[str]]:
-    headers = [scheme.header, *([scheme.timestamp_header] if scheme.timestamp_header else [])]
-    if missing := [name for name in headers if webhook.header(name) is None]:
+    if missing := [name for name in scheme.headers if webhook.header(name) is None]:
         if form := _find_scheme(webhook, scheme, secret):
             return f"the CRM does not send {' and '.join(missing)}", [form]
         given = " ".join(f"--header '{name}: …'" for name in missing)
@@ -39,7 +39,7 @@ def _check_signature(
     try:
         sent_at = signed_at(webhook, scheme) or now  # a recorded webhook may be old
     except InvalidTicket as error:
-        return str(error), [f"{scheme.timestamp_header} must hold a time."]
+        return str(error), [f"{scheme.time_field} must hold a time."]
     match check_sender(webhook, source, sent_at):
         case RefusedWebhook(reason):
             return reason, [_find_scheme(webhook, scheme, secret) or _UNKNOWN]
@@ -48,6 +48,11 @@ def _check_signature(
 
 def _find_scheme(webhook: Webhook, scheme: SignatureScheme, secret: str) -> str | None:
     """Advice with the scheme by which one of the headers is a valid signature, if any is."""
+    for name, header in product(FORMATS, webhook.headers):
+        known = SignatureScheme.model_validate({"format": name, "header": header})
+        if _is_valid(webhook, known, secret):
+            own = "" if header.lower() == FORMATS[name]["header"].lower() else f', header = "{header}"'
+            return f'This signature has another form. In the table `signature` set format = "{name}"{own}.'
     for signed, algorithm, encoding, header, time in product(
         (scheme.signed, *_SIGNED), ("sha1", "sha256", "sha512"), ("hex", "base64"), webhook.headers, webhook.headers
     ):
@@ -57,11 +62,19 @@ def _find_scheme(webhook: Webhook, scheme: SignatureScheme, secret: str) -> str 
         if given.endswith(digest):
             form["prefix"] = given.removesuffix(digest)
             form |= {"timestamp_header": time} if "{timestamp}" in signed else {}
-            known = {name: str(getattr(scheme, name)) for name in form}
+            present = {name: str(getattr(scheme, name)) for name in form}
             wrong = [
                 f'{name} = "{value}"'
                 for name, value in form.items()
-                if value != known[name] and not (name.endswith("header") and value.lower() == known[name].lower())
+                if value != present[name] and not (name.endswith("header") and value.lower() == present[name].lower())
             ]
             return f"This signature has another form. In the table `signature` set {', '.join(wrong)}."
     return None
+
+
+def _is_valid(webhook: Webhook, scheme: SignatureScheme, secret: str) -> bool:
+    """Whether the webhook has a valid signature, however old it is."""
+    with suppress(InvalidTicket, ValueError):  # no time, or the secret is not base64
+        sent_at = signed_at(webhook, scheme)
+        return sent_at is not None and check_signature(webhook, scheme, secret, sent_at) is None
+    return False

@@ -153,7 +153,11 @@ class Source(SettingsTable):
             return self
         if self.signature is None:
             raise ValueError("secret: this CRM does not sign, give a token")
-        if self.signature.timestamp_header is None and self.fields.revised_at is None:
+        try:
+            self.signature.key(self.secret.get_secret_value())
+        except ValueError:
+            raise ValueError("secret: is not base64, which signature.key_encoding requires") from None
+        if not self.signature.covers_time and self.fields.revised_at is None:
             raise ValueError(
                 "fields.revised_at: is needed, because this signature covers no time: a recorded webhook could be "
                 "sent again and replace a newer text. Or give signature.timestamp_header"

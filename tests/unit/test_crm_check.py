@@ -222,6 +222,14 @@ def test_a_signature_in_other_headers_is_recognized() -> None:
     )
 
 
+def test_a_signature_in_a_list_with_its_time_is_recognized() -> None:
+    digest = hmac.new(SECRET.encode(), b"1764500000." + json.dumps(RECORD).encode(), "sha256").hexdigest()
+
+    checked = check(RECORD, shop(secret=SECRET), **{"X-Sign": f"t=1764500000,v1={digest}"})
+
+    assert checked.advice[0].endswith('set format = "stripe", header = "X-Sign".')
+
+
 def test_a_wrong_token_is_refused_and_a_missing_one_is_not_checked() -> None:
     assert check(RECORD, shop(), **{"X-Triagem-Token": "wrong"}).outcome == "refused"
     assert check(RECORD, shop(), **{"X-Triagem-Token": TOKEN}).sender == "the token is right"

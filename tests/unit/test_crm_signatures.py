@@ -104,6 +104,90 @@ def test_hubspots_v3_signature_is_a_scheme_like_any_other() -> None:
     assert "wrong" in refused(body + b" ", headers, generic(signature=scheme))
 
 
+# From https://docs.svix.com/receiving/verifying-payloads/how-manual/ and Standard Webhooks' specification.
+SVIX_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+SVIX_BODY = b'{"test": 2432232314}'
+SVIX_SIGNATURE = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+SVIX_TIME = datetime.fromtimestamp(1614265330, UTC)
+
+
+def svix_headers(prefix: str, signatures: str = SVIX_SIGNATURE, **changed: str) -> dict[str, str]:
+    fields = {"id": "msg_p5jXN8AQM9LWM0D4loKWxJek", "timestamp": "1614265330", "signature": signatures} | changed
+    return {f"{prefix}-{name}": value for name, value in fields.items()}
+
+
+def svix_refusal(headers: dict[str, str], format_name: str = "svix", now: datetime = SVIX_TIME) -> str | None:
+    scheme = SignatureScheme.model_validate({"format": format_name})
+    refusal = check_signature(Webhook(SVIX_BODY, headers), scheme, SVIX_SECRET, now)
+    return refusal.reason if refusal else None
+
+
+@pytest.mark.parametrize(("format_name", "prefix"), [("svix", "svix"), ("standard-webhooks", "webhook")])
+def test_the_signature_in_svixs_documentation_is_right(format_name: str, prefix: str) -> None:
+    assert svix_refusal(svix_headers(prefix), format_name) is None
+
+
+def test_one_right_signature_of_several_is_enough_while_a_sender_changes_its_key() -> None:
+    other = "v1,bm9ldHUjKzFob2VudXRob2VodWUzMjRvdWVvdW9ldQo="
+    asymmetric = "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg=="
+
+    assert svix_refusal(svix_headers("svix", f"{other} {asymmetric} {SVIX_SIGNATURE}")) is None
+    assert "is wrong" in str(svix_refusal(svix_headers("svix", f"{other} {asymmetric}")))
+    assert "is wrong" in str(svix_refusal(svix_headers("svix", SVIX_SIGNATURE.removeprefix("v1,"))))
+
+
+def test_a_list_of_signatures_covers_the_id_and_a_time_of_at_most_five_minutes_ago() -> None:
+    unnamed = {name: value for name, value in svix_headers("svix").items() if name != "svix-id"}
+
+    assert "is wrong" in str(svix_refusal(svix_headers("svix", id="msg_2")))
+    assert svix_refusal(unnamed) == "no svix-id"
+    assert "5 minutes" in str(svix_refusal(svix_headers("svix"), now=SVIX_TIME + timedelta(minutes=6)))
+
+
+def stripe_header(body: bytes, *secrets: str, at: datetime = NOW) -> str:
+    """The header in the form of https://docs.stripe.com/webhooks#verify-manually."""
+    time = int(at.timestamp())
+    signatures = [f"v1={signature(f'{time}.'.encode() + body, secret).hex()}" for secret in secrets]
+    return ",".join([f"t={time}", *signatures, "v0=6ffbb59b2300aae63f272406069a9788598b792a944a07aba816edb039989a39"])
+
+
+def test_a_signature_with_its_time_in_the_same_header_is_accepted() -> None:
+    source = generic(fields={"external_id": "id", "text": ["text"]}, signature={"format": "stripe"})
+    body = b'{"id": 1, "text": "x"}'
+
+    for secrets in ((SECRET,), ("another-secret", SECRET)):
+        outcome = receive_webhook(Webhook(body, {"Stripe-Signature": stripe_header(body, *secrets)}), source, NOW)
+        assert isinstance(outcome, AcceptedWebhook)
+        assert outcome.tickets[0].revised_at == NOW
+
+    late = NOW + timedelta(minutes=6)
+    valid = stripe_header(body, SECRET)
+    assert "is wrong" in refused(body, {"Stripe-Signature": stripe_header(body, "another-secret")}, source)
+    assert "is wrong" in refused(body + b" ", {"Stripe-Signature": valid}, source)
+    assert "5 minutes" in refused(body, {"Stripe-Signature": valid}, source, late)
+    assert "5 minutes" in refused(body, {"Stripe-Signature": stripe_header(body, SECRET, at=late)}, source)
+
+
+@pytest.mark.parametrize("forged", ["{valid},t=1", "t=1,{valid}", "{signatures}", "", "t=,v1=", "t=soon,v1=0"])
+def test_a_header_without_exactly_one_time_is_refused(forged: str) -> None:
+    source = generic(signature={"format": "stripe"})
+    valid = stripe_header(b"{}", SECRET)
+    header = forged.format(valid=valid, signatures=valid.partition(",")[2])
+
+    assert refused(b"{}", {"Stripe-Signature": header}, source).startswith("t= in Stripe-Signature")
+
+
+def test_a_format_is_a_default_that_other_fields_replace() -> None:
+    scheme = SignatureScheme.model_validate({"format": "stripe", "header": "Calendly-Webhook-Signature"})
+
+    assert (scheme.header, scheme.prefix) == ("Calendly-Webhook-Signature", "v1=")
+
+
+def test_a_secret_that_must_be_base64_is_checked_when_the_file_is_read() -> None:
+    with pytest.raises(ValidationError, match="secret: is not base64"):
+        generic(secret="whsec_não-é-base64", signature={"format": "svix"})
+
+
 def test_a_signed_webhook_is_accepted_whatever_the_case_of_its_headers() -> None:
     signed = {name.upper(): value for name, value in zendesk_headers(CREATED, SIGNED_AT).items()}
 
@@ -190,7 +274,12 @@ def test_a_generic_signature_is_hex_after_a_prefix_unless_configured_otherwise()
 
 
 def test_an_insecure_signature_scheme_is_refused() -> None:
-    for wrong in ({"signed": "{timestamp}"}, {"signed": "{timestamp}.{body}"}, {"timestamp_header": "X-Time"}):
+    for wrong in (
+        {"signed": "{timestamp}"}, {"signed": "{timestamp}.{body}"}, {"timestamp_header": "X-Time"},
+        {"signed": "{id}.{body}"}, {"id_header": "X-Id"}, {"format": "other"},
+        {"signed": "{timestamp}.{body}", "timestamp_prefix": "t="},
+        {"format": "stripe", "timestamp_header": "X-Time"},
+    ):  # fmt: skip
         with pytest.raises(ValidationError):
             SignatureScheme.model_validate({"header": "X-Signature", **wrong})
 
