@@ -40,12 +40,21 @@ DATA = re.compile(
 SAME = {english for english, portuguese in MESSAGES.values() if english == portuguese}
 
 
+# Numbers and dates as the other language writes them. 1.234 and 1,234 exist in both.
+FOREIGN = {
+    "pt": re.compile(r"\b0\.\d|\d\.\d{1,2}(?!\d)|\d{4}-\d\d-\d\d|\b\d\d-\d\d \d"),
+    "en": re.compile(r"\b0,\d|\d,\d{1,2}(?!\d)|\d\d/\d\d/\d{4}"),
+}
+NO_NUMBER = re.compile(r"v\d+\.\d+\.\d+|\d+\.\d+\.\d+\.\d+")  # versions, addresses
+
+
 class Texts(HTMLParser):
     """The texts that a reader of the page sees or hears, except the names of the languages."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
         self.texts = set[str]()
+        self.figures = set[str]()
         self._languages: list[str] = []
         self.feed(page)
 
@@ -63,6 +72,8 @@ class Texts(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._language != "en" and re.search(r"[^\W\d_]{2}", data):
             self.texts.add(" ".join(data.split()))
+        if self._language != "en" and re.search(r"\d", data):
+            self.figures.add(" ".join(NO_NUMBER.sub("", data).split()))
 
     @property
     def _language(self) -> str:
@@ -114,6 +125,14 @@ def test_a_page_in_portuguese_has_no_english(admin: Person, path: str) -> None:
     words = {text for text in shared if re.search(r"[^\W\d_]{2}", DATA.sub("", text))}
     assert words == set()
     assert shown["en"] - shown["pt"]
+
+
+@pytest.mark.parametrize("path", [*PAGES, "model?version=v1.1.0", "model?version=v1.2.0"])
+@pytest.mark.parametrize("lang", ["en", "pt"])
+def test_numbers_and_dates_are_written_as_in_the_pages_language(admin: Person, path: str, lang: str) -> None:
+    page = admin.http.get(f"/console/{path}{'&' if '?' in path else '?'}lang={lang}").text
+
+    assert {text for text in Texts(page).figures if FOREIGN[lang].search(text)} == set()
 
 
 @pytest.mark.parametrize("kind", JobKind)

@@ -3,6 +3,8 @@
 import json
 import threading
 
+import pytest
+
 from tests.support.command import Triagem, assert_one_line
 from triagem.db import Database, training_jobs
 from triagem.db.training_jobs import JobKind
@@ -18,6 +20,17 @@ def test_a_queued_training_is_a_job_with_its_options(triagem: Triagem, database:
     assert job.parameters["data"].endswith("/data")
     wanted = {"reviews": False, "base": None, "parent": "v1.0.0", "settings": {"folds": 0}, "promote": "propose"}
     assert {**job.parameters, **wanted} == job.parameters
+
+
+def test_a_queued_training_has_the_settings_of_the_environment_in_which_it_was_requested(
+    triagem: Triagem, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIAGEM_TRAIN_BASE", "e5")
+    monkeypatch.setenv("TRIAGEM_TRAIN_NUM_TRAIN_EPOCHS", "2")
+    triagem("train", "data", "--folds", "0", "--queue")
+
+    (job,) = training_jobs.newest_jobs(database, limit=9)
+    assert job.parameters["settings"] == {"base": "e5", "num_train_epochs": 2, "folds": 0}
 
 
 def test_a_repeated_request_prints_the_same_job_and_another_one_is_refused(triagem: Triagem) -> None:

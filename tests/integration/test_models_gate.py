@@ -43,6 +43,7 @@ def test_a_worse_version_is_rejected_with_reasons_and_status_1(registry: Registr
     assert answer.status == 1
     assert "rejected: v1.2.0 against v1.0.0" in answer.out
     assert "accuracy 0.800 against 0.900 on 300 rows" in answer.out
+    assert "to promote it anyway: `triagem models promote v1.2.0 --force --reason …`" in answer.out
     assert "Traceback" not in answer.err
     assert registry.current().version == "v1.0.0"
 

@@ -38,6 +38,11 @@ def test_text_output_shows_metrics_with_intervals_and_their_interpretation(bare:
     assert any(line.startswith("AUROC of error detection") for line in lines)
 
 
+def test_without_a_version_the_list_names_the_next_step(bare: Triagem, registry: Registry) -> None:
+    assert "run `triagem train DATA_DIR`" in bare("models", "list").err
+    assert bare("models", "list", "--json").out == "[]\n"
+
+
 def test_text_output_shows_labels_languages_and_the_confusion_matrix(bare: Triagem, registry: Registry) -> None:
     register_with(registry, report())
     lines = [line.split() for line in bare("models", "show", "v1.0.0").out.splitlines()]
@@ -54,7 +59,7 @@ def test_text_output_shows_the_versions_origin_and_the_path_of_the_html_report(
     register_with(registry, report(), parent="v0.9.0", base="a-small-bert", temperature=1.5)
     output = bare("models", "show", "v1.0.0").out
 
-    for fact in ("a-small-bert", "v0.9.0", "1,000 rows", "suporte, venda", "1.500", "under 0.7"):
+    for fact in ("a-small-bert", "v0.9.0", "1,000 rows", "suporte, venda", "1.500", "under 0.7", " UTC on 1,000"):
         assert fact in output
     assert str(registry.folder("v1.0.0") / HTML_REPORT_FILE) in output
 

@@ -40,6 +40,7 @@ def test_from_start_to_diff(
     assert "30 of 30 tickets" in triagem("reclassify", "status", "1").out
 
     shown = triagem("reclassify", "diff", "1", "--limit", "2").out
+    assert triagem("reclassify", "diff", "--limit", "2").out == shown  # the newest run
     assert "v1.1.0 on 30 tickets: 30 labels change (100.0%), confidence +0.300 on average" in shown
     assert shown.count("minha internet") == 2
     diff = json.loads(triagem("reclassify", "diff", "1", "--format", "json").out)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from tests.support.builders import NOW
+from tests.support.builders import NOW, register
 from tests.support.command import Triagem
 from tests.support.console import Person
 from tests.support.gateway import services
@@ -15,6 +15,7 @@ from tests.support.results import insert_unlabelled
 from tests.support.runs import scalar
 from tests.support.waiting import until
 from triagem.cli.commands.up import login_link
+from triagem.contracts.prediction import Thresholds
 from triagem.contracts.ticket import Identity
 from triagem.db import Database, training_jobs
 from triagem.db.audit import list_audit
@@ -36,6 +37,7 @@ from triagem.inbox import Inbox
 from triagem.ops.labelling import request_due_jobs
 from triagem.ops.reclassify import start_nightly_run
 from triagem.ops.settings import OpsSettings
+from triagem.registry import Registry
 from triagem.stack import Endpoints
 
 
@@ -270,6 +272,18 @@ class TestProgress:
         assert "86%" in page
         assert "after 20 answers; 90 % interval: 78% to 91%" in page
         assert "About 30 more answers reach 90 %." in page
+
+    @pytest.mark.parametrize("automate", [True, False])
+    def test_only_a_version_without_proof_is_reviewed_by_people_throughout(
+        self, database: Database, inbox: Inbox, tmp_path: Path, labelled: Database, *, automate: bool
+    ) -> None:
+        registry = Registry(tmp_path / "models")
+        register(registry, thresholds=Thresholds(automate=automate))
+        registry.promote("v1.0.0")
+        page = Person(services(database, inbox, models=registry.root), Scope.REVIEW).see("start")
+
+        assert "v1.0.0 is in use." in page
+        assert ("A person reviews all its results" in page) is not automate
 
 
 class TestTraining:

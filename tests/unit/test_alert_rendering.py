@@ -121,6 +121,25 @@ def test_portuguese_numbers_have_a_comma() -> None:
     assert "zendesk venda: 1.234" in message.lines
 
 
+@pytest.mark.parametrize(
+    ("language", "line"),
+    [
+        ("en", "live tickets are slow: 95% took up to 20 min from enqueue to stored result (target 0.5 s)"),
+        ("pt-BR", "tickets em tempo real lentos: 95% levaram até 20 min do envio ao resultado (meta: 0,5 s)"),
+    ],
+)
+def test_a_latency_of_minutes_is_not_in_seconds(language: Language, line: str) -> None:
+    detail = system_alert_detail("latency", "open", 1234.5, 0.5, since=NOW, now=NOW)
+    assert describe(language, "latency", detail).startswith(line)
+
+
+@pytest.mark.parametrize(("flips", "written"), [(0, "0"), (1, "1"), (1234, "1.234")])
+def test_the_number_of_changed_tickets_is_right_in_portuguese(flips: int, written: str) -> None:
+    detail = {"run": 7, "version": "v1.1.0", "flips": flips, "summary": "?"}
+    line = "reclassificação encerrada: execução 7, versão v1.1.0; tickets que mudaram de categoria: "
+    assert describe("pt-BR", "run-ended", detail) == line + written
+
+
 def test_a_contradiction_of_reviews_and_confidences_names_both_figures() -> None:
     detail = {"version": "v1.0.0", "expected": "95.1%", "low": "80.2%", "high": "88.0%", "sampled": 120}
 

@@ -7,6 +7,7 @@ only lines and bars.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from math import ceil, floor, log10
 from pathlib import Path
 from types import SimpleNamespace
@@ -97,7 +98,7 @@ def render_html(assessment: Assessment, manifest: Manifest, *, portuguese: bool 
         manifest=manifest,
         t=translate,
         lang="pt-BR" if portuguese else "en",
-        time_format="%d/%m/%Y %H:%M" if portuguese else "%Y-%m-%d %H:%M",
+        trained_at=f"{manifest.created_at.astimezone(UTC):{'%d/%m/%Y' if portuguese else '%Y-%m-%d'} %H:%M} UTC",
         trained_rows=describe_rows(manifest.data.rows, manifest.data.texts),
         names=METRIC_NAMES,
         charts=charts(assessment),

@@ -1,6 +1,7 @@
 """Describes a model version with its metrics and confusion matrix, and the promotion gate's decision."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +25,7 @@ def describe_version(manifest: Manifest, report: Assessment | None, folder: Path
     rows = {
         "base": manifest.base,
         "parent": manifest.parent or "-",
-        "trained": f"{manifest.created_at.astimezone():%Y-%m-%d %H:%M} on "
+        "trained": f"{manifest.created_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC on "
         + describe_rows(manifest.data.rows, manifest.data.texts),
         "labels": ", ".join(manifest.labels),
         "temperature": f"{manifest.temperature:.3f}",

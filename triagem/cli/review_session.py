@@ -4,6 +4,7 @@ import getpass
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC
 from difflib import get_close_matches
 from functools import partial
 from typing import Final
@@ -159,7 +160,7 @@ class ReviewSession:
     def _show(self, task: ReviewTask, *, full: bool = False) -> None:
         self._screen.rule(style="dim")
         name = printable(f"{task.source} {task.external_id}".replace("\n", " "))
-        self._print(f"{name} · {self._t('written').lower()} {task.revised_at.astimezone():{self._t('time')}}\n")
+        self._print(f"{name} · {self._t('written').lower()} {task.revised_at.astimezone(UTC):{self._t('time')}}\n")
         shown = task.text if full else task.text[:_MAX_CHARS]
         self._print(printable(shown))
         if hidden := len(task.text) - len(shown):

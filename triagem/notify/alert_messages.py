@@ -113,7 +113,7 @@ _EFFECTS: Final[_Texts] = {
         "{summary}",
         "a versão {version} espera {expected} de acertos; {sampled} revisões sorteadas indicam de {low} a {high}",
     ),
-    "run-ended": ("{summary}", "execução {run}, versão {version}: {flips} tickets mudaram de categoria"),
+    "run-ended": ("{summary}", "execução {run}, versão {version}; tickets que mudaram de categoria: {flips}"),
 }
 # Sections of docs/how-to/runbook.md.
 RUNBOOK_SECTIONS: Final[Mapping[str, str]] = {
@@ -155,7 +155,7 @@ def duration(seconds: float) -> str:
 
 
 _UNITS: Final[Mapping[str, Callable[[float], str]]] = {
-    "latency": "{:.3g} s".format,
+    "latency": lambda seconds: f"{seconds:.3g} s" if seconds < 100 else duration(seconds),
     "no-worker": "{:.0f}".format,
     "registry": "{:.0f}".format,
     **dict.fromkeys(("oldest-ticket", *OUTAGE_KINDS), duration),
@@ -207,6 +207,8 @@ def _filled(texts: _Texts, language: Language, kind: str, detail: Mapping[str, A
     """The kind's text with the detail's values; None if the kind has no text or an older alert lacks a value."""
     names = {"value", "limit", "expected", "low", "high"} & detail.keys()
     values = {name: local_number(language, str(detail[name])) for name in names}
+    counts = {name: detail[name] for name in ("flips", "sampled") if isinstance(detail.get(name), int)}
+    values |= {name: local_number(language, f"{count:,}") for name, count in counts.items()}
     if language == "pt-BR" and (trigger := in_portuguese(str(detail.get("trigger")))):
         values["trigger"] = trigger
     try:

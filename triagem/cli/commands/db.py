@@ -183,7 +183,7 @@ def forget(
         question = (
             "not stored. Permanently delete its entries in the inbox?"
             if stored is None
-            else f"forgotten at {stored.forgotten_at:%Y-%m-%d %H:%M}. Search again and delete what is left?"
+            else f"forgotten at {stored.forgotten_at:%Y-%m-%d %H:%M} UTC. Search again and delete what is left?"
             if stored.forgotten_at
             else f"received {stored.received_at:%Y-%m-%d}. Permanently delete it?"
         )

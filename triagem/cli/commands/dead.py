@@ -126,7 +126,9 @@ def drop(
     Example: `triagem dead drop 12 13 --yes`
     """
     require_selection(ids, every)
-    confirm(f"Permanently delete {'all' if every else len(set(ids or ()))} dead letters?", yes=yes)
+    number = len(set(ids or ()))
+    selected = "all dead letters" if every else "1 dead letter" if number == 1 else f"{number:,} dead letters"
+    confirm(f"Permanently delete {selected}?", yes=yes)
     with servers.database() as database:
         dropped = sum(
             delete_dead_letters(database, [letter.id for letter in page])

@@ -51,7 +51,10 @@ def list_(*, form: FormatOption = Format.TABLE, _json: JsonFlag = False) -> None
             }
         )
     leaked = () if form is Format.TABLE else ("leaked",)
-    print_rows(rows, ("version", "current", "trained", "rows", "texts", "accuracy", *leaked, "labels", "base"), form)
+    print_rows(
+        rows, ("version", "current", "trained", "rows", "texts", "accuracy", *leaked, "labels", "base"), form,
+        empty="no versions yet: run `triagem train DATA_DIR`, or label messages (`triagem start`)",
+    )  # fmt: skip
 
 
 @models.command()
@@ -145,6 +148,8 @@ def promote(
     if current:
         forced = ", by force" if isinstance(decision, Reject) else ""
         lines.append(f"{current.version} is current (epoch {current.epoch}){forced}")
+    else:
+        lines.append(f"to promote it anyway: `triagem models promote {version} --force --reason …`")
     print_answer(as_mapping(decision) | {"current": current, "forced": force}, lines, as_json=as_json)
     if current is None:
         raise typer.Exit(1)

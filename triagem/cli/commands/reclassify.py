@@ -173,7 +173,9 @@ def apply(
 
 @reclassify.command()
 def diff(
-    run_id: Annotated[int, typer.Argument(metavar="RUN", min=1, help="Number of the run.")],
+    run_id: Annotated[
+        int | None, typer.Argument(metavar="RUN", min=1, help="Number of the run; default: the newest.")
+    ] = None,
     *,
     limit: Annotated[int, typer.Option(min=0, max=1000, help="Maximum number of changed labels to list.")] = 10,
     form: FormatOption = Format.TABLE,

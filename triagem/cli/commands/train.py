@@ -139,7 +139,8 @@ def train(
             raise typer.BadParameter("--queue cannot be combined with --allow-leakage")
         parameters = {
             "data": str(data.absolute()), "reviews": False, "base": base, "parent": parent,
-            "settings": changes, "promote": "auto" if promote else "propose",
+            "settings": settings.model_dump(mode="json", include=settings.model_fields_set),
+            "promote": "auto" if promote else "propose",
             "crm": crm,
         }  # fmt: skip
         request_job(JobKind.FULL, parameters, as_json=as_json)

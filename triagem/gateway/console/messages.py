@@ -238,7 +238,7 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "more": ("Show the full text", "Ver o texto completo"),
     "quit": ("Quit", "Sair"),
     "key_backspace": ("backspace", "backspace"),
-    "time": ("%Y-%m-%d %H:%M", "%d/%m/%Y %H:%M"),
+    "time": ("%Y-%m-%d %H:%M UTC", "%d/%m/%Y %H:%M UTC"),
     "more_text": ("… and {count} more characters", "… e mais {count} caracteres"),
     "cannot_undo": ("This review can no longer be undone.", "Não é mais possível desfazer esta revisão."),
     "skipped": ("Skipped; it will be shown again later.", "Pulado; será exibido de novo mais tarde."),

@@ -5,6 +5,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Final
 
 from fastapi import APIRouter, Request
@@ -13,7 +14,8 @@ from fastapi.responses import Response
 from triagem.contracts.ticket import Lane
 from triagem.db.outbox.alerts import newest_alerts
 from triagem.db.tickets.queries import recent_tickets
-from triagem.gateway.console.render import render_page
+from triagem.gateway.console.messages import Lang
+from triagem.gateway.console.render import format_minute, format_number, language, render_page
 from triagem.gateway.console.session import Reader
 from triagem.gateway.console.tickets import label_context
 from triagem.gateway.services import ServicesDep
@@ -62,7 +64,7 @@ def overview(request: Request, services: ServicesDep, visitor: Reader) -> Respon
     depths = {lane: services.inbox.depth(lane) for lane in Lane}
     rate, backlog = meter.per_second(), sum(depth.waiting + depth.in_flight for depth in depths.values())
     newest, model = recent_tickets(services.database, limit=_MAX_TICKETS), services.current_manifest()
-    context = label_context(services)
+    lang, context = language(request), label_context(services)
     threshold = model.thresholds.review if model else 0.7
     below = sum(ticket.confidence < threshold for ticket in newest) / len(newest) if newest else 0.0
     promotions = [entry.at for entry in services.registry.promotions() if model and entry.version == model.version]
@@ -73,8 +75,8 @@ def overview(request: Request, services: ServicesDep, visitor: Reader) -> Respon
         states=worker_states(services.inbox.redis), is_paused=paused(services.inbox.redis), model=model,
         since=promotions[-1] if promotions else None, count=len(newest), threshold=threshold, below=below,
         alarm=below > ALARM, **context,
-        histogram=_histogram((ticket.confidence, ticket.band) for ticket in newest),
-        timeline=_over_time(points, context["colors"]) if newest else None,
+        histogram=_histogram(lang, [(ticket.confidence, ticket.band) for ticket in newest]),
+        timeline=_over_time(lang, points, context["colors"]) if newest else None,
         width=_WIDTH, height=_HEIGHT, alerts=newest_alerts(services.database, limit=5),
     )  # fmt: skip
 
@@ -91,24 +93,26 @@ class _Bar:
     hint: str
 
 
-def _histogram(values: Iterable[tuple[float, str]], *, bins: int = 20) -> list[_Bar]:
+def _histogram(lang: Lang, values: Iterable[tuple[float, str]], *, bins: int = 20) -> list[_Bar]:
     """Bars of confidences from 0 to 1, stacked by band."""
     counts = Counter((min(bins - 1, int(value * bins)), f"band-{band}") for value, band in values)
-    return _stacked(counts, [f"{column / bins:.2f}\N{EN DASH}{(column + 1) / bins:.2f}" for column in range(bins)])
+    limits = [format_number(lang, column / bins, 2) for column in range(bins + 1)]
+    return _stacked(lang, counts, [f"{low}\N{EN DASH}{high}" for low, high in pairwise(limits)])
 
 
 def _over_time(
-    points: Sequence[tuple[datetime, str]], colors: Mapping[str, int], *, bins: int = 24
+    lang: Lang, points: Sequence[tuple[datetime, str]], colors: Mapping[str, int], *, bins: int = 24
 ) -> tuple[list[_Bar], datetime, datetime]:
     """Bars of label counts over equal time spans, with the first and the last time. Needs at least one point."""
     first, last = min(time for time, _ in points), max(time for time, _ in points)
     span = (last - first) / bins
     columns = ((min(bins - 1, int((time - first) / span)) if span else 0, label) for time, label in points)
     counts = Counter((column, f"l{colors.get(label, 5)} {label}") for column, label in columns)
-    return _stacked(counts, [f"{first + span * column:%m-%d %H:%M}" for column in range(bins)]), first, last
+    names = [format_minute(lang, first + span * column) for column in range(bins)]
+    return _stacked(lang, counts, names), first, last
 
 
-def _stacked(counts: Mapping[tuple[int, str], int], names: Sequence[str]) -> list[_Bar]:
+def _stacked(lang: Lang, counts: Mapping[tuple[int, str], int], names: Sequence[str]) -> list[_Bar]:
     """Bars of the counts by column and kind: a CSS class, and a label for the tooltip."""
     heights = Counter[int]()
     for (column, _), count in counts.items():
@@ -119,7 +123,7 @@ def _stacked(counts: Mapping[tuple[int, str], int], names: Sequence[str]) -> lis
         height = _HEIGHT * count / highest
         tops[column] -= height
         css_class, _, label = kind.partition(" ")
-        hint = f"{names[column]}: {count} {label}".strip()
+        hint = f"{names[column]}: {format_number(lang, count)} {label}".strip()
         x, y, inner = round(column * width, 1), round(tops[column], 1), round(width - _GAP, 1)
         bars.append(_Bar(x, y, inner, round(height, 1), css_class, hint))
     return bars

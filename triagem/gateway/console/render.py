@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import cache, partial
 from hashlib import sha256
 from http import HTTPStatus
@@ -141,9 +141,13 @@ def format_number(lang: Lang, value: float, digits: int = 0) -> str:
 
 def format_time(lang: Lang, time: datetime) -> Markup:
     """A time in UTC; the page's script shows it in the reader's time zone."""
-    return Markup('<time datetime="{}">{} {:%H:%M} UTC</time>').format(
-        time.isoformat(), format_date(lang, time), time
-    )
+    return Markup('<time datetime="{}">{}</time>').format(time.isoformat(), format_minute(lang, time))
+
+
+def format_minute(lang: Lang, time: datetime) -> str:
+    """A time in UTC as text."""
+    time = time.astimezone(UTC)
+    return f"{format_date(lang, time)} {time:%H:%M} UTC"
 
 
 def format_date(lang: Lang, day: date) -> str:

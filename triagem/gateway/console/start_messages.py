@@ -66,9 +66,10 @@ START_MESSAGES: Final = {
         "Faltam cerca de {count} respostas para chegar a 90%.",
     ),
     "target_reached": ("The estimate has reached 90 %.", "A estimativa chegou a 90%."),
-    "in_use": (
-        "{version} is in use. A person reviews all its results until the answers prove its precision.",
-        "{version} está em uso. Uma pessoa revisa todos os resultados até que as respostas comprovem a precisão.",
+    "in_use": ("{version} is in use.", "{version} está em uso."),
+    "all_reviewed": (
+        "A person reviews all its results until the answers prove its precision.",
+        "Uma pessoa revisa todos os resultados até que as respostas comprovem a precisão.",
     ),
     "proof_missing": (
         "About {count} more answers may prove the precision.",
