@@ -30,9 +30,8 @@ def test_from_start_to_diff(
 ) -> None:
     store_tickets(database, 30)
     assert triagem("reclassify", "start", "--dry-run").out == "30 tickets would be classified by v1.0.0\n"
-    assert "run 1: classify by v1.1.0, shadow: running" in triagem(
-        "reclassify", "start", "--model", "v1.1.0", "--shadow"
-    ).out  # fmt: skip
+    started = triagem("reclassify", "start", "--model", "v1.1.0", "--shadow").out
+    assert "run 1: classify by v1.1.0, shadow: running\n  0 of a number of tickets that is not known yet" in started
     with running(endpoints, instant_models):
         finish_run(database, inbox, instant_models)
     status = json.loads(triagem("reclassify", "status", "--json").out)
@@ -100,11 +99,11 @@ def test_pause_resume_cancel(triagem: Triagem, database: Database) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("status",), "no such run"),
+        (("status",), "no run yet: `triagem reclassify start`"),
         (("pause",), "no run is active"),
         (("resume",), "no run is active"),
         (("cancel",), "no run is active"),
-        (("diff", "9"), "no such run"),
+        (("diff", "9"), "no such run: 9; `triagem reclassify status`"),
         (("start", "--model", "v1.1.0"), "not the current version"),
         (("start", "--model", "v9.9.9", "--shadow"), "no model version"),
         (("start", "--where", "colour=red"), "--where"),

@@ -80,8 +80,8 @@ def answering(url: str, default_port: int, setting: str) -> Iterator[None]:
         yield
     except (InboxUnavailable, DatabaseUnavailable) as error:
         raise CheckFailed(
-            f"{address[0]}:{address[1]} accepts connections, but does not answer: the server hangs or is overloaded. "
-            f"See its log, and restart it if it does not recover; no ticket is lost ({error})"
+            f"{address[0]}:{address[1]} accepts connections, but does not answer: the server is starting, hangs or "
+            f"is overloaded. See its log, and restart it if it does not recover; no ticket is lost ({error})"
         ) from None
 
 

@@ -252,7 +252,9 @@ def _describe(run: ReclassifyRun) -> Iterator[str]:
     yield f"run {run.id}: {action}{flags}: {run.state}{reason}"
     remaining = "" if run.remaining_s is None else f", {run.rate:,.0f}/s, about {_duration(run.remaining_s)} left"
     about = "about " if run.active and run.cursor < run.last_id else ""
-    yield f"  {run.processed:,} of {about}{run.expected:,} tickets{remaining}"
+    uncounted = run.active and not run.expected and run.cursor < run.last_id
+    expected = "a number of tickets that is not known yet" if uncounted else f"{about}{run.expected:,} tickets"
+    yield f"  {run.processed:,} of {expected}{remaining}"
     outcomes = ("done", "unchanged", "changed", "gone", "failed", "flips")
     yield "  " + ", ".join(f"{getattr(run, name):,} {name}" for name in outcomes)
 
@@ -265,7 +267,9 @@ def _duration(seconds: float) -> str:
 def _find(database: Database, run_id: int | None) -> ReclassifyRun:
     run = runs.find(database, run_id)
     if run is None:
-        raise InvalidInput("no such run: `triagem reclassify start` starts one")
+        if run_id is None:
+            raise InvalidInput("no run yet: `triagem reclassify start` starts one")
+        raise InvalidInput(f"no such run: {run_id}; `triagem reclassify status` shows the newest")
     return run
 
 
