@@ -62,11 +62,11 @@ def test_two_hundred_messages_become_a_version_whose_results_are_all_reviewed(
     page.get_by_text("Messages accepted: 200. Rows rejected: 0.").wait_for()
     start = page.url.partition("?")[0]
     answers = Counter[str]()
-    until(lambda: load(start) and page.locator(".answers").count() == 1, seconds=60)
+    until(lambda: load(start) and page.locator(".answers").count() == 1, seconds=60, every=0.5)
     while min(answers[label] for label in _LABELS) < 10:
         if kills and answers.total() % 6 == 5:
             up.kill(rng.choice(["gateway", "ops", "trainer"]))
-        until(lambda: load(start) and page.locator(".reviewing .text").count() == 1, seconds=60)
+        until(lambda: load(start) and page.locator(".reviewing .text").count() == 1, every=0.5)
         label = truth[" ".join(page.locator(".reviewing .text").inner_text().split())]
         page.keyboard.press(label[0])
         page.get_by_text(f"Saved: {label}").wait_for()

@@ -86,7 +86,7 @@ def test_each_adapter_is_linear(source: Source, name: str, path: tuple[Any, ...]
         parent[path[-1]] = text
         parse_webhook(json.dumps(payload).encode(), source)
 
-    assert_linear(receive, 50_000)
+    assert_linear(receive, 20_000)
 
 
 @pytest.mark.parametrize("prefix", ["", "id;text\n1;", '{"id":1,"text":"'], ids=["header", "csv", "jsonl"])
