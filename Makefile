@@ -7,6 +7,7 @@
 #   make soak                    ten minutes of kills, freezes, promotions and runs under traffic (SOAK_ARGS="--seconds 60 --seed 7")
 #   make hostile                 hostile clients against a gateway, for a minute each, with a table (HOSTILE_ARGS="--only login")
 #   make mutations               plant faults in the source one by one; the tests must catch each (MUTATION_ARGS="--only window")
+#   make bench-check             the engine's speed-up over the HF pipeline, compared with a kept run (BENCH_BEFORE=….json)
 #   make lint · make check       ruff, mypy --strict, import-linter, docs, secrets, pip-audit · lint and test
 #   make reference               write the generated parts of docs/reference from the code
 #   make docs                    build the documentation as a site; a broken link is an error
@@ -25,13 +26,14 @@ FAULT_ARGS ?=
 SOAK_ARGS ?=
 MUTATION_ARGS ?=
 HOSTILE_ARGS ?=
+BENCH_BEFORE ?= docs/measurements/engine-check.json
 
 export OMP_WAIT_POLICY ?= PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Each of pytest's processes would compile all tests again: 27 s of processor time to collect them instead of 16 s.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow faults soak hostile mutations lint check reference docs release clean distclean
+.PHONY: demo test test-slow faults soak hostile mutations bench-check lint check reference docs release clean distclean
 
 demo: $(VENV)/.demo
 	@"$(BIN)/triagem" demo $(DEMO_ARGS)
@@ -58,6 +60,10 @@ hostile: $(VENV)/.dev
 
 mutations: $(VENV)/.dev
 	@"$(BIN)/python" -m tests.mutations $(MUTATION_ARGS)
+
+bench-check: $(VENV)/.dev
+	@mkdir -p build && "$(BIN)/python" -m bench engine --model minilm --device cpu --texts 96 --json > build/engine.json
+	@"$(BIN)/python" -m bench.compare "$(BENCH_BEFORE)" build/engine.json
 
 lint: $(VENV)/.dev
 	@"$(BIN)/ruff" check . && "$(BIN)/ruff" format --check . && "$(BIN)/mypy" && "$(BIN)/lint-imports" --no-logo \

@@ -3,8 +3,8 @@
 Ratios to the HF pipeline, because absolute rates differ from machine to machine. Ratios of machines with different
 instruction sets differ too: then only prints them.
 
-python -m bench engine --model minilm --device cpu --json > now.json
-python -m bench.compare docs/measurements/engine-cpu-minilm.json now.json
+python -m bench engine --model minilm --device cpu --texts 96 --json > now.json
+python -m bench.compare docs/measurements/engine-check.json now.json
 """
 
 import argparse

@@ -105,7 +105,7 @@ def test_status_names_a_server_that_accepts_connections_and_hangs(
         rows = json.loads(triagem("status", "--json").out)
 
     (problem,) = [row["problem"] for row in rows if row["problem"] and "accepts connections" in row["problem"]]
-    assert problem.startswith(f"127.0.0.1:{port} accepts connections, but does not answer: the server hangs")
+    assert problem.startswith(f"127.0.0.1:{port} accepts connections, but does not answer: the server is starting")
     assert "hush" not in problem
 
 

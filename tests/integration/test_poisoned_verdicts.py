@@ -190,7 +190,7 @@ def test_the_gate_rejects_a_version_that_learned_poisoned_verdicts(
 RETRAIN: dict[str, Any] = {
     "folds": 0,
     "num_train_epochs": 1,
-    "min_steps": 60,
+    "min_steps": 120,
     "eval_steps": 20,
     "warmup_steps": 0,
     "learning_rate": 1e-3,
