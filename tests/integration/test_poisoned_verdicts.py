@@ -238,7 +238,7 @@ def test_a_full_retraining_on_corrections_is_promoted_and_on_poisoned_ones_rejec
     drawn = draw(database, 80, random_share=1)
     for task in drawn:
         record_review(database, Identity(task.source, task.external_id), texts[task.external_id][1], "ana")
-    for name in texts.keys() - {task.external_id for task in drawn}:
+    for name in sorted(texts.keys() - {task.external_id for task in drawn}):
         agent = f"{sources[name]}:{int(name) % 20}"
         record_correction(database, Identity(sources[name], name), given[name], agent, Unasked.CRM)
     parameters = {"promote": "auto", "base": base, "settings": RETRAIN}
