@@ -1,4 +1,4 @@
-"""What the gateway's HTTP protocol accepts, answers and refuses on one connection."""
+"""The gateway's HTTP protocol on one connection: requests that it answers, and input that it refuses."""
 
 import asyncio
 from collections.abc import Iterator
