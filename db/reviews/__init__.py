@@ -14,18 +14,15 @@ from triagem.db.reviews.records import (
     undo_review,
 )
 from triagem.db.reviews.sampling import (
-    ReviewLease,
     ReviewTask,
     assigned_task,
     draw_tasks,
     lease_disputed_task,
-    open_leases,
-    release_tasks,
 )
 
 __all__ = [
-    "MAX_COMMENT_CHARS", "MAX_COUNTED", "AccuracyEstimate", "QueueFilters", "ReviewLease",
+    "MAX_COMMENT_CHARS", "MAX_COUNTED", "AccuracyEstimate", "QueueFilters",
     "ReviewRejected", "ReviewTask", "StratumAccuracy", "assigned_task", "draw_tasks", "last_review",
-    "lease_disputed_task", "model_accuracy", "open_leases", "queue_length", "record_review", "release_tasks",
+    "lease_disputed_task", "model_accuracy", "queue_length", "record_review",
     "undo_review",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ Reviewers do not learn why a text was selected: `ReviewTask` contains nothing th
 """
 
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -37,16 +37,6 @@ class ReviewTask(TicketText):
     """A text assigned to a reviewer until `leased_until`."""
 
     received_at: datetime
-    leased_until: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class ReviewLease:
-    """A text that is assigned to a reviewer and not reviewed yet."""
-
-    source: str
-    external_id: str
-    reviewer: str
     leased_until: datetime
 
 
@@ -208,12 +198,6 @@ WHERE d.leased_by = :reviewer AND d.leased_until > now() AND t.text IS NOT NULL 
   )
 ORDER BY d.leased_until DESC, t.id LIMIT 1
 """)  # noqa: S608
-_OPEN_LEASES: Final = text(f"""
-SELECT t.source, t.external_id, d.leased_by, d.leased_until
-FROM review_draws d JOIN tickets t ON (t.id, t.digest) = (d.ticket_id, d.digest)
-WHERE d.leased_until > now() AND {UNREVIEWED}
-ORDER BY d.leased_until, t.id
-""")  # noqa: S608
 
 
 def assigned_task(
@@ -221,18 +205,3 @@ def assigned_task(
 ) -> ReviewTask | None:
     """The text that was assigned last to this reviewer and is not reviewed yet, ignoring the tickets in `exclude`."""
     return database.first(ReviewTask, _ASSIGNED, reviewer=reviewer, exclude=list(exclude), **filters.values())
-
-
-def release_tasks(database: Database, reviewer: str, tasks: Sequence[ReviewTask]) -> None:
-    """End leases early, so that the texts can be assigned to others."""
-    database.execute(
-        "UPDATE review_draws SET leased_by = NULL, leased_until = NULL "
-        "WHERE leased_by = :reviewer AND ticket_id = ANY(:ids)",
-        reviewer=reviewer,
-        ids=[task.ticket_id for task in tasks],
-    )
-
-
-def open_leases(database: Database) -> list[ReviewLease]:
-    """Texts that are assigned to reviewers now."""
-    return [ReviewLease(*row) for row in database.rows(_OPEN_LEASES)]

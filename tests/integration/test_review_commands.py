@@ -1,7 +1,5 @@
 """`triagem review` for programs: next, label, accuracy and export."""
 
-import csv
-import io
 import json
 import re
 import shutil
@@ -45,17 +43,12 @@ class TestNext:
         assert set(first[0]) == {
             "ticket_id", "digest", "source", "external_id", "text", "revised_at", "received_at", "leased_until",
         }  # fmt: skip
-        listed = json.loads(triagem("review", "list", "--format", "json").out)
-        assert [(lease["external_id"], lease["reviewer"]) for lease in listed] == [("1", "ana"), ("2", "rui")]
         assert "no more texts" in triagem("review", "next").err
 
     def test_a_text_is_printed_as_text(self, triagem: Triagem, database: Database) -> None:
         write_window(database, [unsure("1", text="[b]\x1b[2J")])
 
         assert triagem("review", "next").out == "zendesk 1\n[b]\\x1b[2J\n\n"
-
-    def test_a_session_needs_a_terminal(self, triagem: Triagem) -> None:
-        assert_one_line(triagem("review"), "needs a terminal", "triagem review next")
 
 
 class TestLabel:
@@ -258,25 +251,9 @@ class TestExport:
 
         assert [row["prompt"] for row in exported_rows] == ["text 3"]
 
-    def test_csv_has_the_same_rows(self, triagem: Triagem, database: Database) -> None:
-        write_window(database, [unsure("2", text='a "b",\nc')])
-        submit_review(database, "2")
-
-        (row,) = csv.DictReader(io.StringIO(triagem("review", "export", "-", "--format", "csv").out))
-
-        assert row == {
-            "prompt": 'a "b",\nc',
-            "completion": "venda",
-            "lang": "",
-            "stratum": "",
-            "inclusion": "",
-            "messages": "",
-        }
-
-    @pytest.mark.parametrize("form", ["jsonl", "csv"])
     @pytest.mark.parametrize(("on_reply", "exported"), [("conversation", 4), ("first", 1), ("latest", 1)])
     def test_the_trainer_composes_the_reviewed_text_from_the_messages_of_a_conversation(
-        self, triagem: Triagem, database: Database, form: str, on_reply: str, exported: int
+        self, triagem: Triagem, database: Database, on_reply: str, exported: int
     ) -> None:
         written = [
             ("customer", "Quero um orçamento do plano anual para a empresa"),
@@ -292,9 +269,9 @@ class TestExport:
         )
         submit_review(database, "4711")
 
-        assert triagem("review", "export", f"out.{form}", "--format", form).status == 0
+        assert triagem("review", "export", "out.jsonl").status == 0
 
-        (row,) = read_parts(Path(f"out.{form}"))[0]["train"]
+        (row,) = read_parts(Path("out.jsonl"))[0]["train"]
         assert digest(row.text) == current(database).digest
         assert len(row.messages) == exported
         write_training_data(Path("data"), None, database)

@@ -17,7 +17,7 @@ from tests.support.reviewing import NOW, SINCE, VERSION, draw, submit_review, su
 from tests.support.windows import rows
 from triagem.contracts.prediction import Band
 from triagem.db import Database
-from triagem.db.reviews import ReviewTask, lease_disputed_task, open_leases, release_tasks
+from triagem.db.reviews import ReviewTask, lease_disputed_task
 from triagem.db.tickets.window import write_window
 
 
@@ -144,7 +144,7 @@ class TestRandomSample:
 
     def test_a_text_that_changed_after_it_was_sampled_is_not_assigned(self, database: Database) -> None:
         write_window(database, [sure(str(n)) for n in range(3)])
-        release_tasks(database, "ana", draw(database, 3, random_share=1))
+        draw(database, 3, random_share=1, lease=timedelta(seconds=-1))
         write_window(database, [sure("1", text="another", model="v1.1.0", revised_at=NOW)])
 
         assert sorted(names(draw(database, 3, random_share=1))) == ["0", "2"]
@@ -194,24 +194,6 @@ class TestLeases:
         assert names(draw(database, random_share=random_share, reviewer="eva")) == []
         assert names(draw(database, random_share=1 - random_share, reviewer="eva")) == []
 
-        assert [(lease.external_id, lease.reviewer) for lease in open_leases(database)] == [("1", "rui")]
-
-    def test_a_released_text_is_available_at_once(self, database: Database) -> None:
-        write_window(database, [unsure("1"), unsure("2")])
-        first, second = draw(database)
-
-        release_tasks(database, "ana", [second])
-        release_tasks(database, "rui", [first])
-
-        assert names(draw(database, reviewer="rui")) == [second.external_id]
-
-    def test_a_verdict_ends_the_lease(self, database: Database) -> None:
-        write_window(database, [unsure("1")])
-        draw(database)
-        submit_review(database, "1")
-
-        assert open_leases(database) == []
-
     @pytest.mark.parametrize("random_share", [0.0, 0.5, 1.0])
     def test_concurrent_reviewers_never_share_a_ticket_and_miss_none(
         self, database: Database, random_share: float
@@ -244,5 +226,5 @@ def test_a_disputed_text_is_assigned_once_and_to_a_third_reviewer(database: Data
     assert task.external_id == "disputed"
     assert lease_disputed_task(database, "ivo", since=SINCE) is None  # excluded, because it is leased
     submit_review(database, "disputed", "suporte", "eva")
-    release_tasks(database, "eva", [task])
+    database.execute("UPDATE review_draws SET leased_until = now()")
     assert lease_disputed_task(database, "ivo", since=SINCE) is None

@@ -1,7 +1,5 @@
 """`triagem review`: people label texts; their reviews measure the model and become training data."""
 
-import os
-import sys
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Annotated
@@ -9,70 +7,29 @@ from typing import Annotated
 import typer
 
 from triagem import servers
-from triagem.cli.commands.review_results import accuracy, export, import_
-from triagem.cli.options import AsJson, ExternalId, FormatOption, JsonFlag, Reviewer, Source
-from triagem.cli.output import Format, cell, console, errors, print_answer, print_lines, print_rows
-from triagem.cli.review_session import (
-    ReviewSession,
+from triagem.cli.commands.review_results import (
+    accuracy,
+    export,
+    import_,
     known_labels,
     require_known_label,
     reviewer_name,
-    terminal_language,
 )
+from triagem.cli.options import AsJson, ExternalId, Reviewer, Source
+from triagem.cli.output import cell, errors, print_answer, print_lines
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import identify
 from triagem.db import Database
 from triagem.db.labels import UNCLEAR, label_name
-from triagem.db.reviews import ReviewRejected, ReviewTask, draw_tasks, open_leases, record_review
-from triagem.gateway.console.messages import Lang
+from triagem.db.reviews import ReviewRejected, ReviewTask, draw_tasks, record_review
 
-review = typer.Typer()
+review = typer.Typer(no_args_is_help=True, help="Reviews: next, label, accuracy, export, import.")
 review.command()(accuracy)
 review.command()(export)
 review.command("import")(import_)
 
 _Days = Annotated[int, typer.Option(min=1, max=36_500, help="Only texts received in the last DAYS days.")]
 _Share = Annotated[float, typer.Option(min=0, max=1, help="Share of texts drawn at random, whatever the confidence.")]
-
-
-@review.callback(invoke_without_command=True)
-def session(
-    context: typer.Context,
-    *,
-    reviewer: Reviewer = None,
-    lang: Annotated[Lang | None, typer.Option(help="`en` or `pt`; default: the terminal's language.")] = None,
-    new_label: Annotated[
-        list[str] | None,
-        typer.Option("--new-label", help="Offer a label that does not exist yet, as a proposal; repeatable."),
-    ] = None,
-    days: _Days = 30,
-    random_share: _Share = 0.2,
-) -> None:
-    """Review texts one by one on a terminal: the texts with the lowest confidence, and some drawn at random.
-
-    The prediction and the reason for the review are not shown. Each answer is saved at once.
-
-    Example: `triagem review --lang pt`
-    """
-    if context.invoked_subcommand is not None:
-        return
-    if not sys.stdin.isatty():
-        raise InvalidInput(
-            "a review session needs a terminal: programs use `triagem review next` and `triagem review label`"
-        )
-    name, new_labels = reviewer_name(reviewer), [label_name(new) for new in new_label or ()]
-    with servers.database() as database:
-        known = known_labels(database)
-        ReviewSession(
-            database,
-            reviewer=name,
-            labels=[*dict.fromkeys([*known, *new_labels])],
-            proposed={*new_labels} - {*known},
-            next_task=lambda: next(iter(_draw_tasks(database, name, 1, days, random_share)), None),
-            read_key=typer.getchar,
-            screen=console,
-            language=lang or terminal_language(os.environ),
-        ).run()
 
 
 @review.command("next")
@@ -95,17 +52,6 @@ def next_(
     print_answer(tasks, chain.from_iterable(lines), as_json=as_json)
     if not (tasks or as_json):
         print_lines("no more texts to review", screen=errors)
-
-
-@review.command("list")
-def list_(*, form: FormatOption = Format.TABLE, _json: JsonFlag = False) -> None:
-    """List the texts that are assigned to a reviewer and not reviewed yet.
-
-    Example: `triagem review list`
-    """
-    with servers.database() as database:
-        leases = open_leases(database)
-    print_rows(leases, ("source", "external_id", "reviewer", "leased_until"), form, empty="no texts are assigned")
 
 
 @review.command()

@@ -1,13 +1,14 @@
 """`triagem review accuracy`, `export` and `import`: estimates accuracy, and exports and imports labels."""
 
-import csv
+import getpass
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import fields
 from datetime import datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, TextIO
 
@@ -26,18 +27,19 @@ from triagem.cli.output import (
     progress,
     rows_table,
 )
-from triagem.cli.review_session import known_labels, require_known_label, reviewer_name
 from triagem.contracts.conversation import message_rows
 from triagem.contracts.errors import InvalidInput, InvalidTicket
 from triagem.contracts.model import ROWS_FILE
 from triagem.contracts.ticket import identify
+from triagem.db import Database
+from triagem.db.labels import review_choices
 from triagem.db.reviews import AccuracyEstimate, model_accuracy
 from triagem.db.reviews.agreed_labels import Exclusion, LabelledExample, labelled_examples
 from triagem.db.reviews.expected import MIN_SAMPLED, ExpectedAccuracy, expected_accuracy
 from triagem.db.reviews.records import Unasked, record_correction
 from triagem.producer.columns import field_map
 from triagem.records.columns import mapped_label, parse_label_map
-from triagem.records.rows import BadLine, FileFormat, read_rows
+from triagem.records.rows import BadLine, read_rows
 from triagem.records.text_file import open_text
 from triagem.registry.records import read_rows as read_version_rows
 
@@ -77,10 +79,9 @@ def export(
     file: Annotated[str, typer.Argument(help="File to write; `-` for standard output.")],
     *,
     since: Annotated[datetime | None, time_option("--since", "Reviewed at or after")] = None,
-    form: Annotated[FileFormat, typer.Option("--format", help="`jsonl` or `csv`.")] = "jsonl",
     as_json: AsJson = False,
 ) -> None:
-    """Write agreed labels as training data: `prompt`, `completion`, and how each text was sampled.
+    """Write agreed labels as training data, JSON lines: `prompt`, `completion`, and how each text was sampled.
 
     A conversation also has `messages`: author and text of each, from which `triagem train` composes the text.
 
@@ -103,10 +104,10 @@ def export(
                     yield example
 
         if file == "-":
-            _write(sys.stdout, exported_examples(), form)
+            _write(sys.stdout, exported_examples())
         else:
             with private_file(Path(file)) as output:
-                _write(output, exported_examples(), form)
+                _write(output, exported_examples())
         excluded = {str(reason): counts[reason] for reason in Exclusion}
     if as_json:
         print_json({"exported": counts["exported"], "excluded": excluded, "versions_without_rows": unknown})
@@ -120,18 +121,11 @@ def export(
     print_lines(*lines, screen=errors)
 
 
-def _write(file: TextIO, examples: Iterable[LabelledExample], form: FileFormat) -> None:
-    table = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
-    if form == "csv":
-        table.writeheader()
+def _write(file: TextIO, examples: Iterable[LabelledExample]) -> None:
     for example in examples:
         row = {name: getattr(example, name) for name in _COLUMNS} | {"messages": message_rows(example.messages)}
-        if form == "csv":
-            messages = json.dumps(row["messages"], ensure_ascii=False) if row["messages"] else ""
-            table.writerow(row | {"messages": messages})
-        else:
-            filled = {name: value for name, value in row.items() if value not in (None, [])}
-            file.write(json.dumps(filled, ensure_ascii=False) + "\n")
+        filled = {name: value for name, value in row.items() if value not in (None, [])}
+        file.write(json.dumps(filled, ensure_ascii=False) + "\n")
 
 
 def import_(
@@ -189,6 +183,35 @@ def import_(
         raise typer.Exit(3)
 
 
+_MAX_NAME_CHARS: Final = 64
+
+
+def reviewer_name(name: str | None) -> str:
+    """The reviewer's name, by default the login name. Raises InvalidInput."""
+    if name is None:
+        try:
+            name = getpass.getuser()
+        except (OSError, KeyError):  # a container's user id may have no login name
+            raise InvalidInput("this user has no login name: set the reviewer with --reviewer") from None
+    reviewer = name.strip()
+    if not reviewer or len(reviewer) > _MAX_NAME_CHARS or not reviewer.isprintable():
+        raise InvalidInput(f"--reviewer {name!r}: expected 1 to {_MAX_NAME_CHARS} printable characters")
+    return reviewer
+
+
+def known_labels(database: Database) -> list[str]:
+    """The current model's labels, then labels that reviewers added; without retired ones."""
+    return review_choices(database, servers.registry().current_labels())
+
+
+def require_known_label(label: str, known: Sequence[str]) -> None:
+    """Raises InvalidInput for a label that neither the model nor a reviewer has used."""
+    if label not in known:
+        similar = get_close_matches(label, known, n=1)
+        hint = f"did you mean {similar[0]!r}?" if similar else f"known labels: {', '.join(known)}."
+        raise InvalidInput(f"unknown label {label!r}: {hint} `triagem labels set {label} --new-label` adds it")
+
+
 def _test_rows() -> tuple[set[bytes], list[str]]:
     """The test texts of all registered versions, and the versions whose test texts are unknown."""
     registry = servers.registry()
@@ -220,7 +243,7 @@ def _expected_lines(expected: ExpectedAccuracy) -> Iterator[str]:
 
 def _describe(version: str, estimate: AccuracyEstimate | None) -> Iterator[RenderableType]:
     if estimate is None:
-        yield f"{version}: accuracy unknown, no randomly sampled text has been reviewed: run `triagem review`"
+        yield f"{version}: accuracy unknown, no randomly sampled text has been reviewed: see docs/how-to/reviews.md"
         return
     interval = f"95% confidence interval {estimate.low:.1%} to {estimate.high:.1%}"
     accuracy = f"{estimate.value:.1%} on {estimate.texts:,} texts, {interval}"

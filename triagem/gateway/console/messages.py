@@ -230,27 +230,6 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     ),
     "proposes": ("proposes: {label}", "propõe: {label}"),
     "help": ("Keys and labels", "Teclas e categorias"),
-    # review on a terminal
-    "welcome": (
-        "Which label fits the text? Each answer is saved at once; press Ctrl-C to quit without losing answers.",
-        "Qual é a categoria deste texto? Cada resposta é salva na hora; use Ctrl-C para encerrar sem perder nada.",
-    ),
-    "more": ("Show the full text", "Ver o texto completo"),
-    "quit": ("Quit", "Sair"),
-    "key_backspace": ("backspace", "backspace"),
-    "time": ("%Y-%m-%d %H:%M UTC", "%d/%m/%Y %H:%M UTC"),
-    "more_text": ("… and {count} more characters", "… e mais {count} caracteres"),
-    "cannot_undo": ("This review can no longer be undone.", "Não é mais possível desfazer esta revisão."),
-    "skipped": ("Skipped; it will be shown again later.", "Pulado; será exibido de novo mais tarde."),
-    "unknown_key": ("This key has no function here.", "Esta tecla não tem função aqui."),
-    "unavailable": (
-        "Not saved: the database does not answer. Try again.",
-        "Não foi salvo: o banco de dados não responde. Tente de novo.",
-    ),
-    "summary": (
-        "Labelled: {labelled}. Can't tell: {unclear}. Skipped: {skipped}.",
-        "Com categoria: {labelled}. Não dá para saber: {unclear}. Pulados: {skipped}.",
-    ),
     "key_space": ("space", "espaço"),
     **ERROR_MESSAGES,
     **MODEL_MESSAGES,

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -34,13 +36,27 @@ from triagem.db.reviews import (
 from triagem.db.tickets.messages import read_thread
 from triagem.gateway.console.render import address, redirect, render_page
 from triagem.gateway.console.session import Form, Reviewer, row_id
-from triagem.gateway.console.shortcuts import KeyboardShortcuts, ReviewAction
 from triagem.gateway.console.tickets import crm_link, label_context
 from triagem.gateway.results import FilterText
 from triagem.gateway.services import Services, ServicesDep
 from triagem.process import TimezoneSettings
 from triagem.settings import Settings
 
+
+class ReviewAction(StrEnum):
+    """An action on a text other than choosing a label."""
+
+    UNCLEAR = "unclear"
+    SKIP = "skip"
+    UNDO = "undo"
+
+
+# Per action: a letter, used unless a label starts with it, and the key used then.
+_ACTION_KEYS: Final = {
+    ReviewAction.UNCLEAR: ("u", "0"),
+    ReviewAction.SKIP: ("s", " "),
+    ReviewAction.UNDO: ("b", "\x7f"),
+}
 _MARKDOWN: Final = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
 _MAX_AGE: Final = timedelta(days=30)
 MAX_SKIPPED: Final = 50
@@ -158,13 +174,22 @@ def store_answer(
 
 
 def shortcut_context(labels: Sequence[str]) -> dict[str, Any]:
-    """The keys of labels and actions, for templates."""
-    shortcuts = KeyboardShortcuts(labels)
-    shown = (ReviewAction.UNCLEAR, ReviewAction.SKIP, ReviewAction.UNDO)
-    return {
-        "keys": {label: shortcuts.labels[label].split("/") for label in labels},
-        "actions": {action.value: shortcuts.actions[action] for action in shown},
-    }
+    """The keys of labels and actions, for templates. Raises InvalidInput if there are too many labels.
+
+    A letter belongs to the first label that starts with it: later labels do not change earlier shortcuts.
+    """
+    first = [label[0].lower() for label in labels]
+    own = set(first) & set(ascii_lowercase)
+    letters = {letter for letter, _ in _ACTION_KEYS.values()}
+    numbers = "123456789" + "".join(letter for letter in ascii_lowercase if letter not in own | letters)
+    if len(labels) > len(numbers):
+        raise InvalidInput(f"{len(labels)} labels are too many for keyboard shortcuts: use `triagem review label`")
+    keys = {}
+    for index, (number, letter, label) in enumerate(zip(numbers, first, labels, strict=False)):
+        has_letter = letter in own and letter not in first[:index]
+        keys[label] = [number, letter] if has_letter else [number]
+    actions = {action.value: other if letter in own else letter for action, (letter, other) in _ACTION_KEYS.items()}
+    return {"keys": keys, "actions": actions}
 
 
 def _read_guidelines(path: Path | None) -> Markup | None:
