@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 import uvicorn
@@ -11,6 +12,7 @@ from uvicorn.server import ServerState
 from triagem.gateway.connections import limited_protocol
 from triagem.gateway.services import GatewaySettings
 
+MIB = 1024 * 1024
 GET = b"GET /first HTTP/1.1\r\nHost: a\r\n\r\n"
 LAST = b"GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 CHUNKED = b"POST /body HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
@@ -78,6 +80,37 @@ def test_a_complete_request_is_answered_before_the_garbage_after_it(loop: asynci
 
     assert received.count(b"HTTP/1.1 ") == 1
     assert b"</first|" in received
+
+
+def test_what_follows_garbage_is_read_slowly_while_a_request_is_answered(loop: asyncio.AbstractEventLoop) -> None:
+    disconnected = asyncio.Event()
+
+    async def never_answers(_: Scope, receive: Receive, __: Send) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        disconnected.set()
+
+    async def flood() -> tuple[int, float]:
+        config = uvicorn.Config(never_answers, ws="none", lifespan="off", log_config=None)
+        protocol, state = limited_protocol(GatewaySettings()), ServerState()
+        server = await loop.create_server(lambda: protocol(config, state, {}), "127.0.0.1", 0)
+        sent, began = 0, loop.time()
+        async with server:
+            _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.write(GET + b"garbage\r\n\r\n")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    while sent < 128 * MIB:
+                        writer.write(b" " * MIB)
+                        await writer.drain()
+                        sent += MIB
+            writer.transport.abort()
+            await disconnected.wait()
+        return sent, loop.time() - began
+
+    sent, seconds = loop.run_until_complete(flood())
+
+    assert sent < (32 + 6 * seconds) * MIB  # the kernel's buffers, and 256 KiB in 50 ms
 
 
 @pytest.mark.parametrize("whole", [True, False])

@@ -24,7 +24,7 @@ _MAX_PIPELINED: Final = 100  # requests of a connection that wait for an earlier
 _FREE_CHUNKS: Final = 100
 _MIN_CHUNK_BYTES: Final = 64  # on average, after the first _FREE_CHUNKS chunks
 _MAX_REFUSED: Final = 500  # refused connections kept open to answer them; further ones are reset
-_DISCARD_S: Final = 0.05  # pause after each 256 KiB of a refused body
+_DISCARD_S: Final = 0.05  # pause after each 256 KiB of a refused body, or of what follows malformed input
 _REFUSED_S: Final = 1.0  # pause before and after a refusal: slows down clients that reconnect at once
 
 
@@ -78,9 +78,10 @@ class LimitedProtocol(HttpToolsProtocol):
     _client: str | None = None  # None: the connection was refused and is not counted
     _head_timer: asyncio.TimerHandle | None = None
     _send_timer: asyncio.TimerHandle | None = None
+    _discard_timer: asyncio.TimerHandle | None = None
     _unparsed = 0  # bytes since the end of a head, a part of a body, or a message
     _chunks = _body_bytes = 0
-    _fault: str | None = None  # the exceeded limit
+    _fault: str | None = None  # why the rest of the input is discarded
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         peer = transport.get_extra_info("peername")
@@ -98,8 +99,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._client is None:
             return
         for start in range(0, len(data), _MAX_HEAD):
-            if self.transport.is_closing():
-                return
+            if self._fault or self.transport.is_closing():
+                break
             piece = data[start : start + _MAX_HEAD]
             self._unparsed += len(piece)
             self._unset_keepalive_if_required()
@@ -109,10 +110,11 @@ class LimitedProtocol(HttpToolsProtocol):
                 self.send_400_response("malformed HTTP request")
             if self._unparsed > _MAX_HEAD:  # a head, a chunk's head or a trailer that does not end
                 self.send_400_response("the request's head is too large")
+        if self.transport.is_closing():
+            return
         self._watch_head()
-        if self.cycle is not None and self.cycle.response_complete and not self.transport.is_closing():
-            self.flow.pause_reading()  # discard a refused body's rest: a reset would lose the answer
-            self.loop.call_later(_DISCARD_S, self._read_on)
+        if self._fault or (self.cycle is not None and self.cycle.response_complete):
+            self._discard_slowly()
 
     def _parse(self, data: bytes) -> None:
         """Parse the next bytes. Ignores an offered upgrade, as HTTP allows: Java's client offers h2c by default.
@@ -164,7 +166,14 @@ class LimitedProtocol(HttpToolsProtocol):
         self._fault = fault
         raise HttpParserError(fault)
 
+    def _discard_slowly(self) -> None:
+        """Read on after a pause. Unread bytes would reset the connection when it is closed, and lose the answer."""
+        self.flow.pause_reading()
+        if self._discard_timer is None:
+            self._discard_timer = self.loop.call_later(_DISCARD_S, self._read_on)
+
     def _read_on(self) -> None:
+        self._discard_timer = None
         if not self.transport.is_closing():
             self.flow.resume_reading()
 
@@ -173,7 +182,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self.limits.refused -= 1
             return
         self.limits.close(self._client)
-        for timer in (self._head_timer, self._send_timer):
+        for timer in (self._head_timer, self._send_timer, self._discard_timer):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
@@ -192,6 +201,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
         Complete requests are answered first. An incomplete one gets the answer 400, unless its answer has started.
         """
+        self._fault = self._fault or msg
         if self.cycle is not None and not self.cycle.response_complete:
             if not self.cycle.more_body:
                 self.cycle.keep_alive = False
@@ -199,7 +209,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self.cycle.disconnected = True  # the application must not answer a second time
             self.cycle.message_event.set()
         if self.cycle is None or self.cycle.response_complete or not (self.cycle.response_started or self.pipeline):
-            self.transport.write(_answer(HTTPStatus.BAD_REQUEST, self._fault or msg))
+            self.transport.write(_answer(HTTPStatus.BAD_REQUEST, self._fault))
         self.transport.close()
 
     def _awaits_head(self) -> bool:
