@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -160,7 +161,8 @@ def test_after_up_was_killed_its_worker_ends_and_the_next_up_takes_the_servers_o
         stack = LocalStack(folder / ".triagem")
         assert stack.postgres.pid == before
         stack.valkey.kill()
-        until(lambda: "Redis had stopped" in (restarted.stdout.readline() if restarted.stdout else ""), seconds=60)
+        line = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\S+ Redis had stopped"
+        until(lambda: bool(restarted.stdout and re.match(line, restarted.stdout.readline())), seconds=60)
         assert LocalStack(stack.folder).running() is not None
         restarted.send_signal(signal.SIGTERM)
         assert restarted.wait(60) == 0

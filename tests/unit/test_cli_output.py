@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from rich.table import Column, Table
 
-from triagem.cli.output import Format, SafeConsole, cell, print_json, print_rows
+from triagem.cli.output import Format, SafeConsole, cell, print_json, print_lines, print_rows
 
 HOSTILE = st.text() | st.lists(
     st.sampled_from(
@@ -52,6 +53,25 @@ def test_a_table_shows_brackets_as_they_are_written() -> None:
     out = printed([{"external_id": r"\[/b]", "band": "[link=https://x.example]x"}], Format.TABLE)
     assert r"\[/b]" in out
     assert "[link=https://x.example]x" in out
+
+
+def test_a_table_in_a_pipe_has_no_blanks_at_the_end_of_lines() -> None:
+    rows = [{"external_id": "4711", "band": ""}, {"external_id": "1", "band": "automate"}]
+
+    assert printed(rows, Format.TABLE).splitlines() == ["external id  band", "4711", "1            automate"]
+
+
+def test_a_table_on_a_terminal_has_colored_marks_and_wraps_its_cells() -> None:
+    out = io.StringIO()
+    screen = SafeConsole(file=out, width=20, force_terminal=True, color_system="standard")
+    table = Table(Column(width=1), Column(), box=None, show_header=False, pad_edge=False)
+    table.add_row("[red]✗[/red]", cell("Redis does not answer"))
+
+    print_lines(table, screen=screen)
+
+    first, second = out.getvalue().splitlines()
+    assert first.startswith("\x1b[31m✗\x1b[0m  Redis does not")
+    assert second.split() == ["answer"]
 
 
 @settings(deadline=None)

@@ -56,11 +56,17 @@ def print_lines(*lines: RenderableType, screen: Console | None = None) -> None:
     """
     screen = screen or console
     for line in lines:
-        if isinstance(line, Table):
-            (screen if screen.is_terminal else SafeConsole(file=screen.file, width=_WIDE)).print(line)
-        else:
-            text = printable(line) if isinstance(line, str) else line
-            screen.print(text, markup=False, highlight=False, soft_wrap=True)
+        part = _unwrapped(line) if isinstance(line, Table) and not screen.is_terminal else line
+        text, wraps = printable(part) if isinstance(part, str) else part, isinstance(part, Table)
+        screen.print(text, markup=wraps, highlight=False, soft_wrap=not wraps)
+
+
+def _unwrapped(table: Table) -> str:
+    """A table with each row in one line, without blanks at the end of lines."""
+    wide = SafeConsole(width=_WIDE, force_terminal=False)
+    with wide.capture() as capture:
+        wide.print(table)
+    return "\n".join(line.rstrip() for line in capture.get().removesuffix("\n").split("\n"))
 
 
 def print_answer(value: Any, lines: Iterable[RenderableType], *, as_json: bool) -> None:

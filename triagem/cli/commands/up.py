@@ -15,7 +15,7 @@ import typer
 
 from triagem import servers
 from triagem.cli.options import AsJson
-from triagem.cli.output import StepTimer, as_mapping, console, print_answer, print_lines
+from triagem.cli.output import StepTimer, as_mapping, console, local_time, print_answer, print_lines
 from triagem.cli.processes import WorkerProcess, WorkerSlot, exit_on_sigterm, run_until_stopped
 from triagem.contracts.errors import NotConfigured
 from triagem.db import Database
@@ -124,9 +124,12 @@ def run_processes(
             TRIAGEM_CONSOLE_URL=AlertSettings().console_url or f"{gateway_address()}/console",
         )
 
+    def report(event: str) -> None:
+        print_lines(f"{local_time(datetime.now(UTC))} {event}")
+
     def each_round() -> None:
         for server in stack.restart_dead() if stack and stack.down() else ():
-            print_lines(f"{server.name} had stopped and was restarted: see {server.log}")
+            report(f"{server.name} had stopped and was restarted: see {server.log}")
         if ready:
             ready.check()
 
@@ -136,7 +139,7 @@ def run_processes(
         # Each process needs its own port; beat and the trainer serve no metrics.
         exporters = [name for name in commands if name not in {"beat", "trainer"}]
         ports = {name: first_port + index for index, name in enumerate(exporters)}
-    slots = [WorkerSlot(name, partial(start, name, command), print_lines) for name, command in commands.items()]
+    slots = [WorkerSlot(name, partial(start, name, command), report) for name, command in commands.items()]
     others = "".join(f", {service}" for service in services)
     print_lines(f"workers: {workers}{others}; logs: {servers.STACK_FOLDER}/*.log; press Ctrl-C to stop")
     if ports:
