@@ -90,7 +90,8 @@ def train(
     parts, info = prepared.parts, prepared.info
     chosen, choice = ancestor.manifest.base if ancestor else base or settings.base, None
     if chosen == AUTO:
-        chosen, choice = choose_base(installed_bases() or [SPECIFICATION_BASE], parts.train, seed=settings.seed)
+        bases = installed_bases() or [SPECIFICATION_BASE]
+        chosen, choice = choose_base(bases, parts.train, seed=settings.seed, on_notes=progress.on_notes)
     settings = settings.model_copy(update={"base": chosen})
     plan = plan_calibration(parts, settings, ancestor)
     draft = Manifest(

@@ -58,6 +58,16 @@ def test_where_only_english_is_spoken_the_cheaper_base_is_chosen(monkeypatch: py
     assert choose_base(["cheap", "costly"], rows("en", 60), seed=42)[0] == "cheap"
 
 
+def test_a_note_announces_the_comparison_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = embed_by_language(monkeypatch, cheap=["en"], costly=["en"])
+    notes: list[tuple[object, ...]] = []
+
+    for bases in (["cheap", "costly"], ["cheap"]):
+        choose_base(bases, rows("en", 60), seed=42, on_notes=lambda lines: notes.append((*lines, len(seen))))
+
+    assert notes == [("comparing the installed bases on 60 training rows: cheap, costly", 0)]
+
+
 def test_copies_count_once_and_the_number_of_rows_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = embed_by_language(monkeypatch, cheap=["en"], costly=["en"])
     given = rows("en", 40)

@@ -7,7 +7,7 @@ is used.
 
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -36,12 +36,19 @@ _FOLDS: Final = 5
 _MAX_TOKENS: Final = 128  # tokens; the beginning of a long text suffices to compare bases
 
 
-def choose_base(bases: Sequence[str], rows: Sequence[Row], *, seed: int) -> tuple[str, BaseChoice | None]:
+def choose_base(
+    bases: Sequence[str],
+    rows: Sequence[Row],
+    *,
+    seed: int,
+    on_notes: Callable[[Sequence[str]], None] = lambda _: None,
+) -> tuple[str, BaseChoice | None]:
     """The best of `bases` for these rows, and the evidence. If there is nothing to compare: the first base, and None.
 
     Args:
         bases: the cheapest to serve first.
         rows: training rows. Copies count once, and at most `MAX_ROWS` rows are used.
+        on_notes: called before the comparison, which may take a minute or more.
     """
     rows = [rows[index] for index in distinct_rows(rows)]
     if len(rows) > MAX_ROWS:
@@ -49,6 +56,7 @@ def choose_base(bases: Sequence[str], rows: Sequence[Row], *, seed: int) -> tupl
     folds = fold_numbers(rows, _FOLDS, seed)
     if len(bases) < 2 or len(set(folds)) < 2:
         return bases[0], None
+    on_notes([f"comparing the installed bases on {len(rows)} training rows: {', '.join(bases)}"])
     languages = comparable_languages(rows)
     scores = tuple(_score(base, rows, folds, languages) for base in bases)
     return best_base(scores, {lang: len(indices) for lang, indices in languages.items()}), BaseChoice(
