@@ -57,6 +57,11 @@ class TrainingJob:
         """Queued or running."""
         return self.state in {"queued", "running"}
 
+    @property
+    def rejected(self) -> bool:
+        """Done, and the gate has rejected its version."""
+        return (self.state, self.stage) == ("done", "rejected")
+
 
 _COLUMNS: Final = (
     "id, kind, parameters, state, requested_by, requested_at, started_at, heartbeat_at, finished_at, attempts, stage,"

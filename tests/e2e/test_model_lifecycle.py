@@ -120,17 +120,18 @@ def test_train_review_retrain_compare_promote_and_roll_back(  # noqa: PLR0917 - 
 
     # Train further. The default rule rejects the version: no significant improvement. `non-inferior` accepts it.
     monkeypatch.setenv("TRIAGEM_TRAIN_LEARNING_RATE", SLOW)
-    output_of(triagem("train", str(data), "--from", "v1.0.0"))
+    output_of(triagem("train", str(data), "--from", "v1.0.0"), status=3)
     assert models.manifest("v1.1.0").parent == "v1.0.0"
     assert models.current().version == "v1.0.0"
-    assert "required is +0.020" in output_of(triagem("models", "promote", "v1.1.0"), status=1)
+    assert "required is +0.020" in output_of(triagem("models", "promote", "v1.1.0"), status=3)
     output_of(triagem("models", "compare", "v1.1.0", "--rule", "non-inferior"))
 
     # An artificially worse version is rejected by any rule and does not become current.
     monkeypatch.setenv("TRIAGEM_TRAIN_LEARNING_RATE", FAST)
-    output_of(triagem("train", str(relabelled(data, tmp_path / "wrong")), "--from", "v1.1.0", "--allow-leakage"))
+    wrong = str(relabelled(data, tmp_path / "wrong"))
+    output_of(triagem("train", wrong, "--from", "v1.1.0", "--allow-leakage"), status=3)
     rejection = json.loads(
-        output_of(triagem("models", "promote", "v1.2.0", "--rule", "non-inferior", "--json"), status=1)
+        output_of(triagem("models", "promote", "v1.2.0", "--rule", "non-inferior", "--json"), status=3)
     )
     assert any("accuracy" in reason for reason in rejection["reasons"])
     assert models.current().version == "v1.0.0"

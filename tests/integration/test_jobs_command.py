@@ -82,3 +82,15 @@ def test_watching_ends_with_the_job_and_a_failure_sets_the_exit_status(triagem: 
     assert "job 1: train" in answer.err
     assert "job 1, full: failed" in answer.out
     assert "no rows" in answer.out
+
+
+def test_the_exit_status_tells_a_rejected_version_from_a_failed_job(triagem: Triagem, database: Database) -> None:
+    for outcome in ("promoted", "proposed", "rejected"):
+        triagem("train", "data", "--queue")
+        training_jobs.claim(database, "a", lease_s=60)
+        job, *_ = training_jobs.newest_jobs(database, limit=1)
+        training_jobs.finish(database, job.id, "a", "v1.0.0", outcome)
+    triagem("train", "data", "--queue")
+    triagem("jobs", "cancel", "4")
+
+    assert [triagem("jobs", "show", str(number), "--json").status for number in range(1, 5)] == [0, 0, 3, 1]

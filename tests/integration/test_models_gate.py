@@ -37,10 +37,10 @@ def test_a_better_version_is_promoted_and_the_metrics_are_shown(registry: Regist
     assert registry.current().version == "v1.1.0"
 
 
-def test_a_worse_version_is_rejected_with_reasons_and_status_1(registry: Registry, bare: Triagem) -> None:
+def test_a_worse_version_is_rejected_with_reasons_and_status_3(registry: Registry, bare: Triagem) -> None:
     answer = bare("models", "promote", "v1.2.0", "--rule", "non-inferior")
 
-    assert answer.status == 1
+    assert answer.status == 3
     assert "rejected: v1.2.0 against v1.0.0" in answer.out
     assert "accuracy 0.800 against 0.900 on 300 rows" in answer.out
     assert "to promote it anyway: `triagem models promote v1.2.0 --force --reason …`" in answer.out
@@ -75,7 +75,7 @@ def test_promote_prints_one_json_document(registry: Registry, bare: Triagem) -> 
     rejected = bare("models", "promote", "v1.2.0", "--json")
     output = json.loads(rejected.out)
 
-    assert rejected.status == 1
+    assert rejected.status == 3
     assert (output["decision"], output["current"], output["forced"]) == ("reject", None, False)
     assert output["reasons"]
     assert output["evidence"]["candidate_metrics"]["recalls"]["venda"] == {
@@ -100,7 +100,8 @@ def test_promoting_the_current_version_changes_nothing(registry: Registry, bare:
 def test_compare_shows_the_same_and_changes_nothing(registry: Registry, bare: Triagem) -> None:
     answer = bare("models", "compare", "v1.2.0")
 
-    assert answer.status == 0
+    assert answer.status == 3
+    assert bare("models", "compare", "v1.1.0").status == 0
     assert "rejected: v1.2.0 against v1.0.0" in answer.out
     assert "passed: v1.1.0 against v1.2.0" in bare("models", "compare", "v1.1.0", "v1.2.0").out
     assert json.loads(bare("models", "compare", "v1.1.0", "--json").out)["decision"] == "promote"

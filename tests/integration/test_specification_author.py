@@ -127,6 +127,7 @@ def test_insisting_on_his_test_set_he_learns_that_nothing_is_verified(
     trained = train_leaking()
     unclassified = bare("classify", "quero um orçamento")
 
+    assert trained.status == 3
     assert "no score counts and the gate cannot promote the version (add --promote-unverified" in trained.err
     assert "20 of 20 test rows are also training rows, or nearly" in trained.out
     assert "20 test rows of v1.0.0 are also training rows" in trained.out
@@ -136,7 +137,7 @@ def test_insisting_on_his_test_set_he_learns_that_nothing_is_verified(
     assert (index["dataset_size"], index["distinct_texts"], index["leaked_test_rows"]) == (60, 20, 20)
 
     promote = printed_command(unclassified, "models promote")
-    assert bare(*promote).status == 1
+    assert bare(*promote).status == 3
     assert bare(*promote, "--force", "--reason", "an exercise").status == 0
     assert bare("classify", "quero um orçamento").status == 0
 

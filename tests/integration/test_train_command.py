@@ -14,7 +14,7 @@ from triagem.cli.commands.train import ProgressReporter, describe_report
 from triagem.cli.output import print_json, print_lines, progress
 from triagem.contracts.assessment import CurvePoint
 from triagem.contracts.prediction import Thresholds
-from triagem.registry.decision import GateEvidence, Promote
+from triagem.registry.decision import GateEvidence, Promote, Reject
 from triagem.trainer.evaluate.report import CalibrationResult, ReviewThreshold, TrainingReport
 
 ASSESSMENT = assessment(curves=(CurvePoint(1, 0.7, 5e-5, None),), raw=sure(0.1, 0.9, 0.3, 0.6, 0.99, 0.9))
@@ -134,6 +134,19 @@ def test_a_current_version_is_followed_by_the_next_command() -> None:
 
     output = printed(replace(REPORT, gate=Promote(evidence)))
     assert "v0.0.0 is current; classify with it: `triagem classify" in output
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_the_exit_status_tells_a_rejected_version_from_a_failed_training(
+    bare: Triagem, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    evidence = GateEvidence(candidate="v0.0.0", current=None, rule=None)
+    rejected = replace(REPORT, gate=Reject(evidence, ("too few rows",)))
+    reports = (rejected, replace(rejected, unverified=True), replace(REPORT, gate=Promote(evidence)), REPORT)
+    trained = iter(reports)
+    monkeypatch.setattr("triagem.cli.commands.train.train_version", lambda *_, **__: next(trained))
+
+    assert [bare("train", "data", *options).status for _ in reports] == [3, 0, 0, 0]
 
 
 def test_allowed_leakage_is_explained_before_training(bare: Triagem) -> None:

@@ -2,13 +2,16 @@
 
 import sys
 from collections.abc import Collection
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from triagem.cli.output import Format
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.moments import iso_time
+
+# The exit status of a command that worked, and whose answer asks for action: rows rejected, training due, …
+ACTION_NEEDED: Final = 3
 
 
 def _prefer_json(context: typer.Context, value: bool) -> bool:

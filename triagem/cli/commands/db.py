@@ -11,7 +11,7 @@ from sqlalchemy.exc import ArgumentError
 
 from triagem import servers
 from triagem.cli.commands.access import record_action
-from triagem.cli.options import AsJson, ExternalId, Source, Yes, confirm
+from triagem.cli.options import ACTION_NEEDED, AsJson, ExternalId, Source, Yes, confirm
 from triagem.cli.output import console, print_answer, print_lines, progress, rows_table
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import identify
@@ -159,7 +159,7 @@ def verify(*, as_json: AsJson = False) -> None:
         lines.append(f"  {finding.count:,}: {', '.join(finding.examples)}{more}")
     print_answer({"checks": checks, "findings": findings}, lines, as_json=as_json)
     if findings:
-        raise typer.Exit(3)
+        raise typer.Exit(ACTION_NEEDED)
 
 
 @db.command()

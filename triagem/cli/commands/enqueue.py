@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from triagem import servers
-from triagem.cli.options import AsJson
+from triagem.cli.options import ACTION_NEEDED, AsJson
 from triagem.cli.output import print_answer, print_lines, progress_reporter
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.moments import DateOrder, MomentFormat, time_zone
@@ -28,7 +28,6 @@ _MAX_REASONS = 20
 _MAX_LINES = 5
 _DRY_ROWS = 10
 _DRY_CHARS = 60
-_REJECTED = 3
 _SEPARATOR_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -105,7 +104,7 @@ def enqueue(
     answer = _as_json(summary, text, tickets, lane)
     print_answer(answer, _describe(summary, outcome, rejects), as_json=as_json)
     if summary.rejected:
-        raise typer.Exit(_REJECTED)
+        raise typer.Exit(ACTION_NEEDED)
     if not summary.accepted:
         raise typer.Exit(1)
 

@@ -3,13 +3,13 @@
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
 from triagem import servers
 from triagem.cli.commands.access import command_actor, record_action, user_name
-from triagem.cli.options import AsJson, ModelVersion, time_option
+from triagem.cli.options import ACTION_NEEDED, AsJson, ModelVersion, time_option
 from triagem.cli.output import as_mapping, errors, print_answer, print_lines, progress, rows_table
 from triagem.contracts.errors import InvalidInput
 from triagem.db import Database, training_jobs
@@ -48,15 +48,17 @@ def show(
     watch: Annotated[bool, typer.Option("--watch", help="Follow the progress until the job has ended.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show a job. Exit status 1 if it has failed.
+    """Show a job. The exit status is 1 if it failed or was cancelled, 3 if the gate rejected its version.
 
     Example: `triagem jobs show 3 --watch`
     """
     with servers.database() as database:
         job = _watch(database, job_id) if watch else _find(database, job_id)
     print_answer(job, _describe(job), as_json=as_json)
-    if job.state == "failed":
+    if job.state in {"failed", "cancelled"}:
         raise typer.Exit(1)
+    if job.rejected:
+        raise typer.Exit(ACTION_NEEDED)
 
 
 @jobs.command()
@@ -147,10 +149,7 @@ def due(*, as_json: AsJson = False) -> None:
     answer = {"due": bool(reasons), "reasons": reasons, "facts": facts, "proposed": proposed}
     print_answer(answer, lines, as_json=as_json)
     if reasons:
-        raise typer.Exit(3)
-
-
-DRIFTED: Final = 3
+        raise typer.Exit(ACTION_NEEDED)
 
 
 def drift(
@@ -171,7 +170,7 @@ def drift(
         report = check(database, servers.registry(), version=model, since=since)
     print_answer(as_mapping(report) | {"drifted": report.drifted}, report.lines(), as_json=as_json)
     if report.drifted:
-        raise typer.Exit(DRIFTED)
+        raise typer.Exit(ACTION_NEEDED)
 
 
 def retrain(

@@ -8,7 +8,7 @@ import typer
 from triagem import servers
 from triagem.cli.commands.access import command_actor, record_action
 from triagem.cli.model_reports import describe_decision, describe_version
-from triagem.cli.options import AsJson, FormatOption, JsonFlag
+from triagem.cli.options import ACTION_NEEDED, AsJson, FormatOption, JsonFlag
 from triagem.cli.output import Format, as_mapping, errors, print_answer, print_lines, print_rows
 from triagem.contracts.errors import InvalidInput, TriagemError
 from triagem.db.audit import Action
@@ -95,6 +95,8 @@ def compare(
 ) -> None:
     """Show what the promotion gate would decide about a version. Changes nothing.
 
+    The exit status is 3 if the gate rejects the version.
+
     Example: `triagem models compare v1.1.0 v1.0.0`
     """
     registry = servers.registry()
@@ -103,6 +105,8 @@ def compare(
         raise InvalidInput(f"{version} is {'the same' if other else 'the current'} version: name another one")
     decision = evaluate_version(registry, version, other, rule, accept_cost=accept_cost)
     print_answer(decision, describe_decision(decision), as_json=as_json)
+    if isinstance(decision, Reject):
+        raise typer.Exit(ACTION_NEEDED)
 
 
 def _record(action: Action, version: str) -> None:
@@ -128,7 +132,7 @@ def promote(
 ) -> None:
     """Make a version current if it passes the gate. Running workers load it in the background, then switch.
 
-    The gate compares both versions' predictions on test rows that neither was trained on. The exit status is 1 if the
+    The gate compares both versions' predictions on test rows that neither was trained on. The exit status is 3 if the
     gate rejects the version.
 
     Example: `triagem models promote v1.1.0 --rule non-inferior`
@@ -152,7 +156,7 @@ def promote(
         lines.append(f"to promote it anyway: `triagem models promote {version} --force --reason …`")
     print_answer(as_mapping(decision) | {"current": current, "forced": force}, lines, as_json=as_json)
     if current is None:
-        raise typer.Exit(1)
+        raise typer.Exit(ACTION_NEEDED)
 
 
 @models.command()

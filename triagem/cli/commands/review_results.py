@@ -16,7 +16,7 @@ import typer
 from rich.console import RenderableType
 
 from triagem import servers
-from triagem.cli.options import AsJson, ModelVersion, Reviewer, time_option
+from triagem.cli.options import ACTION_NEEDED, AsJson, ModelVersion, Reviewer, time_option
 from triagem.cli.output import (
     as_mapping,
     errors,
@@ -180,7 +180,7 @@ def import_(
         lines.append(f"{len(rejected) - _MAX_REJECTED:,} more rejected; --json lists all")
     print_answer({"recorded": recorded, "left_out": counts, "rejected": rejected}, lines, as_json=as_json)
     if rejected:
-        raise typer.Exit(3)
+        raise typer.Exit(ACTION_NEEDED)
 
 
 _MAX_NAME_CHARS: Final = 64

@@ -12,11 +12,11 @@ from rich.text import Text
 
 from triagem import servers
 from triagem.cli.model_reports import describe_decision
-from triagem.cli.options import AsJson
+from triagem.cli.options import ACTION_NEEDED, AsJson
 from triagem.cli.output import errors, print_answer, print_lines, progress
 from triagem.cli.training_check import print_training_check
 from triagem.records.columns import quoted_column
-from triagem.registry.decision import Promote
+from triagem.registry.decision import Promote, Reject
 from triagem.trainer import TrainingReport, TrainSettings
 from triagem.trainer import train as train_version
 
@@ -98,7 +98,8 @@ def train(
 ) -> None:
     """Fine-tune a BERT, calibrate it, compare it with a baseline, register it, and promote it through the gate.
 
-    If training was interrupted, the same command resumes it.
+    If training was interrupted, the same command resumes it. The exit status is 3 if the gate rejects the version;
+    with --queue, `triagem jobs show ID --watch` has this status.
 
     Example: `triagem train examples`, and later `triagem train more --from v1.0.0`
     """
@@ -161,6 +162,8 @@ def train(
             own=own,
         )
     print_answer(report, describe_report(report), as_json=as_json)
+    if isinstance(report.gate, Reject) and not report.unverified:
+        raise typer.Exit(ACTION_NEEDED)
 
 
 def _own_labels(crm: str) -> dict[str, str]:
