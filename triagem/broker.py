@@ -13,7 +13,7 @@ import celery.apps.worker
 import structlog
 from celery import Celery, signals
 from celery.exceptions import SecurityWarning
-from celery.worker.control import control_command, inspect_command
+from celery.worker.control import inspect_command
 from pydantic import Field, SecretStr
 
 from triagem import servers
@@ -117,18 +117,6 @@ def _keep_logging(**_: object) -> None:
 
 def _log(message: str, *_: object) -> None:
     log.info("celery", message=" ".join(message.split()))
-
-
-# Remote-control commands are hints only. Desired state is stored in the registry and the inbox, because a broadcast
-# reaches only the workers that are connected.
-@control_command()  # type: ignore[untyped-decorator]
-def reload_model(state: Any) -> dict[str, str]:
-    """Check the registry now instead of at the next poll."""
-    pipeline = _pipeline(state)
-    if pipeline is None:
-        return {"error": "this worker runs no pipeline"}
-    pipeline.models.request_reload()
-    return {"ok": "checking the registry"}
 
 
 @inspect_command()  # type: ignore[untyped-decorator]

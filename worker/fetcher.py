@@ -63,7 +63,7 @@ class Fetcher:
         self._window, self._hand_over = window, hand_over
         self._submit = submit
         self._markers = InProgressMarkers(inbox.redis)
-        self._scheduler = LaneScheduler(settings.bulk_share)
+        self._scheduler = LaneScheduler()
         self._quarantine: deque[Entry] = deque()
         self._retry = Retrier(supervisor, recovery.on_outage)
         self._builder = MicroBatchBuilder(database, models, submit, self._retry)

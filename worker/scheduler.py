@@ -21,10 +21,13 @@ def hand_over_size(batch_s: float) -> int:
     return max(1, min(MAX_HAND_OVER, int(_HAND_OVER_S / batch_s))) if batch_s else 1
 
 
+BULK_SHARE: Final = 0.1  # of the tickets while there are enough live tickets to keep the worker busy
+
+
 class LaneScheduler:
     """Queues of prepared micro-batches, one per lane, each at most one window long."""
 
-    def __init__(self, bulk_share: float) -> None:
+    def __init__(self, bulk_share: float = BULK_SHARE) -> None:
         self._share = bulk_share
         self._queues: dict[Lane, deque[MicroBatch]] = {lane: deque() for lane in Lane}
         self._credit = 0.0

@@ -32,12 +32,6 @@ class WorkerSettings(Settings, used_by="worker"):
     window_max: int = Field(
         default=1024, ge=1, description="maximum tickets held locally per lane, and per statement"
     )
-    bulk_share: float = Field(
-        default=0.1,
-        ge=0,
-        le=1,
-        description="share of bulk tickets while there are enough live tickets to keep the worker busy",
-    )
     claim_every_s: float = Field(
         default=5.0, gt=0, description="interval between attempts to reclaim entries of dead workers"
     )

@@ -142,17 +142,27 @@ def test_it_fits_in_256_mib(gateway: Gateway, key: str) -> None:
     assert peak / 1024 < 256
 
 
-def test_check_reports_whether_a_gateway_answers(gateway: Gateway, bare: Triagem) -> None:
-    assert bare("gateway", "--check", "--port", str(gateway.port)).status == 0
-    answer = bare("gateway", "--check", "--port", str(choose_port()))
+def test_check_reports_whether_a_gateway_answers(
+    gateway: Gateway, bare: Triagem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIAGEM_GATEWAY_PORT", str(gateway.port))
+    assert bare("gateway", "--check").status == 0
+    monkeypatch.setenv("TRIAGEM_GATEWAY_PORT", str(choose_port()))
+    answer = bare("gateway", "--check")
     assert (answer.status, len(answer.err.splitlines())) == (1, 1)
 
 
-def test_check_requests_only_the_gateways_liveness(gateway: Gateway, bare: Triagem) -> None:
-    bare("gateway", "--check", "--port", str(gateway.port))
+def test_check_requests_only_the_gateways_liveness(
+    gateway: Gateway, bare: Triagem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIAGEM_GATEWAY_PORT", str(gateway.port))
+    bare("gateway", "--check")
     until(lambda: "/health" in gateway.process.log.read_text())
     assert set(re.findall(r"/health[\w/]*", gateway.process.log.read_text())) == {"/health/live"}
 
 
-def test_a_port_in_use_is_reported_in_one_line(gateway: Gateway, triagem: Triagem) -> None:
-    assert_one_line(triagem("gateway", "--port", str(gateway.port)), str(gateway.port), "TRIAGEM_GATEWAY_PORT")
+def test_a_port_in_use_is_reported_in_one_line(
+    gateway: Gateway, triagem: Triagem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIAGEM_GATEWAY_PORT", str(gateway.port))
+    assert_one_line(triagem("gateway"), str(gateway.port), "TRIAGEM_GATEWAY_PORT")

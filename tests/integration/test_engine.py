@@ -28,12 +28,12 @@ def version(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="module")
 def packed(version: Path) -> LoadedModel:
-    return load(version, EngineSettings(attention="packed", device="cpu", precision="fp32"))
+    return load(version, EngineSettings(device="cpu", precision="fp32"))
 
 
 @pytest.fixture(scope="module")
 def padded(version: Path) -> LoadedModel:
-    return load(version, EngineSettings(attention="padded", device="cpu", precision="fp32"))
+    return load(version, EngineSettings(device="cpu", precision="fp32"), packed=False)
 
 
 def prompts(file: Path, number: int) -> list[str]:
@@ -95,8 +95,8 @@ def test_another_architecture_returns_its_first_token(packed: LoadedModel) -> No
 
 
 def test_the_mean_of_the_tokens_is_packed_in_half_precision_too(mean_models: Path) -> None:
-    half = load(mean_models / "v1.0.0", EngineSettings(attention="packed", device="cpu", precision="bf16"))
-    full = load(mean_models / "v1.0.0", EngineSettings(attention="padded", device="cpu", precision="fp32"))
+    half = load(mean_models / "v1.0.0", EngineSettings(device="cpu", precision="bf16"))
+    full = load(mean_models / "v1.0.0", EngineSettings(device="cpu", precision="fp32"), packed=False)
     texts = prompts(SAMPLE, 10)
 
     means, expected = (torch.tensor(model.embed(model.tokenize(texts))) for model in (half, full))

@@ -17,8 +17,8 @@ CONFIDENT = torch.tensor([[2.0, 0.0], [0.0, 2.0], [3.0, 1.0], [0.0, 1.0]])
 UNDECIDED = torch.tensor([[0.15, 0.0]])  # 0.54 to 0.46
 
 
-def load_model(models: Path, **settings: str) -> LoadedModel:
-    return load(models / "v1.0.0", EngineSettings.model_validate({"device": "cpu", **settings}))
+def load_model(models: Path, *, packed: bool = True, **settings: str) -> LoadedModel:
+    return load(models / "v1.0.0", EngineSettings.model_validate({"device": "cpu", **settings}), packed=packed)
 
 
 def test_agreement_is_the_share_of_equal_labels() -> None:
@@ -78,8 +78,8 @@ def test_padded_half_precision_does_not_change_the_reference(
 ) -> None:
     monkeypatch.setattr(precision, "half_precision", lambda _: "bf16")
     monkeypatch.setattr(precision, "MIN_AGREEMENT", 1.1)
-    fallback = classify(load_model(bert_models, precision="auto", attention="padded"), probes())
-    full = classify(load_model(bert_models, precision="fp32", attention="padded"), probes())
+    fallback = classify(load_model(bert_models, precision="auto", packed=False), probes())
+    full = classify(load_model(bert_models, precision="fp32", packed=False), probes())
     assert torch.equal(torch.tensor(fallback), torch.tensor(full))
 
 

@@ -32,7 +32,7 @@ from triagem.trainer.monitor.tasks import alert_if_drifted, alert_if_due
 from triagem.trainer.settings import DueSettings
 
 START = datetime.now(UTC)
-QUIET = MonitorSettings(min_tickets=10, disabled_kinds=frozenset({"no-worker", "memory"}))
+QUIET = MonitorSettings(disabled_kinds=frozenset({"no-worker", "memory"}))
 
 
 def tickets(number: int, *, waited: float = 0.1, ago: float = 1.0, **changes: Any) -> list[ClassifiedTicket]:
@@ -155,7 +155,7 @@ def test_unsure_tickets_and_dead_letters_are_shares_of_the_live_ones(database: D
 
 
 def test_tickets_that_waited_for_a_worker_do_not_count_as_latency(database: Database, inbox: Inbox) -> None:
-    settings = MonitorSettings(min_tickets=10, disabled_kinds=frozenset({"memory"}))
+    settings = MonitorSettings(disabled_kinds=frozenset({"memory"}))
     run_checks(database, inbox, 2, settings)
     write_window(database, tickets(50, waited=200))
     Lease(inbox.redis, 30).acquire()
@@ -170,7 +170,7 @@ def test_a_running_worker_reports_its_memory_and_the_latency_of_tickets(
     with running(endpoints, instant_models):
         until(lambda: stored(database) == 30)
         until(lambda: len(worker_memory(inbox.redis)) == 1)
-        settings = MonitorSettings(min_tickets=10, latency_s=600, memory_share=1e-6)
+        settings = MonitorSettings(latency_s=600, memory_share=1e-6)
         assert run_checks(database, inbox, 2, settings) == ["memory"]
     assert all(row["latency_s"] > 0 for row in rows(database, "predictions"))
 

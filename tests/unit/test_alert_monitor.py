@@ -61,5 +61,3 @@ def test_kinds_are_disabled_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIAGEM_MONITOR_DISABLED_KINDS", "workers")
     with pytest.raises(ValidationError, match="'workers' is not one of unsure-share"):
         MonitorSettings()
-    with pytest.raises(ValidationError, match="must not exceed last_checks"):
-        MonitorSettings(disabled_kinds=frozenset(), bad_checks=4)

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.manifests import ROOT, documents, tool
 from tests.support.promql import panels
-from triagem.gateway.services import GatewaySettings
+from triagem.gateway.serve import GRACE_S
 from triagem.trainer.bases.catalogue import SPECIFICATION_BASE
 from triagem.worker.settings import WorkerSettings
 
@@ -101,7 +101,7 @@ def test_a_worker_has_time_to_finish_its_window(name: str) -> None:
 
 
 def test_the_gateway_has_time_to_finish_its_requests() -> None:
-    assert seconds(all_services()["gateway"]["stop_grace_period"]) > GatewaySettings().grace_s
+    assert seconds(all_services()["gateway"]["stop_grace_period"]) > GRACE_S
 
 
 def test_only_the_gateway_and_monitoring_publish_ports_and_only_on_loopback() -> None:

@@ -8,7 +8,7 @@ import kubernetes_validate
 import pytest
 
 from tests.support.manifests import K8S, OVERLAYS, PROJECT, ROOT, documents, resources
-from triagem.gateway.services import GatewaySettings
+from triagem.gateway.serve import GRACE_S
 from triagem.worker.health import ALIVE_S
 from triagem.worker.settings import WorkerSettings
 
@@ -86,7 +86,7 @@ def test_a_worker_is_ready_once_warm_and_alive_while_its_threads_report(overlay:
 def test_processes_have_time_to_finish_their_work(overlay: str) -> None:
     grace = {name: pod["terminationGracePeriodSeconds"] for name, pod in pods(overlay) if name != "migrate"}
     assert grace["worker"] > WorkerSettings().stop_deadline_s
-    assert grace["gateway"] > GatewaySettings().grace_s + 5
+    assert grace["gateway"] > GRACE_S + 5
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

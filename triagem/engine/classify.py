@@ -39,10 +39,6 @@ class EngineSettings(Settings, used_by="worker, `triagem classify`"):
         description="auto: bf16 if the hardware supports it and the labels equal those of fp32, else fp32"
         " (fp16 on GPUs without bf16)",
     )
-    attention: Literal["packed", "padded"] = Field(
-        default="packed", description="packed computes no padding; padded is the reference implementation"
-    )
-    threads: int = Field(default=0, ge=0, description="torch's CPU threads; 0: torch's default")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +97,11 @@ def _run(compute: Callable[[Rows], torch.Tensor], batch: Sequence[Tokens]) -> to
 
 
 @torch.inference_mode()
-def load(folder: Path, settings: EngineSettings | None = None) -> LoadedModel:
+def load(folder: Path, settings: EngineSettings | None = None, *, packed: bool = True) -> LoadedModel:
     """Verify every file of a version against its manifest, load it and warm it up.
+
+    Args:
+        packed: compute no padding; False: the reference implementation.
 
     Raises:
         NoModel: the folder has no manifest.
@@ -112,8 +111,6 @@ def load(folder: Path, settings: EngineSettings | None = None) -> LoadedModel:
     settings = settings or EngineSettings()
     manifest = _verified_manifest(folder)
     device = _device(settings.device)
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     network, tokenizer = _from_files(folder)
     if network.config.num_labels != len(manifest.labels):
@@ -135,7 +132,7 @@ def load(folder: Path, settings: EngineSettings | None = None) -> LoadedModel:
         pad,
         device,
         precision=settings.precision,
-        packed=settings.attention == "packed",
+        packed=packed,
         rows=[encoding.ids for encoding in tokenizer.backend_tokenizer.encode_batch(probes())],
         pooling=manifest.pooling,
     )

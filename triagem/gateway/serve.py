@@ -51,6 +51,7 @@ log = structlog.get_logger(__name__)
 _SWITCH_INTERVAL_S: Final = 0.0005
 _M_MMAP_THRESHOLD: Final = -3
 _OPEN_FILES: Final = 4096  # the usual limit of 1,024 is too low for accepted and refused connections
+GRACE_S: Final = 10  # for open requests after SIGTERM
 _BACKLOG: Final = 128  # asyncio accepts up to this number of connections in one step
 
 
@@ -81,7 +82,7 @@ def serve(services: Services, metrics: MetricsSettings) -> None:
         forwarded_allow_ips=proxies,
         backlog=_BACKLOG,
         timeout_keep_alive=settings.keep_alive_s,
-        timeout_graceful_shutdown=settings.grace_s,
+        timeout_graceful_shutdown=GRACE_S,
     )
     server = uvicorn.Server(config)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)

@@ -70,7 +70,6 @@ class GatewaySettings(Settings, used_by="gateway", env_prefix="TRIAGEM_GATEWAY_"
         default="100/second", description="webhooks per source, counted by each process"
     )
     idempotency_s: int = Field(default=86_400, ge=1, description="how long an Idempotency-Key is remembered")
-    grace_s: int = Field(default=10, ge=0, description="how long SIGTERM waits for open requests")
     key_cache_s: float = Field(default=10.0, ge=0, description="how long a revoked key may still be accepted")
 
     @field_validator("trusted_proxies")

@@ -25,9 +25,19 @@ from triagem.inbox.lease import list_workers, paused, worker_memory
 from triagem.notify.alert_messages import system_alert_detail
 from triagem.settings import Settings
 
+WINDOW: Final = timedelta(minutes=5)
+# If the window has fewer tickets, a check evaluates this number of latest tickets instead, of at most this age.
+LAST_TICKETS: Final = 50
+LOOKBACK: Final = timedelta(days=1)
+MIN_TICKETS: Final = 20
+# An alert opens after this number of bad checks among the last ones, and is resolved after good ones in a row.
+BAD_CHECKS: Final = 2
+LAST_CHECKS: Final = 3
+GOOD_CHECKS: Final = 3
+
 
 class MonitorSettings(Settings, used_by="ops", env_prefix="TRIAGEM_MONITOR_"):
-    """Limits and settings. The first four limits come from the original specification."""
+    """Limits. The first four come from the original specification."""
 
     unsure_under: float = Field(default=0.7, gt=0, le=1, description="a lower confidence counts as unsure")
     unsure_share: float = Field(
@@ -51,17 +61,6 @@ class MonitorSettings(Settings, used_by="ops", env_prefix="TRIAGEM_MONITOR_"):
         description="an alert opens above this share of a worker's container or machine memory",
     )
     oldest_s: float = Field(default=300, gt=0, description="an alert opens if a live ticket waits longer")
-    window_s: float = Field(default=300, ge=10, description="length of the time window that a check evaluates")
-    last_tickets: int = Field(
-        default=50,
-        ge=1,
-        description="if the window has fewer live tickets, a check evaluates this number of latest tickets instead",
-    )
-    lookback_s: float = Field(default=86_400, ge=10, description="maximum age of these latest tickets")
-    min_tickets: int = Field(default=20, ge=1, description="minimum number of live tickets for an evaluation")
-    bad_checks: int = Field(default=2, ge=1, description="bad checks among the last `last_checks` that open an alert")
-    last_checks: int = Field(default=3, ge=1, description="number of latest checks among which bad ones are counted")
-    good_checks: int = Field(default=3, ge=1, description="good checks in a row that resolve an alert")
     disabled_kinds: Annotated[frozenset[str], NoDecode] = Field(
         default=frozenset(), description="kinds that are not checked, comma-separated"
     )
@@ -75,8 +74,6 @@ class MonitorSettings(Settings, used_by="ops", env_prefix="TRIAGEM_MONITOR_"):
 
     @model_validator(mode="after")
     def _check(self) -> "MonitorSettings":
-        if self.bad_checks > self.last_checks:
-            raise ValueError("bad_checks: must not exceed last_checks")
         if unknown := sorted(self.disabled_kinds - set(MONITOR_KINDS)):
             raise ValueError(f"disabled_kinds: {unknown[0]!r} is not one of {', '.join(MONITOR_KINDS)}")
         return self
@@ -110,15 +107,15 @@ class Measurement:
 
 def measure(snapshot: SystemSnapshot, settings: MonitorSettings) -> Iterable[Measurement]:
     """Compare the snapshot with the limits. Kinds without enough data are left out and keep their state. Pure."""
-    counts, min_tickets = snapshot.live, settings.min_tickets
+    counts = snapshot.live
     values: list[tuple[str, float | None, float]] = [
-        ("unsure-share", _share(counts.unsure, counts.tickets, min_tickets), settings.unsure_share),
+        ("unsure-share", _share(counts.unsure, counts.tickets), settings.unsure_share),
         (
             "error-rate",
-            _share(counts.dead_letters, counts.tickets + counts.dead_letters, min_tickets),
+            _share(counts.dead_letters, counts.tickets + counts.dead_letters),
             settings.error_share,
         ),
-        ("latency", counts.p95_s if counts.latency_samples >= min_tickets else None, settings.latency_s),
+        ("latency", counts.p95_s if counts.latency_samples >= MIN_TICKETS else None, settings.latency_s),
         ("memory", snapshot.memory, settings.memory_share),
         # While an operator pauses the workers, it is normal that tickets wait.
         ("oldest-ticket", None if snapshot.paused else snapshot.oldest_s or 0.0, settings.oldest_s),
@@ -131,11 +128,11 @@ def measure(snapshot: SystemSnapshot, settings: MonitorSettings) -> Iterable[Mea
 
 
 def update(
-    is_open: bool, recent: tuple[bool, ...], bad: bool, settings: MonitorSettings, *, good_checks: int
+    is_open: bool, recent: tuple[bool, ...], bad: bool, *, good_checks: int = GOOD_CHECKS
 ) -> tuple[bool, tuple[bool, ...]]:
     """Whether the alert is open after one more check, and the checks to pass as `recent` next time.
 
-    It opens after `bad_checks` bad checks among the last `last_checks`, and is resolved after `good_checks` in a row.
+    It opens after `BAD_CHECKS` bad checks among the last `LAST_CHECKS`, and is resolved after `good_checks` in a row.
 
     Args:
         recent: the second value returned after the previous check (`True` is bad); empty at first.
@@ -143,8 +140,8 @@ def update(
     if is_open:
         streak = () if bad else (*recent, False)
         return (False, ()) if len(streak) >= good_checks else (True, streak)
-    checks = (*recent, bad)[-settings.last_checks :]
-    return (True, ()) if sum(checks) >= settings.bad_checks else (False, checks)
+    checks = (*recent, bad)[-LAST_CHECKS:]
+    return (True, ()) if sum(checks) >= BAD_CHECKS else (False, checks)
 
 
 log = structlog.get_logger(__name__)
@@ -165,9 +162,9 @@ def check_system(database: Database, inbox: Inbox, settings: MonitorSettings, no
         if kind in settings.disabled_kinds:
             continue
         before = states.get(kind, MonitorState())
-        good_checks = 1 if kind in _STATES else settings.good_checks
+        good_checks = 1 if kind in _STATES else GOOD_CHECKS
         is_open, recent = update(
-            before.open_since is not None, before.recent, measurement.bad, settings, good_checks=good_checks
+            before.open_since is not None, before.recent, measurement.bad, good_checks=good_checks
         )
         since = before.open_since or (before.last_bad_at if any(before.recent) else None) or now
         open_since = since if is_open else None
@@ -186,16 +183,14 @@ def check_system(database: Database, inbox: Inbox, settings: MonitorSettings, no
 def _take_snapshot(
     database: Database, inbox: Inbox, settings: MonitorSettings, states: dict[str, MonitorState], now: datetime
 ) -> SystemSnapshot:
-    window = timedelta(seconds=settings.window_s)
-    lookback = max(window, timedelta(seconds=settings.lookback_s))
     workers = list_workers(inbox.redis)
     started = min((worker.at_work_since or now.timestamp() for worker in workers), default=0.0) + _START_S
-    worker_since = worker_up_since(states.get("no-worker"), lookback, now)
+    worker_since = worker_up_since(states.get("no-worker"), LOOKBACK, now)
     live = live_stats(
         database,
-        since=now - window,
-        last_tickets=max(settings.last_tickets, settings.min_tickets),
-        not_before=now - lookback,
+        since=now - WINDOW,
+        last_tickets=LAST_TICKETS,
+        not_before=now - LOOKBACK,
         worker_since=max(worker_since, datetime.fromtimestamp(started, UTC)),
         unsure_below=settings.unsure_under,
     )
@@ -209,5 +204,5 @@ def _take_snapshot(
     )
 
 
-def _share(part: int, whole: int, min_whole: int) -> float | None:
-    return part / whole if whole >= min_whole else None
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole >= MIN_TICKETS else None

@@ -62,7 +62,7 @@ def schedule_entries(settings: OpsSettings) -> dict[str, dict[str, Any]]:
         "triagem.due": settings.training_due_at,
         "triagem.accuracy": "900s",
         "triagem.retrain": settings.retrain_at,
-        "triagem.retain": settings.retain_at,
+        "triagem.retain": "04:30",
         "triagem.sweep": "300s",
         "triagem.search": "5s",
         "triagem.models": "60s",

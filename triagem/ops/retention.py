@@ -13,6 +13,7 @@ from triagem.db.retention import OLD, delete_old_changes, delete_old_rows, purge
 from triagem.settings import Settings
 
 MAX_DAYS: Final = 36_500
+_TRAINING_JOBS_DAYS: Final = 365
 _Days = Annotated[int, Field(ge=1, le=MAX_DAYS)]
 
 
@@ -32,9 +33,6 @@ class RetentionSettings(Settings, used_by="ops, `triagem db retain`", env_prefix
     samples_days: _Days = Field(
         default=180, description="days to keep drift samples of a version that gets no new ones"
     )
-
-    training_jobs_days: _Days = Field(default=365, description="days to keep finished training jobs")
-
     audit_days: int = Field(
         default=730, ge=KEPT_DAYS, le=MAX_DAYS, description=f"days to keep the audit trail, at least {KEPT_DAYS}"
     )
@@ -48,7 +46,7 @@ class RetentionSettings(Settings, used_by="ops, `triagem db retain`", env_prefix
             "deliveries": self.deliveries_days,
             "alerts": self.alerts_days,
             "samples": self.samples_days,
-            "training_jobs": self.training_jobs_days,
+            "training_jobs": _TRAINING_JOBS_DAYS,
             "audit": self.audit_days,
         }
 

@@ -35,6 +35,8 @@ from triagem.ops.settings import OpsSettings
 from triagem.process import read_secret_files
 from triagem.worker import health
 
+_NO_TASK_S: Final = 600.0
+
 
 class TaskProgress:
     """The time of the last completed task, as Celery's main process counts them.
@@ -84,7 +86,7 @@ def monitored(settings: OpsSettings, checks: Mapping[str, Callable[[], bool]]) -
             parent.timer.call_repeatedly(1.0, progress.update)
 
             def has_completed_one() -> bool:
-                return time.time() - progress.completed_at < settings.no_task_s
+                return time.time() - progress.completed_at < _NO_TASK_S
 
             def keep_up() -> None:
                 while not self.stopping.wait(1.0):
@@ -176,7 +178,7 @@ def run_beat(settings: OpsSettings) -> None:
     )
     kept = settings.beat_schedule
     scheduler = type("Scheduler", (BoundedScheduler, beat.PersistentScheduler if kept else beat.Scheduler), {})
-    watch = OutageWatch({"no-task": partial(takes_messages, app)}, after_s=settings.no_task_s)
+    watch = OutageWatch({"no-task": partial(takes_messages, app)}, after_s=_NO_TASK_S)
     threading.Thread(target=watch.run, args=(threading.Event(),), name="outages", daemon=True).start()
     beat.Service(app, schedule_filename=str(kept or ""), scheduler_cls=scheduler).start()
 

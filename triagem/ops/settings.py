@@ -80,7 +80,6 @@ class OpsSettings(TimezoneSettings, used_by="ops, beat"):
         default="propose",
         description="a scheduled retraining that passes the gate waits for a person (propose), or becomes current",
     )
-    retain_at: Schedule = Field(default="04:30", description="deletion of old data, by TRIAGEM_RETAIN_*")
     predict_retention_s: float = Field(default=3600, ge=60, description="retention of POST /predict texts")
     deliver_every: Schedule = Field(default="5s", description="delivery of results to CRMs")
     alerts_every: Schedule = Field(default="10s", description="delivery of alert messages")
@@ -101,9 +100,6 @@ class OpsSettings(TimezoneSettings, used_by="ops, beat"):
     )
     outage_s: float = Field(
         default=120, gt=0, description="an alert is sent if Redis or Postgres did not answer for this long"
-    )
-    no_task_s: float = Field(
-        default=600, ge=60, description="an alert is sent if no background task was completed for this long"
     )
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
 

@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final, cast
 
@@ -182,10 +182,10 @@ def _stored() -> Iterator[CheckResult]:
     from triagem.db import Database, DatabaseSettings
     from triagem.db.outbox.monitoring import live_stats, monitor_states, table_stats
     from triagem.notify.alert_messages import duration, phrase
-    from triagem.notify.monitor import MonitorSettings
+    from triagem.notify.monitor import WINDOW, MonitorSettings
 
     settings = MonitorSettings()
-    since = datetime.now(UTC) - timedelta(seconds=settings.window_s)
+    since = datetime.now(UTC) - WINDOW
     limits = DatabaseSettings(statement_timeout_s=5, lock_timeout_s=1)
     with answering(url, 5432, "TRIAGEM_DATABASE_URL"), Database(url, limits) as database:
         live = live_stats(
@@ -194,7 +194,7 @@ def _stored() -> Iterator[CheckResult]:
         )  # fmt: skip
         stats, states = table_stats(database), monitor_states(database)
     speed = "" if live.p95_s is None else f", 95% of them within {live.p95_s:.3g} s"
-    count = f"live tickets in {duration(settings.window_s)}: {live.tickets:,}"
+    count = f"live tickets in {duration(WINDOW.total_seconds())}: {live.tickets:,}"
     yield CheckResult("results", f"{count}{speed}, with low confidence: {live.unsure:,}")
     alerts = [
         f"{phrase('en', kind)} since {state.open_since:%Y-%m-%d %H:%M} UTC"

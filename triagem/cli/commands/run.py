@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import structlog
 import typer
@@ -114,21 +114,16 @@ def beat(*, _with_parent: _WithParent = False) -> None:
 
 def gateway(
     *,
-    host: Annotated[str | None, typer.Option(help="Address to listen on; default: TRIAGEM_GATEWAY_HOST.")] = None,
-    port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Port; default: TRIAGEM_GATEWAY_PORT, 8000.")
-    ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Exit 0 if a gateway answers at this address.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Exit 0 if a gateway answers at its address.")] = False,
     _with_parent: _WithParent = False,
 ) -> None:
     """Serve the HTTP API, CRM webhooks and the console until SIGTERM, which finishes requests in progress first.
 
-    Example: `TRIAGEM_REDIS_URL=redis://… TRIAGEM_DATABASE_URL=postgresql://… triagem gateway --host 0.0.0.0`
+    Example: `TRIAGEM_REDIS_URL=redis://… TRIAGEM_DATABASE_URL=postgresql://… triagem gateway`
     """
     from triagem.gateway.services import GatewaySettings, Services
 
-    overrides: dict[str, Any] = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-    settings = GatewaySettings(**overrides)
+    settings = GatewaySettings()
     if check:
         _exit(_probe(settings.host, settings.port))
     from triagem.gateway.serve import serve
