@@ -26,7 +26,7 @@ from triagem.inbox import Inbox, InboxSettings, connect
 from triagem.stack import Endpoints, LocalStack, ensure_reader_login, ensure_writer_login
 
 # No deadline: a slow test on a busy machine must not fail. Derandomized: repeated runs get the same inputs.
-settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=50)
 settings.register_profile("random", deadline=None, max_examples=1000)  # `make test-slow`
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

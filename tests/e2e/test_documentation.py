@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,6 @@ from triagem.stack.state import choose_port
 CRM_PAGE = "docs/how-to/crm.md"
 WITH_GATEWAY = [
     "README.md",
-    "README.pt-BR.md",
     "docs/tutorials/first-steps.md",
     "docs/how-to/submit-tickets.md",
     CRM_PAGE,
@@ -79,6 +79,18 @@ def test_each_block_prints_what_the_page_shows(page: str, shell: PageShell, inbo
 
         if block.output is not None:
             assert output_pattern(block.output).fullmatch(normalized(printed)), f"{block.code}printed:\n{printed}"
+
+
+def in_portuguese(block: Block) -> Block:
+    """The block without comments, with the source of README.pt-BR.md."""
+    code = re.sub(r"\s+# .*", "", block.code).replace("shop", "loja")
+    return replace(block, code=code, output=block.output and block.output.replace("shop", "loja"))
+
+
+def test_the_readme_in_portuguese_shows_the_same_commands_and_outputs() -> None:
+    english, portuguese = (runnable_blocks(ROOT / page) for page in ("README.md", "README.pt-BR.md"))
+
+    assert [*map(in_portuguese, portuguese)] == [*map(in_portuguese, english)]
 
 
 def test_the_tutorial_trains_a_model_that_can_be_promoted(

@@ -34,7 +34,7 @@ PIECES: Final = [
     "> ", "On 1 ", "--\n", "\u200d", "\u200b", "\x00", "sep=", "|", "'", "1", "1.", "9999-12-31 ", "https://", "@",
 ]  # fmt: skip
 _RANDOM: Final = Random(25)
-UNITS: Final = [*PIECES, *("".join(_RANDOM.choices(PIECES, k=_RANDOM.randint(2, 4))) for _ in range(30))]
+UNITS: Final = [*PIECES, *("".join(_RANDOM.choices(PIECES, k=_RANDOM.randint(2, 4))) for _ in range(15))]
 
 
 def work(read: Callable[[str], object], text: str) -> float:
@@ -86,7 +86,7 @@ def test_each_adapter_is_linear(source: Source, name: str, path: tuple[Any, ...]
         parent[path[-1]] = text
         parse_webhook(json.dumps(payload).encode(), source)
 
-    assert_linear(receive, 20_000)
+    assert_linear(receive, 10_000)
 
 
 @pytest.mark.parametrize("prefix", ["", "id;text\n1;", '{"id":1,"text":"'], ids=["header", "csv", "jsonl"])
@@ -102,7 +102,7 @@ def test_the_file_readers_are_linear(prefix: str, tmp_path: Path) -> None:
         except InvalidInput:
             pass
 
-    assert_linear(read, 10_000)
+    assert_linear(read, 5_000)
 
 
 def test_column_names_are_linear() -> None:
