@@ -22,6 +22,7 @@ from triagem.cli import logs
 from triagem.contracts.errors import DatabaseUnavailable
 from triagem.db import Database
 from triagem.db.auth import ApiKey, Scope, create_key, revoke_key
+from triagem.gateway import request_middleware
 from triagem.gateway.admission import SMALL_BODY, BodyBudget, RequestBody, read_body
 from triagem.gateway.app import create_app
 from triagem.gateway.authentication import Authenticator, known_key, require_scope
@@ -172,6 +173,8 @@ def logged(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -
     def capture(call: Callable[[], object]) -> str:
         capfd.readouterr()
         logs.configure(logging.INFO)
+        # A new logger: the module's own keeps the configuration of the first test that used it.
+        monkeypatch.setattr(request_middleware, "log", structlog.get_logger(request_middleware.__name__))
         call()
         return capfd.readouterr().err
 

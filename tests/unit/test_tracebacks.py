@@ -1,5 +1,7 @@
 """Logged exceptions: their types and code locations, never the message of a library."""
 
+import errno
+import io
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -167,3 +169,18 @@ def test_the_command_reports_a_bug_without_its_message(bare: Triagem, monkeypatc
     assert TEXT not in result.out + result.err
     assert "in chained" in result.err
     assert result.err.strip().splitlines()[-1].startswith("triagem: LookupError: this is a bug in triagem")
+
+
+class FullDisk(io.StringIO):
+    """A file on a full disk."""
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_an_error_of_standard_error_is_ignored(logged: Logged, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = FullDisk()
+    monkeypatch.setattr("sys.stderr", full)
+    logged(lambda: structlog.get_logger("worker.any").error("window_failed"))
+
+    assert "window_failed" in full.getvalue()
