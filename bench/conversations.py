@@ -47,7 +47,7 @@ _PATHS: Final = {
 def run(conversations: int, messages: int, stored: int) -> None:
     """Print CPU time per message as conversations grow, and per ticket of a run; then time and size of responses.
 
-    With `stored`, new conversations are measured again in a database of so many other tickets.
+    With `stored`, new conversations are measured again in a database of that many other tickets.
     """
     texts = read_texts(None, 512)
     with minilm_stack() as (stack, show):

@@ -65,7 +65,7 @@ class TrainSettings(Settings, used_by="`triagem train`", env_prefix="TRIAGEM_TRA
         default=0.0,
         ge=0,
         lt=1,
-        description="share of each row's target that is spread evenly over all labels; 0.05 lowered the log loss",
+        description="share of each row's target that is spread evenly over all labels",
     )
     folds: int = Field(
         default=3, ge=0, description="additional trainings for calibration and weight averaging; below 2: none"

@@ -1,8 +1,8 @@
 """Compares two starts of the head of base e5: random, or a linear classifier on the frozen encoder.
 
-`TRIAGEM_TRAIN_MIN_STEPS=144 python docs/measurements/head_start.py DATA START`, START is `random` or `linear`: trains
-on each half of the training rows for 3 epochs and predicts the other half; about four minutes on two cores for 766
-short rows.
+`TRIAGEM_TRAIN_MIN_STEPS=144 python docs/measurements/head_start.py DATA START [BASE]`, START is `random` or `linear`:
+trains on each half of the training rows for 3 epochs and predicts the other half; about four minutes on two cores for
+766 short rows.
 """
 
 import sys
@@ -24,11 +24,11 @@ from triagem.trainer.fit.training_run import TrainingRun
 from triagem.trainer.settings import TrainSettings
 
 
-def main(data: Path, start: str) -> None:
+def main(data: Path, start: str, base: str = "e5") -> None:
     """Print a line for each language."""
     if start == "random":
         finetune.start_head = lambda *_arguments, **_options: None
-    corpus, settings = load(data), TrainSettings(base="e5")
+    corpus, settings = load(data), TrainSettings(base=base)
     rows, folds = corpus.train, tuple(fold_numbers(corpus.train, 2, 42))
     plan = CalibrationPlan(rows, rows, folds, "out-of-fold")
     run = TrainingRun(manifest(labels=corpus.labels), plan, (), settings, None, Steps(), cores=2)
@@ -46,4 +46,4 @@ def main(data: Path, start: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), *sys.argv[2:])
