@@ -35,6 +35,7 @@ _NOT_JSON: Final = (
     "The body must be JSON in UTF-8: a template must escape the customer's quotation marks and backslashes."
 )
 _A_FORM: Final = "The body is a form (application/x-www-form-urlencoded): let the CRM send JSON."
+_XML: Final = "The body is XML or HTML: let the CRM send JSON."
 _FORM: Final = re.compile(rb"[\w.%+\[\]-]+=")
 _PATH: Final = re.compile(rb"\b[A-Za-z]:\\[bfnrt]")
 _OPTIONAL: Final = ("message", "message_id", "author", "deleted", "revised_at")
@@ -114,7 +115,7 @@ def _check_body(webhook: Webhook, source: Source, sender: str, now: datetime) ->
                 "dead-lettered", reason, sender, advice=list(_advise_records(webhook.payload, source))
             )
     if outcome.reason.startswith("body: "):
-        advice = [_A_FORM if _FORM.match(webhook.body) else _NOT_JSON]
+        advice = [_A_FORM if _FORM.match(webhook.body) else _XML if webhook.body.lstrip()[:1] == b"<" else _NOT_JSON]
     else:
         advice = list(_advise_fields(fields))
     return PayloadCheck("dead-lettered", outcome.reason, sender, fields=fields, advice=advice)
@@ -257,3 +258,4 @@ def _advise_records(payload: object, source: Source) -> Iterator[str]:
         yield f"The payload has {', '.join(f'{name}{_inner_names(value)}' for name, value in _first(first))}."
     event = field_map.event_name(payload, source) or "it"
     yield f"If {event} is never a customer's message, subscribe to fewer events, or add a rule to `ignore`."
+    yield "After the source's first ticket, such a webhook is ignored: the console's page Operations counts it."

@@ -1,8 +1,10 @@
 """`triagem doctor` names each problem and its fix."""
 
+import importlib.util
 import json
 import shutil
 import socket
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -33,7 +35,7 @@ def test_doctor_finds_a_healthy_installation_healthy(
     monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(bert_models))
     answer = triagem("doctor", "--json")
     checks = json.loads(answer.out)
-    assert [check["problem"] for check in checks] == [None] * 8
+    assert [check["problem"] for check in checks] == [None] * 9
     assert answer.status == 0
 
 
@@ -121,6 +123,32 @@ def test_doctor_names_the_address_at_which_nothing_answers(
     assert "127.0.0.1:1 does not answer" in problem
     assert variable in problem
     assert "hush" not in problem
+
+
+def test_doctor_loads_no_model_while_a_store_does_not_answer(
+    triagem: Triagem, monkeypatch: pytest.MonkeyPatch, bert_models: Path
+) -> None:
+    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(bert_models))
+    monkeypatch.setenv("TRIAGEM_DATABASE_URL", "postgresql://user:hush@127.0.0.1:1/0")
+    monkeypatch.setitem(sys.modules, "triagem.engine.classify", None)  # an import of it fails
+
+    assert problems(triagem).keys() == {"Postgres"}
+
+
+def test_doctor_checks_the_files_of_a_model_where_torch_is_not_installed(
+    triagem: Triagem, monkeypatch: pytest.MonkeyPatch, bert_models: Path
+) -> None:
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "torch" else find_spec(name))
+    monkeypatch.setitem(sys.modules, "triagem.engine.classify", None)
+    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(bert_models))
+
+    answer = triagem("doctor", "--json")
+    last = json.loads(answer.out)[-1]
+
+    assert answer.status == 0
+    assert last["check"] == "model"
+    assert last["detail"].endswith("files unchanged")
 
 
 def test_doctor_names_a_database_that_was_not_migrated(

@@ -149,6 +149,18 @@ def test_the_exit_status_tells_a_rejected_version_from_a_failed_training(
     assert [bare("train", "data", *options).status for _ in reports] == [3, 0, 0, 0]
 
 
+def test_after_an_interruption_it_prints_how_to_continue(bare: Triagem, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("triagem.cli.commands.train.train_version", interrupted)
+
+    answer = bare("train", "data")
+
+    assert answer.status == 130
+    assert "the same command continues from the last checkpoint" in answer.err
+
+
 def test_allowed_leakage_is_explained_before_training(bare: Triagem) -> None:
     answer = bare("train", "missing", "--allow-leakage")
 

@@ -107,6 +107,7 @@ def test_a_payload_that_no_record_matches_shows_the_comparison_that_fails() -> N
     assert checked.outcome == "dead-lettered"
     assert checked.advice[0] == "`records` wants type to be 'ticket'; here it is 'message'."
     assert checked.advice[1] == "The payload has id, type, contact (message, e-mail), at, comments."
+    assert checked.advice[-1].startswith("After the source's first ticket, such a webhook is ignored")
 
 
 def test_a_payload_without_the_field_that_records_compares_shows_a_similar_one() -> None:
@@ -146,9 +147,13 @@ def test_a_mistake_in_an_expression_is_shown_with_its_place(expression: str, pro
         shop(external_id=expression)
 
 
-def test_a_form_is_named_as_one() -> None:
-    checked = check_payload(Webhook(b"id=1&text=oi"), shop(), NOW)
+@pytest.mark.parametrize(
+    ("body", "form"), [(b"id=1&text=oi", "a form"), (b"\n<ticket><id>1</id></ticket>", "XML or HTML")]
+)
+def test_a_body_of_another_form_is_named(body: bytes, form: str) -> None:
+    checked = check_payload(Webhook(body), shop(), NOW)
 
+    assert checked.advice[0].startswith(f"The body is {form}")
     assert "let the CRM send JSON" in checked.advice[0]
 
 

@@ -97,6 +97,7 @@ def test_a_translation_names_only_values_of_its_pattern() -> None:
     ("english", "portuguese"),
     [
         ("revised_at: Field required", "revised_at: campo obrigatório"),
+        ("text: has more than 100,000 characters", "text: tem mais de 100.000 caracteres"),
         ("external_id = detail.id: is missing or not an id", "external_id = detail.id: ausente ou não é um ID"),
         (
             "cannot store the result: Postgres refused a value (DataError, SQLSTATE 22021)",

@@ -140,6 +140,11 @@ def test_a_missing_field_is_refused_by_name(field: str) -> None:
         accept(incomplete, now=NOW)
 
 
+def test_a_text_that_is_too_long_is_refused_with_the_limit() -> None:
+    with pytest.raises(InvalidTicket, match=r"^text: has more than 100,000 characters$"):
+        accept(fields(text="x" * 100_001), now=NOW)
+
+
 @pytest.mark.parametrize("field", ["source", "external_id", "text"])
 def test_a_nul_becomes_a_replacement_character(field: str) -> None:
     accepted = accept(fields(**{field: "a\0b"}), now=NOW)

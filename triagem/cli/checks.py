@@ -16,7 +16,7 @@ from triagem.contracts.model import CurrentModel
 from triagem.inbox.lease import AT_WORK, worker_states
 from triagem.registry import Registry, RegistrySettings
 
-_CONNECT_S: Final = 2.0
+_CONNECT_S: Final = 1.5  # longer than one retransmission of a lost packet
 
 
 class CheckFailed(NotRetryable):
@@ -89,9 +89,7 @@ def _require_connection(address: tuple[str, int], setting: str) -> None:
     try:
         socket.create_connection(address, timeout=_CONNECT_S).close()
     except OSError as error:
-        reason = (
-            f"does not answer within {_CONNECT_S:.0f} s" if isinstance(error, TimeoutError) else "does not answer"
-        )
+        reason = f"does not answer within {_CONNECT_S} s" if isinstance(error, TimeoutError) else "does not answer"
         raise CheckFailed(
             f"{address[0]}:{address[1]} {reason} ({error.strerror or error}): start the server, or correct {setting}"
         ) from None

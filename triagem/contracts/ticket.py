@@ -247,6 +247,8 @@ def first_error(error: ValidationError) -> tuple[str, str]:
             reason = "is not a known field"
         case "tuple_type" | "list_type":
             reason = "must be a list, in brackets"
+        case "string_too_long":
+            reason = f"has more than {first['ctx']['max_length']:,} characters"
         case "too_short" if first["ctx"]["field_type"] == "Value":  # a secret
             reason = f"must have at least {first['ctx']['min_length']} characters"
         case "union_tag_not_found":

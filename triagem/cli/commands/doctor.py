@@ -41,16 +41,22 @@ _RECOMMENDED: Final = {"cores": 8, "GB of memory": 16, "GB of disk": 5, _GPU_MEM
 
 
 def run_checks() -> Iterator[CheckResult]:
-    """Run all checks, cheap ones first. While Redis does not answer, checks that need it are skipped."""
+    """Run all checks, cheap ones first.
+
+    While Redis does not answer, checks that need it are skipped. The model is loaded only if all other checks passed:
+    this takes seconds, and nobody waits for it during an outage.
+    """
     yield run_check("Python and packages", _packages)
     yield run_check("settings", _settings)
     yield run_check("machine", _machine)
     yield (redis := run_check("Redis", _redis))
     if not redis.problem:
         yield run_check("inbox", _inbox)
-    yield run_check("Postgres", _postgres)
+    yield (postgres := run_check("Postgres", _postgres))
     yield run_check("GPU", _gpu)
-    yield run_check("model", _model)
+    yield (model := run_check("model", _model))
+    if importlib.util.find_spec("torch") and not any((redis.problem, postgres.problem, model.problem, model.warning)):
+        yield run_check("loading the model", _load_model)
 
 
 def _packages() -> str:
@@ -141,10 +147,15 @@ def _postgres() -> str:
 def _model() -> str:
     registry, current = current_model()
     manifest = registry.verify(current.version)
+    return f"{current.version} (epoch {current.epoch}), labels {', '.join(manifest.labels)}, files unchanged"
+
+
+def _load_model() -> str:
+    registry, current = current_model()
     from triagem.engine.classify import load
 
     load(registry.folder(current.version))
-    return f"{current.version} (epoch {current.epoch}), labels {', '.join(manifest.labels)}, loads successfully"
+    return f"{current.version} loads successfully"
 
 
 def doctor(*, as_json: AsJson = False) -> None:

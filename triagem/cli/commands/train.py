@@ -1,6 +1,7 @@
 """`triagem train`: trains a model version from a folder of labelled messages and registers it."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -148,7 +149,7 @@ def train(
         return
     if allow_leakage:
         errors.print(_LEAKAGE, "" if promote_unverified else _UNVERIFIED, highlight=False, soft_wrap=True)
-    with progress("prepare") as update:
+    with _resumable(), progress("prepare") as update:
         report = train_version(
             data,
             registry,
@@ -164,6 +165,16 @@ def train(
     print_answer(report, describe_report(report), as_json=as_json)
     if isinstance(report.gate, Reject) and not report.unverified:
         raise typer.Exit(ACTION_NEEDED)
+
+
+@contextmanager
+def _resumable() -> Iterator[None]:
+    """After Ctrl-C, print how to continue."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print_lines("interrupted: the same command continues from the last checkpoint", screen=errors)
+        raise
 
 
 def _own_labels(crm: str) -> dict[str, str]:
