@@ -175,14 +175,6 @@ def newest_proposal(database: Database) -> TrainingJob | None:
     return _job(row) if row else None
 
 
-def count_jobs(database: Database) -> dict[tuple[str, str], int]:
-    """The number of jobs by kind and state."""
-    return {
-        (row.kind, row.state): row.jobs
-        for row in database.rows("SELECT kind, state, count(*) AS jobs FROM training_jobs GROUP BY kind, state")
-    }
-
-
 def cancel(database: Database, job_id: int) -> bool:
     """Cancel a job; a running one is ended by its trainer within seconds. False if it is not active."""
     return database.execute(_CANCEL, id=job_id) > 0

@@ -6,14 +6,13 @@ Celery provides processes, signals and remote control; tickets never travel as C
 import os
 import socket
 import warnings
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
 import celery.apps.worker
 import structlog
 from celery import Celery, signals
 from celery.exceptions import SecurityWarning
-from celery.worker.control import inspect_command
 from pydantic import Field, SecretStr
 
 from triagem import servers
@@ -117,14 +116,3 @@ def _keep_logging(**_: object) -> None:
 
 def _log(message: str, *_: object) -> None:
     log.info("celery", message=" ".join(message.split()))
-
-
-@inspect_command()  # type: ignore[untyped-decorator]
-def pipeline_stats(state: Any) -> dict[str, object]:
-    """State and throughput of this worker's pipeline."""
-    pipeline = _pipeline(state)
-    return pipeline.stats() if pipeline else {"error": "this worker runs no pipeline"}
-
-
-def _pipeline(state: Any) -> Any:
-    return getattr(state.consumer.controller, "pipeline", None)  # only workers have one

@@ -126,19 +126,6 @@ class Pipeline:
         self._database.close()
         return ended
 
-    def stats(self) -> dict[str, object]:
-        """State and throughput of the running pipeline, for operators."""
-        current = self.models.current if self.models.ready.is_set() else None
-        return {
-            "consumer": self.lease.consumer,
-            "model": current.model.manifest.version if current else None,
-            "epoch": current.epoch if current else None,
-            "in_flight": len(self.in_flight),
-            "classified": self.committer.total,
-            "busy_rate_per_s": round(self.classifier.rate, 1),
-            "heartbeat_age_s": round(self.supervisor.heartbeat_age_s(), 1),
-        }
-
     def _clear_marker(self) -> None:
         # Keep the marker if a text may be the reason: it made a thread exit, or it makes the model hang, so that the
         # liveness probe requests the stop.

@@ -7,7 +7,6 @@ forgotten tickets stay unchanged (INV-17), and no alert or delivery is created (
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 from triagem.db.connect import Database
@@ -20,17 +19,15 @@ _STATEMENT: Final = """
 WITH thresholds AS MATERIALIZED (
   SELECT * FROM unnest(CAST(:versions AS text[]), CAST(:thresholds AS float8[])) AS t(version, threshold)
 ), page AS MATERIALIZED (
-  SELECT id, source, received_at, state, digest, model_version, label, confidence, band FROM tickets
+  SELECT id, received_at, state, digest, model_version, label, confidence, band FROM tickets
   WHERE (received_at, id) < (CAST(:at AS timestamptz), CAST(:id AS bigint))
-    AND received_at >= CAST(:since AS timestamptz)
   ORDER BY received_at DESC, id DESC LIMIT :page
 ), banded AS MATERIALIZED (
   SELECT page.*, threshold IS NOT NULL AS has_threshold, CASE
     WHEN threshold IS NULL OR band = 'abstain' THEN band WHEN confidence >= threshold THEN 'automate' ELSE 'review'
   END AS new_band
   FROM page LEFT JOIN thresholds ON version = model_version
-  WHERE state = 'classified' AND source = coalesce(CAST(:source AS text), source)
-    AND model_version = coalesce(CAST(:model AS text), model_version)
+  WHERE state = 'classified'
 ), locked AS (
   SELECT t.id, b.new_band FROM tickets t JOIN banded b ON b.id = t.id
   WHERE NOT CAST(:dry_run AS boolean) AND b.band <> b.new_band
@@ -74,24 +71,20 @@ def reband(
     database: Database,
     thresholds: Mapping[str, float],
     *,
-    source: str | None = None,
-    model: str | None = None,
-    since: datetime | None = None,
     dry_run: bool = False,
 ) -> Iterator[tuple[int, Mapping[RebandGroup, int]]]:
     """Recompute the bands of stored results, page by page, newest first; can be stopped and repeated at any page.
 
     Args:
         thresholds: minimum confidence of the band `automate`, by version.
-        source, model, since: only tickets of this CRM, with a result of this version, received from then on.
         dry_run: only count.
 
     Yields:
-        The number of tickets scanned, and ticket counts by group of those selected.
+        The number of tickets scanned, and ticket counts by group of those with a result.
     """
     values = {
-        "versions": list(thresholds), "thresholds": list(thresholds.values()), "source": source, "model": model,
-        "since": since or "-infinity", "dry_run": dry_run, "at": "infinity", "id": 0, "page": PAGE,
+        "versions": list(thresholds), "thresholds": list(thresholds.values()),
+        "dry_run": dry_run, "at": "infinity", "id": 0, "page": PAGE,
     }  # fmt: skip
     scanned = PAGE
     while scanned == PAGE:

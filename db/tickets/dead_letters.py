@@ -121,7 +121,6 @@ SELECT id, lane, entry_id, died_at, attempts, reason, octet_length(payload) AS s
   SELECT *, sum(octet_length(payload)) OVER (ORDER BY id) - octet_length(payload) AS before FROM (
     SELECT * FROM dead_letters
     WHERE id > :after AND id <= :last AND (CAST(:ids AS bigint[]) IS NULL OR id = ANY(:ids))
-      AND strpos(lower(reason), lower(:reason)) > 0
     ORDER BY id LIMIT 500
   ) AS next
 ) AS page WHERE before < 16000000 ORDER BY id
@@ -129,7 +128,7 @@ SELECT id, lane, entry_id, died_at, attempts, reason, octet_length(payload) AS s
 
 
 def dead_letter_pages(
-    database: Database, *, ids: Sequence[int] | None = None, reason_contains: str = ""
+    database: Database, *, ids: Sequence[int] | None = None
 ) -> Iterator[list[DeadLetterWithPayload]]:
     """Dead letters with their payloads, oldest first, by keyset pagination; `None` for `ids` means all.
 
@@ -138,7 +137,7 @@ def dead_letter_pages(
     """
     last = database.scalar_one("SELECT coalesce(max(id), 0) FROM dead_letters")
     after = 0
-    selection = {"last": last, "ids": None if ids is None else list(ids), "reason": reason_contains}
+    selection = {"last": last, "ids": None if ids is None else list(ids)}
     while True:
         page = [DeadLetterWithPayload(*row) for row in database.rows(_PAGE, **selection, after=after)]
         if not page:

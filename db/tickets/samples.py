@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, Final, TypeAlias
 
@@ -97,7 +96,7 @@ def _document(samples: Iterable[NewSample]) -> str:
 
 _LATEST: Final = """
 SELECT id, embedding, label, confidence, tokens, lang FROM samples WHERE model_version = :version
-  AND id > :after AND sampled_at >= :since
+  AND id > :after
 ORDER BY id DESC LIMIT :limit
 """
 
@@ -115,16 +114,9 @@ def first_samples(database: Database, version: str, *, limit: int) -> list[Store
     ]
 
 
-def newest_samples(
-    database: Database, version: str, *, limit: int, after: int = 0, since: datetime | None = None
-) -> list[StoredSample]:
-    """A version's newest samples with an id above `after`, taken at or after `since`."""
-    return [
-        StoredSample(*row)
-        for row in database.rows(
-            _LATEST, version=version, limit=limit, after=after, since=since or datetime.min.replace(tzinfo=UTC)
-        )
-    ]
+def newest_samples(database: Database, version: str, *, limit: int, after: int = 0) -> list[StoredSample]:
+    """A version's newest samples with an id above `after`."""
+    return [StoredSample(*row) for row in database.rows(_LATEST, version=version, limit=limit, after=after)]
 
 
 def store_drift_report(

@@ -39,7 +39,7 @@ RNG = random.Random(7)
 VARIANTS = {"light": ("light", "wide"), "dark": ("dark", "wide"), "phone": ("light", "phone")}
 METRICS = {"accuracy": 0.97, "mflops_per_token": 21.3}
 PAGES = {
-    "login": "login", "overview": "overview", "review": "review", "tickets": "tickets?query=internet",
+    "login": "login", "overview": "overview", "review": "review", "tickets": "tickets?q=internet",
     "ticket": "ticket?source=zendesk&id=T-10133", "models": "models", "model": "model?version=v1.1.0",
     "operations": "operations",
 }  # fmt: skip

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from tests.e2e.conftest import StartWorker
 from tests.support.command import Triagem
-from triagem.cli.demo import first_busy_rate
 from triagem.db import Database
 from triagem.inbox import Inbox
 
@@ -26,9 +25,3 @@ def test_running_workers_classify_the_export_and_keep_running(
 
 def test_attach_and_keep_exclude_each_other(triagem: Triagem) -> None:
     assert triagem("demo", "--attach", "--keep").status == 2
-
-
-def test_an_ops_worker_that_answers_first_is_skipped() -> None:
-    ops, idle, busy = {"error": "this worker runs no pipeline"}, {"busy_rate_per_s": 0.0}, {"busy_rate_per_s": 7.5}
-    assert first_busy_rate([{"ops": ops}, {"idle": idle}, {"busy": busy}]) == 7.5
-    assert first_busy_rate([{"ops": ops}]) is None

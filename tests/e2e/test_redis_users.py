@@ -77,10 +77,7 @@ def test_a_worker_works_as_two_users(
     until(lambda: inbox.redis.xlen(stream_key(Lane.LIVE)) == 0, seconds=60)
 
     assert stored(database) == 900
-    answers = make_app(as_users["TRIAGEM_BROKER_URL"]).control.broadcast(
-        "pipeline_stats", reply=True, timeout=30, limit=1
-    )
-    assert [reply["model"] for answer in answers for reply in answer.values()] == ["v1.0.0"]
+    assert make_app(as_users["TRIAGEM_BROKER_URL"]).control.ping(timeout=30, limit=1)
     assert worker.stop() == 0
     assert len(list_workers(inbox.redis)) == 0
     assert denied(inbox.redis) == []

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import timedelta
 from math import inf, nextafter
 from typing import Any, Final
 from uuid import uuid4
@@ -67,7 +66,7 @@ def test_a_stored_result_gets_the_band_that_decide_band_gives(
             for index, (confidence, band) in enumerate(stored)
         ],
     )
-    reband_all(database, {"v1.0.0": min_automated_confidence(thresholds, cutoff)}, source=source)
+    reband_all(database, {"v1.0.0": min_automated_confidence(thresholds, cutoff)})
     assert bands(database, source) == {
         str(index): decide_band(
             [1 - confidence, confidence], ("suporte", "venda"), thresholds, budget_cutoff=cutoff
@@ -131,16 +130,6 @@ def test_a_version_without_a_threshold_is_left_alone_and_counted(database: Datab
     ((_, groups),) = reband_all(database)
     assert bands(database) == {"1": "automate", "2": "review"}
     assert groups[RebandGroup("v0.9.0", False, "venda", "automate", "automate")] == 1
-
-
-@pytest.mark.parametrize("filters", [{"source": "zendesk"}, {"model": "v1.0.0"}, {"since": NOW}], ids=str)
-def test_only_matching_tickets_change(database: Database, filters: dict[str, Any]) -> None:
-    late: dict[str, Any] = {"confidence": 0.1, "received_at": NOW}
-    early = {**late, "received_at": NOW - timedelta(seconds=1), "source": "crm", "model": "v0.9.0"}
-    write_window(database, [result("late", **late), result("early", **early)])
-    reband_all(database, {"v0.9.0": 0.8, "v1.0.0": 0.8}, **filters)
-    assert bands(database) == {"late": "review"}
-    assert bands(database, "crm") == {"early": "automate"}
 
 
 def test_a_dry_run_reports_what_would_change_and_changes_nothing(database: Database) -> None:

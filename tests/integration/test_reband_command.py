@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.builders import register
-from tests.support.command import Triagem, assert_one_line
+from tests.support.command import Triagem
 from tests.support.console import Person
 from tests.support.gateway import services
 from tests.support.pipeline import publish, running
@@ -115,26 +115,6 @@ def test_the_option_overrides_environment_and_versions(
     write_window(database, [result("1", confidence=0.8)])
     monkeypatch.setenv("TRIAGEM_REVIEW_THRESHOLD", "0.5")
     assert json.loads(triagem("reband", "--review-under", "0.85", "--json").out)["changed"] == 1
-
-
-def test_only_matching_tickets_are_counted(triagem: Triagem, database: Database, registry: Registry) -> None:
-    write_window(database, [result("1"), result("2", model="v1.1.0"), result("3", source="crm", model="v1.1.0")])
-    output = json.loads(triagem("reband", "--model", "v1.1.0", "--source", "crm", "--json").out)
-    assert (output["tickets"], [version["version"] for version in output["versions"]]) == (1, ["v1.1.0"])
-    output = json.loads(triagem("reband", "--since", "2099-01-01", "--json").out)
-    assert (output["tickets"], output["automated_before"], output["changes"]) == (0, None, [])
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--model", "v9.9.9"), "no model version"),
-        (("--model", "x"), "is not a version name"),
-        (("--since", "yesterday"), "--since"),
-    ],
-)
-def test_an_error_is_one_line(triagem: Triagem, arguments: tuple[str, ...], message: str) -> None:
-    assert_one_line(triagem("reband", *arguments), message)
 
 
 @pytest.mark.parametrize("threshold", ["nan", "1.5", "high"])

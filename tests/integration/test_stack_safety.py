@@ -134,19 +134,6 @@ def test_the_workers_login_is_created_once_and_joins_the_writer_role(local_stack
         assert worker.execute(query).fetchone() == ("worker", True)
 
 
-def test_a_stack_without_a_worker_login_gets_one_stable_password(tmp_path: Path) -> None:
-    first = load_secrets(tmp_path)
-    old = {"redis": first.redis, "owner": first.owner, "reader": first.reader}
-    (tmp_path / "secrets.json").write_text(json.dumps(old), encoding="utf-8")
-
-    second, third = load_secrets(tmp_path), load_secrets(tmp_path)
-
-    assert second == third
-    assert (second.redis, second.owner, second.reader) == (first.redis, first.owner, first.reader)
-    assert len(second.writer) > 30
-    assert second.writer not in old.values()
-
-
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"owner": 1}', '{"owner": "x", "other": "y"}'])
 def test_damaged_passwords_are_reported_in_one_line(tmp_path: Path, content: str) -> None:
     (tmp_path / "secrets.json").write_text(content, encoding="utf-8")

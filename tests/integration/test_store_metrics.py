@@ -11,14 +11,13 @@ from tests.support.scraping import MetricsPage, parse_metrics
 from tests.support.version_history import drift_report
 from tests.support.windows import doubtful
 from triagem.contracts.ticket import Lane
-from triagem.db import Database, training_jobs
+from triagem.db import Database
 from triagem.db.outbox.alerts import DRIFT, raise_alert
 from triagem.db.outbox.deliveries import sync_result_targets
 from triagem.db.reviews import AccuracyEstimate
 from triagem.db.reviews.expected import ExpectedAccuracy, store_accuracy_report
 from triagem.db.runs import RunPlan, cancel, pause, start
 from triagem.db.tickets.window import write_window
-from triagem.db.training_jobs import JobKind
 from triagem.inbox import Inbox, InboxSettings, connect
 from triagem.inbox.lease import Lease
 from triagem.ops.metrics import GAUGES, INBOX, REGISTRY, TABLES, StoreCollector
@@ -51,12 +50,6 @@ def test_inbox_entries_are_reported_by_lane(collector: StoreCollector, inbox: In
     assert metrics.value("triagem_inbox_entries", lane="live", state="in-flight") == 2
     assert metrics.value("triagem_inbox_entries", lane="bulk", state="waiting") == 0
     assert (metrics.value("triagem_inbox_oldest_seconds", lane="live") or 0) > 0
-
-
-def test_training_jobs_are_reported_by_state(collector: StoreCollector, database: Database) -> None:
-    training_jobs.request(database, JobKind.FULL, requested_by="ana")
-
-    assert scrape(collector).value("triagem_training_jobs", kind="full", state="queued") == 1
 
 
 def test_workers_are_reported_by_state(collector: StoreCollector, inbox: Inbox) -> None:

@@ -82,14 +82,6 @@ def test_the_first_promoted_version_has_no_predecessor_whatever_its_number(regis
         registry.rollback()
 
 
-def test_without_a_log_a_rollback_goes_by_version_number(registry: Registry, files: Files) -> None:
-    files.write(CURRENT_FILE, CurrentModel(version="v1.2.0", epoch=7).model_dump_json().encode())
-
-    assert [registry.rollback().version, registry.rollback().version] == ["v1.1.0", "v1.0.0"]
-    with pytest.raises(NoModel):
-        registry.rollback()
-
-
 def test_the_version_that_was_current_before_the_log_began_is_remembered(registry: Registry, files: Files) -> None:
     files.write(CURRENT_FILE, CurrentModel(version="v1.0.0", epoch=7).model_dump_json().encode())
     registry.promote("v1.3.0")

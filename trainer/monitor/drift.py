@@ -7,7 +7,6 @@ is significant.
 
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -84,29 +83,23 @@ class DriftReport:
         return [f"{self.model_version}: {verdict} ({compared})", *map(str, shifted or self.shifts)]
 
 
-def check(
-    database: Database, registry: Registry, *, version: str | None = None, since: datetime | None = None
-) -> DriftReport:
-    """Compare a version's recent samples with its reference, and store the result.
+def check(database: Database, registry: Registry) -> DriftReport:
+    """Compare the current version's recent samples with its reference, and store the result.
 
     The reference is the held-out rows until the version has its first `KEEP_FIRST` samples and `MIN_ROWS` after them.
     From then on, the reference is these first samples, because they are real messages and not rows chosen for
     training.
 
-    Args:
-        version: by default the current version.
-        since: only samples taken since then; by default the newest `RECENT`.
-
     Raises:
-        NoModel: there is no such version, or none is current.
+        NoModel: no version is current.
     """
-    version = version or registry.current().version
+    version = registry.current().version
     kind: ReferenceKind = "held-out rows"
     reference = read_reference(registry, version)
-    recent = newest_samples(database, version, limit=RECENT, since=since)
+    recent = newest_samples(database, version, limit=RECENT)
     first = first_samples(database, version, limit=KEEP_FIRST)
     if len(first) == KEEP_FIRST:
-        later = newest_samples(database, version, limit=RECENT, after=first[-1].id, since=since)
+        later = newest_samples(database, version, limit=RECENT, after=first[-1].id)
         if len(later) >= MIN_ROWS:
             kind, reference, recent = "first samples", population(first), later
     if reference is None or min(len(reference), len(recent)) < MIN_ROWS:

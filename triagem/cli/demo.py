@@ -1,7 +1,7 @@
 """Runs the demo: classifies the sample export, on the local stack with a worker killed midway. Prints nothing."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from triagem.broker import make_app
 from triagem.cli.processes import WorkerProcess
 from triagem.contracts.errors import NotRetryable
 from triagem.contracts.text import clean
@@ -18,6 +17,7 @@ from triagem.db import Database
 from triagem.db.tickets.queries import Filters, count_tickets, least_confident, text_previews
 from triagem.inbox import Inbox, connect
 from triagem.inbox.lease import list_workers
+from triagem.inbox.scaling import last_rate
 from triagem.producer.load import load_records
 from triagem.producer.publisher import Publisher
 from triagem.producer.survey import survey_file
@@ -88,17 +88,17 @@ def classify_export(endpoints: Endpoints, database: Database, on_progress: OnPro
     with WorkerProcess(endpoints, log, **_WORKER_SETTINGS) as second:
         _wait("worker 2 reclaims and continues", stored, enqueued, on_progress, second)
         recovery_s = time.monotonic() - started
-        rate = _busy_rate(endpoints.broker_url)
+        rate = last_rate(inbox)
     return _outcome(database, source=source, enqueued=enqueued, killed_at=killed_at, rate=rate, recovery_s=recovery_s)
 
 
-def classify_attached(inbox: Inbox, database: Database, broker_url: str, on_progress: OnProgress) -> DemoOutcome:
+def classify_attached(inbox: Inbox, database: Database, on_progress: OnProgress) -> DemoOutcome:
     """Enqueue the export and wait until the workers already running on these servers have classified it."""
     source = _new_source()
     _wait("wait for a worker", lambda: len(list_workers(inbox.redis)), 1, on_progress)
     enqueued = _enqueue(inbox, source)
     _wait("the workers classify", partial(_stored, database, source), enqueued, on_progress)
-    rate = _busy_rate(broker_url)
+    rate = last_rate(inbox)
     return _outcome(database, source=source, enqueued=enqueued, killed_at=None, rate=rate, recovery_s=None)
 
 
@@ -134,16 +134,6 @@ def _wait(
             raise DemoFailed(f"'{phase}' took over {_DEADLINE_S:.0f} s ({log})")
         on_progress(counted, phase)
         time.sleep(0.005 if worker else 0.1)  # short, so that the first worker is killed at the right moment
-
-
-def _busy_rate(broker_url: str) -> float | None:
-    return first_busy_rate(make_app(broker_url).control.broadcast("pipeline_stats", reply=True, timeout=1) or [])
-
-
-def first_busy_rate(replies: Iterable[Mapping[str, Mapping[str, Any]]]) -> float | None:
-    """The first rate in the workers' replies. Ops workers reply too, without a rate."""
-    rates = (stats.get("busy_rate_per_s") for reply in replies for stats in reply.values())
-    return next((float(rate) for rate in rates if rate), None)
 
 
 def _outcome(

@@ -127,7 +127,7 @@ def scaling_signal(inbox: Inbox, settings: ScalingSettings) -> ScalingSignal:
         workers=len(workers),
         warm=len(warm),
         halted=sum(worker.state.startswith("waiting") for worker in warm),
-        rate=sum(rates) / len(rates) if rates else _last_rate(inbox) or settings.rate,
+        rate=sum(rates) / len(rates) if rates else last_rate(inbox) or settings.rate,
         paused=paused(inbox.redis),
     )
     decision = decide(sample, settings)
@@ -145,7 +145,7 @@ def scaling_signal(inbox: Inbox, settings: ScalingSettings) -> ScalingSignal:
 
 
 @redis_errors()
-def _last_rate(inbox: Inbox) -> float | None:
+def last_rate(inbox: Inbox) -> float | None:
     """The last reported rate, which is better than any guess after a scale-down to zero."""
     rate = cast("bytes | None", inbox.redis.get(LAST_RATE))
     return float(rate) if rate else None

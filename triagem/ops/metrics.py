@@ -23,7 +23,6 @@ from triagem.db.outbox.deliveries import DeliveryState
 from triagem.db.outbox.monitoring import table_stats
 from triagem.db.reviews.expected import newest_accuracy_reports
 from triagem.db.runs import find
-from triagem.db.training_jobs import count_jobs
 from triagem.inbox import Inbox
 from triagem.inbox.lease import paused, worker_states
 from triagem.process import ScrapedGauge
@@ -58,7 +57,6 @@ TABLES: Final = (
     ),
     ScrapedGauge("triagem_run_expected_tickets", "Estimated number of tickets in the active reclassification run"),
     ScrapedGauge("triagem_run_paused", "1 if the active reclassification run is paused"),
-    ScrapedGauge("triagem_training_jobs", "Training jobs by state", ("kind", "state")),
     ScrapedGauge("triagem_drift_detected", "1 if the newest drift check found drift"),
     ScrapedGauge("triagem_drift_checked_timestamp_seconds", "Time of the newest drift check"),
     ScrapedGauge(
@@ -125,7 +123,7 @@ class StoreCollector(Collector):
 
     def _read_tables(self) -> Samples:
         with self._database() as database:
-            stats, run, jobs = table_stats(database), find(database), count_jobs(database)
+            stats, run = table_stats(database), find(database)
             reports = newest_accuracy_reports(database, limit=1)
         for kind, number in stats.alerts.items():
             yield "triagem_alerts_waiting", number, kind
@@ -134,8 +132,6 @@ class StoreCollector(Collector):
                 yield "triagem_deliveries", stats.deliveries.get((kind, state.value), 0), kind, state.value
         for lane in (*Lane, "webhook"):
             yield "triagem_dead_letters_kept", stats.dead_letters.get(str(lane), 0), str(lane)
-        for (job_kind, job_state), number in jobs.items():
-            yield "triagem_training_jobs", number, job_kind, job_state
         if run and run.active:
             for outcome in _OUTCOMES:
                 yield "triagem_run_tickets", getattr(run, outcome), outcome

@@ -31,11 +31,11 @@ class EffectiveThresholds:
 
 
 def effective_thresholds(
-    registry: Registry, database: Database, settings: WorkerSettings, only: str | None = None
+    registry: Registry, database: Database, settings: WorkerSettings
 ) -> list[EffectiveThresholds]:
-    """Thresholds of every version with a manifest in the registry, or of one. Raises NoModel if that is not there."""
+    """Thresholds of every version with a manifest in the registry."""
     effective = []
-    for version in [only] if only else registry.versions():
+    for version in registry.versions():
         with suppress(ModelCorrupt):
             thresholds = settings.thresholds(registry.manifest(version).thresholds)
             recent = recent_confidences(database, version, limit=BUDGET_SAMPLE)

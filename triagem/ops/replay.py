@@ -32,7 +32,6 @@ def replay(
     inbox: Inbox,
     *,
     ids: Sequence[int] | None = None,
-    reason_contains: str = "",
     crm: CrmConfig | None = None,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> ReplayResult:
@@ -45,7 +44,7 @@ def replay(
         InboxFull: a lane is full. Dead letters that were put before are deleted, the rest stay.
     """
     replayed, found_ids, without_payload, unreadable = 0, set[int](), [], list[int]()
-    for page in dead_letters.dead_letter_pages(database, ids=ids, reason_contains=reason_contains):
+    for page in dead_letters.dead_letter_pages(database, ids=ids):
         found_ids.update(letter.id for letter in page)
         without_payload += [letter.id for letter in page if not letter.payload]
         for lane in Lane:

@@ -63,28 +63,20 @@ def parse_log(content: bytes) -> list[Promotion]:
 
 
 def rollback_target(current: CurrentModel, log: Iterable[Promotion], versions: Sequence[str]) -> str | None:
-    """The version a rollback returns to, out of the registered `versions` (oldest number first), or None.
+    """The version a rollback returns to, out of the registered `versions`, or None.
 
     Works like a browser's back button over the versions that have been current: each rollback removes the current
-    version from the trail. So a second rollback goes further back, and does not undo the first rollback. If the log
-    does not reach back to the first promotion (older registries have none), the target is the version with the next
-    lower number.
+    version from the trail. So a second rollback goes further back, and does not undo the first rollback.
     """
     trail: list[str] = []
-    promotions = promotions_in_effect(log, current)
-    for promotion in promotions:
+    for promotion in promotions_in_effect(log, current):
         if promotion.previous is not None and (not trail or trail[-1] != promotion.previous):
             trail.append(promotion.previous)
         if promotion.decision == "rollback":
             while trail and trail.pop() != promotion.version:
                 pass
         trail.append(promotion.version)
-    if left := [version for version in trail if version in versions and version != current.version]:
-        return left[-1]
-    if current.version not in versions or (promotions and promotions[0].previous is None):
-        return None
-    index = versions.index(current.version)
-    return versions[index - 1] if index else None
+    return next((version for version in reversed(trail) if version in versions and version != current.version), None)
 
 
 def promotions_in_effect(log: Iterable[Promotion], current: CurrentModel) -> list[Promotion]:

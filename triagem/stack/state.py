@@ -4,7 +4,6 @@ Links are never followed: root writes in folders that other users can reach. A f
 """
 
 import fcntl
-import hmac
 import json
 import os
 import re
@@ -14,7 +13,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, fields
 from io import BufferedWriter
 from pathlib import Path
 from typing import IO, Final, Literal
@@ -134,25 +133,21 @@ class Endpoints:
 class Secrets:
     """The stack's passwords: URL-safe, generated once, kept in a file that only its owner can read."""
 
-    redis: str = field(default_factory=secrets.token_urlsafe)
-    owner: str = field(default_factory=secrets.token_urlsafe)
-    reader: str = field(default_factory=secrets.token_urlsafe)
-    writer: str = field(default_factory=secrets.token_urlsafe)
+    redis: str
+    owner: str
+    reader: str
+    writer: str
 
 
 def load_secrets(folder: Path) -> Secrets:
     """The passwords of the stack in `folder`; generates and saves them if there are none."""
     path = folder / "secrets.json"
     if not path.exists():
-        write_private(path, json.dumps(asdict(Secrets())))
+        write_private(path, json.dumps({field.name: secrets.token_urlsafe() for field in fields(Secrets)}))
     path.chmod(0o600)
     try:
-        saved = json.loads(path.read_text())
-        # A stack created before workers had a login lacks this password. It is derived, not random: concurrent
-        # processes must agree on it, and a process that only reads must not write.
-        saved.setdefault("writer", hmac.new(saved["owner"].encode(), b"writer", "sha256").hexdigest())
-        return Secrets(**saved)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        return Secrets(**json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
         raise StackFailed(f"{path} is damaged: restore it, or delete {folder} with all its data") from error
 
 
@@ -160,8 +155,7 @@ def load_ports(folder: Path) -> dict[str, int]:
     """The last port of each server, by server name; empty if none was saved."""
     try:
         saved = json.loads((folder / "stack.json").read_text())
-        # Release 0.2 saved the port of Redis under the name Valkey.
-        return {str(name).replace("Valkey", "Redis"): int(port) for name, port in saved.items()}
+        return {name: int(port) for name, port in saved.items()}
     except (FileNotFoundError, ValueError, TypeError, AttributeError):
         return {}
 

@@ -24,7 +24,6 @@ def classify(
     text: Annotated[str, typer.Argument(help="A text, a file with one text per line, or `-` for standard input.")],
     *,
     model: ModelVersion = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Maximum texts per micro-batch.")] = 32,
     form: FormatOption = Format.TABLE,
     _json: JsonFlag = False,
 ) -> None:
@@ -40,7 +39,7 @@ def classify(
     registry = servers.registry()
     loaded = engine.load(registry.folder(model or registry.current().version))
     thresholds = WorkerSettings().thresholds(loaded.manifest.thresholds)
-    probabilities = engine.classify(loaded, [clean(line) for line in texts], batch_size=batch_size)
+    probabilities = engine.classify(loaded, [clean(line) for line in texts])
     predictions = [decide_band(row, loaded.manifest.labels, thresholds) for row in probabilities]
     rows = [
         {"label": prediction.label, "confidence": prediction.confidence, "band": prediction.band.value, "text": line}

@@ -81,23 +81,19 @@ def replay(
     ids: Ids = None,
     *,
     every: _All = False,
-    reason_contains: Annotated[
-        str | None, typer.Option(help="With --all: only dead letters whose reason contains this text.")
-    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Put dead letters back into their lanes. Replaying one twice is harmless.
 
-    Example: `triagem dead replay --all --reason-contains "wire version"`
+    Example: `triagem dead replay --all`
     """
-    require_selection(ids, every, reason_contains=reason_contains)
+    require_selection(ids, every)
     inbox, crm = servers.inbox(), CrmFile.from_environment().read()
     with servers.database() as database, progress("replay", len(ids) if ids else None) as update:
         result = replaying.replay(
             database,
             inbox,
             ids=ids or None,
-            reason_contains=reason_contains or "",
             crm=crm,
             on_progress=lambda count: update(completed=count),
         )

@@ -13,7 +13,6 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from triagem import servers
-from triagem.broker import broker_url
 from triagem.cli.commands.train import ProgressReporter, describe_report
 from triagem.cli.commands.up import prepare_database, run_processes
 from triagem.cli.demo import DemoOutcome, OnProgress, classify_attached, classify_export, examples_folder
@@ -82,7 +81,7 @@ def _run_attached(*, as_json: bool) -> None:
     with servers.database() as database:
         _ensure_model(steps)
         with _progress(steps) as report:
-            outcome = classify_attached(inbox, database, broker_url(), report)
+            outcome = classify_attached(inbox, database, report)
     _print(outcome, steps, as_json=as_json)
 
 

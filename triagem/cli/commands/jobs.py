@@ -9,7 +9,7 @@ import typer
 
 from triagem import servers
 from triagem.cli.commands.access import command_actor, record_action, user_name
-from triagem.cli.options import ACTION_NEEDED, AsJson, ModelVersion, time_option
+from triagem.cli.options import ACTION_NEEDED, AsJson
 from triagem.cli.output import as_mapping, errors, print_answer, print_lines, progress, rows_table
 from triagem.contracts.errors import InvalidInput
 from triagem.db import Database, training_jobs
@@ -152,22 +152,17 @@ def due(*, as_json: AsJson = False) -> None:
         raise typer.Exit(ACTION_NEEDED)
 
 
-def drift(
-    *,
-    model: ModelVersion = None,
-    since: Annotated[datetime | None, time_option("--since", "Samples taken at or after")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Compare samples of recent live tickets with a version's reference, and store the report.
+def drift(*, as_json: AsJson = False) -> None:
+    """Compare samples of recent live tickets with the current version's reference, and store the report.
 
     The exit status is 3 on drift, 0 without drift or with too few samples. docs/how-to/drift.md has the method.
 
-    Example: `triagem drift --since 2026-11-01`
+    Example: `triagem drift`
     """
     from triagem.trainer.monitor.drift import check
 
     with servers.database() as database:
-        report = check(database, servers.registry(), version=model, since=since)
+        report = check(database, servers.registry())
     print_answer(as_mapping(report) | {"drifted": report.drifted}, report.lines(), as_json=as_json)
     if report.drifted:
         raise typer.Exit(ACTION_NEEDED)

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from math import isfinite
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ import typer
 from rich.console import RenderableType
 
 from triagem import servers
-from triagem.cli.options import AsJson, time_option
+from triagem.cli.options import AsJson
 from triagem.cli.output import errors, print_answer, print_lines, progress, rows_table
 from triagem.contracts.prediction import Band
 from triagem.db.runs import reband as rebanding
@@ -27,9 +26,6 @@ def reband(
         float | None,
         typer.Option(min=0, max=1, help="Overrides TRIAGEM_REVIEW_THRESHOLD and the versions' own thresholds."),
     ] = None,
-    since: Annotated[datetime | None, time_option("--since", "Received at or after")] = None,
-    source: Annotated[str | None, typer.Option(help="Name of the CRM.")] = None,
-    model: Annotated[str | None, typer.Option(help="Only results of this model version, e.g. `v1.0.0`.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count; change nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -42,11 +38,9 @@ def reband(
     settings = WorkerSettings() if review_under is None else WorkerSettings(review_threshold=review_under)
     groups: Counter[rebanding.RebandGroup] = Counter()
     with servers.database() as database, progress("scan tickets") as update:
-        effective = effective_thresholds(servers.registry(), database, settings, model)
+        effective = effective_thresholds(servers.registry(), database, settings)
         minimums = {thresholds.version: thresholds.min_confidence for thresholds in effective}
-        for scanned, counts in rebanding.reband(
-            database, minimums, source=source, model=model, since=since, dry_run=dry_run
-        ):
+        for scanned, counts in rebanding.reband(database, minimums, dry_run=dry_run):
             groups.update(counts)
             update(advance=scanned)
     summary = _summarize(effective, groups)

@@ -99,14 +99,9 @@ def report(
     visitor: Reader,  # noqa: ARG001 - checks the scope
     version: str,
 ) -> Response:
-    """The version's page in the visitor's language, which has no script and escapes all texts.
-
-    Earlier releases wrote it in English only.
-    """
-    content = None
-    if version in services.registry.versions():
-        content = services.registry.read(version, HTML_REPORT_PT_FILE) if language(request) is Lang.PT else None
-        content = content or services.registry.read(version, HTML_REPORT_FILE)
+    """The version's page in the visitor's language, which has no script and escapes all texts."""
+    name = HTML_REPORT_PT_FILE if language(request) is Lang.PT else HTML_REPORT_FILE
+    content = services.registry.read(version, name) if version in services.registry.versions() else None
     if content is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "")
     policy = (

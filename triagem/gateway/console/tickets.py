@@ -50,7 +50,6 @@ def tickets(
     visitor: Reader,
     *,
     q: FilterText = "",
-    query: FilterText = "",
     reviewed: str = "",
     label: FilterText = "",
     band: FilterText = "",
@@ -61,7 +60,7 @@ def tickets(
     until: FilterText = "",
     after: FilterText = "",
 ) -> Response:
-    """Show the page. Invalid filter values are ignored. Links of version 0.2.0 call `query` `q`."""
+    """Show the page. Invalid filter values are ignored."""
     filters = Filters(
         label or None,
         band if band in set(Band) else None,
@@ -73,7 +72,7 @@ def tickets(
         ReviewState(reviewed) if reviewed in set(ReviewState) else None,
         visitor.name,
     )
-    search_text = (q or query).strip() or None
+    search_text = q.strip() or None
     page = list_results(
         services.database,
         filters,
