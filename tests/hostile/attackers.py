@@ -68,7 +68,8 @@ async def _attack(target: Target, attack: Attack, connections: int, seconds: flo
     _, pending = await asyncio.wait(tasks, timeout=None if rounds else seconds)
     for task in pending:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    results = await asyncio.gather(*tasks, return_exceptions=True)  # a cancelled one has a CancelledError
+    target.faults += [f"the attack failed: {error!r}" for error in results if isinstance(error, Exception)]
 
 
 def main() -> None:
