@@ -27,7 +27,6 @@ COMMANDS = (
     "reband --review-under 0.95",
     "alerts list",
     "review next --random-share 1",
-    "review list",
     "review label crm 0 venda",
     "review accuracy",
     "review export reviews.jsonl",
