@@ -114,11 +114,14 @@ class ChildProcess:
         return self._process.wait()
 
     def exit_reason(self) -> str:
-        """The last line of the log."""
+        """The last line of the log; where it is after a regular event, as after SIGKILL, only the log's path."""
         if self.log is None:
             return "see its log lines above"
         lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return lines[-1][:300] if lines else "its log is empty"
+        if not lines:
+            return "its log is empty"
+        regular = '"level": "info"' in lines[-1]
+        return f"its log {self.log} names no error" if regular else lines[-1][:300]
 
     def __enter__(self) -> Self:
         return self

@@ -145,4 +145,6 @@ def _text(record: object, source: Source) -> str | None:
     if invalid := next((piece for piece in pieces if not isinstance(piece, str | int | float | None)), None):
         raise InvalidTicket("text", f"is {type(invalid).__name__}, expected text")
     text = "\n".join(str(piece) for piece in pieces if piece not in (None, ""))
-    return None if any(piece is not None for piece in pieces) and not has_text(text) else text
+    if all(piece is None for piece in pieces):
+        raise InvalidTicket(source.described("text"), "is empty")
+    return text if has_text(text) else None

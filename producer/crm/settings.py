@@ -182,7 +182,8 @@ class Source(SettingsTable):
 
     def described(self, field: str) -> str:
         """A field of the ticket and its expression, as text for a reason: `external_id = detail.id`."""
-        expression = " ".join(getattr(self.fields, field).split())
+        value = getattr(self.fields, field)
+        expression = " ".join((value if isinstance(value, str) else ", ".join(value)).split())
         return f"{field} = {expression if len(expression) <= 80 else expression[:79] + '…'}"
 
     def link(self, external_id: str) -> str | None:

@@ -44,6 +44,12 @@ def test_a_requested_training_proposes_its_version_and_a_second_request_finds_it
     assert (job.kind, job.requested_by, job.parameters) == (JobKind.FULL, "ana", {"promote": "propose"})
 
 
+def test_a_scheduled_training_names_the_schedule_in_portuguese(admin: Person, database: Database) -> None:
+    training_jobs.request(database, JobKind.FULL, requested_by="schedule")
+
+    assert "<td>agendamento</td>" in admin.see("models", lang="pt")
+
+
 def test_a_running_training_shows_its_progress_and_can_be_cancelled(admin: Person, database: Database) -> None:
     training_jobs.request(database, JobKind.HEAD, requested_by=EVIL)
     training_jobs.claim(database, "a", lease_s=60)

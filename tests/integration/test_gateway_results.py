@@ -56,6 +56,16 @@ def test_an_unknown_query_parameter_is_refused(reader: TestClient, path: str, de
     assert answer.json()["detail"].startswith(detail)
 
 
+@pytest.mark.parametrize(("method", "path", "allowed"), [("POST", "/v1/changes", "GET"), ("GET", "/v1/tickets", "POST")])
+def test_a_wrong_method_is_405_and_the_right_one_is_named(
+    reader: TestClient, method: str, path: str, allowed: str
+) -> None:
+    answer = reader.request(method, path)
+
+    assert answer.status_code == 405
+    assert answer.json()["detail"] == f"this address takes only {allowed}"
+
+
 def test_without_a_key_an_unknown_query_parameter_is_401(opened: Services) -> None:
     assert client(opened).get("/v1/results?lable=venda").status_code == 401
 

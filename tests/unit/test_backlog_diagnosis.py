@@ -28,6 +28,8 @@ def diagnosis(
     ("line", "expected"),
     [
         (diagnosis(), "draining"),
+        (diagnosis(states={"a": "warming up"}), "tickets wait until a worker has loaded the model"),
+        (diagnosis(states={"a": "warming up", "b": "at work"}), "draining"),
         (diagnosis(EMPTY), "no tickets in the inbox"),
         (diagnosis(EMPTY, {}), "no tickets in the inbox"),
         (diagnosis(states={}), "no worker is running: start `triagem up` or `triagem worker`"),

@@ -229,7 +229,7 @@ def test_one_bad_record_does_not_fail_the_rest_and_is_named() -> None:
     ("fields", "record", "reason"),
     [
         ({}, {"text": "x"}, "external_id = id: is missing or not an id"),
-        ({}, {"id": 1}, "text: is empty"),
+        ({}, {"id": 1}, "text = text: is empty"),
         ({}, {"id": 1, "text": ["x"]}, "text: is list, expected text"),
         ({"revised_at": "at"}, {"id": 1, "text": "x"}, "revised_at = at: is missing"),
         ({"metadata": {"n": "n"}}, {"id": 1, "text": "x", "n": float("nan")}, "metadata.n: is not a finite number"),

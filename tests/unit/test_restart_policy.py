@@ -1,12 +1,15 @@
 """Restart policy of worker processes: a worker that dies is restarted, unless it fails at startup with an error."""
 
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.builders import Clock
 from triagem.cli.processes import WorkerSlot, restart_delay
+from triagem.process import ChildProcess
 
 KILLED, STARTUP_ERROR, CRASHED = -9, 1, 137
 
@@ -82,3 +85,24 @@ def test_pauses_grow_to_30_seconds_and_are_reset_after_a_long_run() -> None:
     harness.exit_worker(KILLED, after_s=60)
     harness.exit_worker(KILLED, after_s=1)
     assert "restarting in 1 s" in harness.messages[-1]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"event": "window", "level": "info"}', "its log {log} names no error"),
+        ('{"event": "worker_failed", "level": "error"}', '{"event": "worker_failed", "level": "error"}'),
+        ("ModuleNotFoundError: no module", "ModuleNotFoundError: no module"),
+        ("", "its log is empty"),
+    ],
+)
+def test_a_regular_event_is_not_the_reason_of_an_exit(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str, reason: str
+) -> None:
+    log = tmp_path / "worker-0.log"
+    monkeypatch.setattr(sys, "executable", "/bin/true")
+    process = ChildProcess(["worker"], {}, log)
+    process.stop()
+    log.write_text(line)
+
+    assert process.exit_reason() == reason.replace("{log}", str(log))

@@ -83,7 +83,7 @@ def _tables(services: Services) -> Health:
 def _workers(services: Services) -> Health | str:
     states = worker_states(services.inbox.redis).values()
     if not states:
-        return "no worker is running: start `triagem worker`"
+        return "no worker is running: start `triagem up` or `triagem worker`"
     if not any(state.startswith(AT_WORK) for state in states):
         if COLLECTING in states:
             return Health(

@@ -117,7 +117,10 @@ def error_response(error: TriagemError | HTTPException) -> JSONResponse:
     """The response to an error."""
     _release_frames(error)
     if isinstance(error, HTTPException):
-        return problem_response(error.status_code, error.detail, error.headers, getattr(error, "more", None))
+        detail = error.detail
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (allowed := (error.headers or {}).get("Allow")):
+            detail = f"this address takes only {allowed}"
+        return problem_response(error.status_code, detail, error.headers, getattr(error, "more", None))
     status, detail = status_of(error), str(error)
     if isinstance(error, AccessDenied):  # the gateway's wrong password is not the client's error
         log.error("access_denied", reason=detail)

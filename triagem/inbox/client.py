@@ -137,7 +137,7 @@ def redis_errors() -> Iterator[None]:
     except ResponseError as error:
         # For a missing stream, XINFO answers "no such key"; every other command answers NOGROUP.
         if str(error).startswith("NOGROUP") or str(error) == "no such key":
-            raise GroupMissing("Redis has no consumer group for this lane yet: start `triagem worker`") from None
+            raise GroupMissing("Redis has no consumer group for this lane yet: the first worker creates it") from None
         if "NOAUTH" in str(error) or "WRONGPASS" in str(error):
             raise AccessDenied("Redis refused our user or password: check TRIAGEM_REDIS_URL") from None
         # For an unknown command, Redis repeats the arguments, which may be a customer's text.

@@ -10,6 +10,7 @@ from triagem.cli.options import AsJson
 from triagem.cli.output import print_answer, print_lines
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Depth, Inbox, InboxSettings, lease
+from triagem.inbox.lease import WARMING_UP
 from triagem.inbox.scaling import ScalingSettings, scaling_signal
 
 
@@ -82,6 +83,7 @@ def diagnose(
         f"the {' and the '.join(full)} lane is full: producers must wait": full,
         f"a worker crashed: {quarantined} entries are quarantined and run alone": quarantined,
         f"workers keep their model: {next(iter(degraded), '')}": degraded,
+        "tickets wait until a worker has loaded the model": total and set(states.values()) == {WARMING_UP},
         "draining": total,
     }
     return next((text for text, holds in diagnoses.items() if holds), "idle: no tickets in the inbox")
