@@ -56,7 +56,7 @@ def test_an_unknown_query_parameter_is_refused(reader: TestClient, path: str, de
     assert answer.json()["detail"].startswith(detail)
 
 
-@pytest.mark.parametrize(("method", "path", "allowed"), [("POST", "/v1/changes", "GET"), ("GET", "/v1/tickets", "POST")])
+@pytest.mark.parametrize(("method", "path", "allowed"), [("POST", "/v1/changes", "GET"), ("GET", "/predict", "POST")])
 def test_a_wrong_method_is_405_and_the_right_one_is_named(
     reader: TestClient, method: str, path: str, allowed: str
 ) -> None:

@@ -94,3 +94,4 @@ def test_the_exit_status_tells_a_rejected_version_from_a_failed_job(triagem: Tri
     triagem("jobs", "cancel", "4")
 
     assert [triagem("jobs", "show", str(number), "--json").status for number in range(1, 5)] == [0, 0, 3, 1]
+    assert "`triagem models compare v1.0.0` shows why" in triagem("jobs", "show", "3").out

@@ -83,6 +83,10 @@ def test_each_table_is_a_source_and_a_secret_may_be_in_a_file(tmp_path: Path) ->
         (f'[zendesk]\nsecret = "{SECRET}"\nsecret_file = "x"', "[zendesk] secret_file: give secret or secret_file"),
         (f'[chatwoot]\nsecret = "{SECRET}"', "[chatwoot] account_id: Field required"),
         (
+            f'[chatwoot]\nsecret = "{SECRET}"\naccount = 1\naccountid = 1',
+            "[chatwoot] account: is not a known field: did you mean account_id?",
+        ),
+        (
             f'[zendesk]\nsecret = "{SECRET}"\nallowed_hosts = ["acme.zendesk.com"]',
             "[zendesk] allowed_hosts: move this line above the first table",
         ),

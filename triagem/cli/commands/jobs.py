@@ -101,7 +101,10 @@ def _describe(job: TrainingJob) -> Iterator[str]:
     done = f" {job.fraction:.0%}" if job.state == "running" and job.fraction else ""
     yield f"job {job.id}, {job.kind}: {job.state}{stage}{done}"
     if job.version:
-        yield f"  version {job.version}: `triagem models show {job.version}`"
+        command = "compare" if job.rejected else "show"
+        yield f"  version {job.version}: `triagem models {command} {job.version}`" + (
+            " shows why" if job.rejected else ""
+        )
     if job.error:
         yield f"  {job.error}"
     yield f"  requested by {job.requested_by} at {job.requested_at:%Y-%m-%d %H:%M} UTC"
