@@ -243,7 +243,8 @@ def test_models_lists_promotes_and_rolls_back_versions(
     monkeypatch.setenv("TRIAGEM_REGISTRY_URL", "mine")
     by_force = ("--force", "--reason", "they answer at once")
     assert "v1.1.0 is current (epoch 2), by force\n" in triagem("models", "promote", "v1.1.0", *by_force).out
-    assert triagem("models", "rollback").out == "v1.0.0 is current (epoch 3)\n"
+    apply = "stored results stay; to change them back: `triagem reclassify apply --model v1.0.0`"
+    assert triagem("models", "rollback").out == f"v1.0.0 is current (epoch 3)\n{apply}\n"
     listed = json.loads(triagem("models", "list", "--format", "json").out)
     assert [(row["version"], row["current"]) for row in listed] == [("v1.0.0", "*"), ("v1.1.0", "")]
     Path("mine/v1.1.0/weights.txt").write_text("changed", encoding="utf-8")

@@ -87,11 +87,13 @@ def test_a_payload_comes_back_byte_by_byte(inbox: Inbox) -> None:
     assert [entry.payload for entry in inbox.fetch(LIVE, "worker", 1)] == [payload]
 
 
-def test_an_entry_without_a_ticket_is_fetched_without_a_payload(inbox: Inbox) -> None:
-    """INV-10: a worker must read the entry to make it a dead letter."""
-    inbox.redis.xadd(stream_key(LIVE), {b"other": b"field"})
+def test_an_entry_of_another_program_is_fetched_with_all_its_fields(inbox: Inbox) -> None:
+    """INV-10: a worker must read the entry to make it a dead letter, which keeps a customer's words."""
+    inbox.redis.xadd(stream_key(LIVE), {b"text": "não liga".encode(), b"\xff": b"\xfe"})
 
-    assert [entry.payload for entry in inbox.fetch(LIVE, "worker", 1)] == [None]
+    assert [entry.payload for entry in inbox.fetch(LIVE, "worker", 1)] == [
+        r'{"text": "não liga", "\\xff": "\\xfe"}'.encode()
+    ]
 
 
 def test_the_id_contains_the_time_of_the_put(inbox: Inbox) -> None:

@@ -111,7 +111,7 @@ def test_compare_shows_the_same_and_changes_nothing(registry: Registry, bare: Tr
 def test_rollback_restores_previous_versions_until_there_is_none(registry: Registry, bare: Triagem) -> None:
     bare("models", "promote", "v1.1.0")
 
-    assert bare("models", "rollback", "--reason", "worse on Mondays").out == "v1.0.0 is current (epoch 3)\n"
+    assert bare("models", "rollback", "--reason", "worse on Mondays").out.startswith("v1.0.0 is current (epoch 3)\n")
     assert registry.promotions()[-1].reason == "worse on Mondays"
     assert_one_line(bare("models", "rollback"), "no version was current before v1.0.0")
 

@@ -69,7 +69,7 @@ def test_an_unreadable_entry_becomes_a_dead_letter_and_its_neighbours_are_stored
         until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0)
     with database.autocommit() as connection:
         dead_letters = connection.execute(text("SELECT payload, reason FROM dead_letters ORDER BY id")).all()
-    assert [bytes(row.payload) for row in dead_letters] == [b"\xffnot json", b""]
+    assert [bytes(row.payload) for row in dead_letters] == [b"\xffnot json", b'{"other": "field"}']
     assert stored(database) == 3
 
 

@@ -31,7 +31,7 @@ def test_from_start_to_diff(
     store_tickets(database, 30)
     assert triagem("reclassify", "start", "--dry-run").out == "30 tickets would be classified by v1.0.0\n"
     started = triagem("reclassify", "start", "--model", "v1.1.0", "--shadow").out
-    assert "run 1: classify by v1.1.0, shadow: running\n  0 of a number of tickets that is not known yet" in started
+    assert "run 1: classify by v1.1.0, shadow: running\n  tickets are being counted" in started
     with running(endpoints, instant_models):
         finish_run(database, inbox, instant_models)
     status = json.loads(triagem("reclassify", "status", "--json").out)

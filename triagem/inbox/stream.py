@@ -1,5 +1,6 @@
 """The inbox: puts, fetches and acknowledges entries, and measures the backlog. Only `ack` removes an entry."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -22,7 +23,7 @@ _REQUEST: Final = b"r"
 
 @dataclass(slots=True)  # one per ticket: creating a frozen instance would take three times as long
 class Entry:
-    """A stream entry, which holds one ticket. `payload` is None where the entry lacks our field.
+    """A stream entry, which holds one ticket. `payload` is None where the entry was deleted.
 
     `solo_crashes` is None unless the entry is quarantined: a worker crashed while it processed this entry, perhaps
     among others. It counts the workers that crashed while they processed this entry alone. `request_id`: of the HTTP
@@ -226,17 +227,24 @@ def entries_of(lane: Lane, rows: Iterable[Any]) -> list[Entry]:
         if isinstance(fields, list):
             fields = dict(zip(fields[::2], fields[1::2], strict=True))
         solo_crashes = rest[0] if rest and rest[0] >= 0 else None
-        request_id = (fields or {}).get(_REQUEST)
+        fields = fields or {}
+        request_id = fields.get(_REQUEST)
         entries.append(
             Entry(
                 entry_id,
                 lane,
-                (fields or {}).get(_FIELD),
+                fields[_FIELD] if _FIELD in fields else _foreign(fields),
                 solo_crashes,
                 request_id and request_id.decode("ascii", "replace"),
             )
         )
     return entries
+
+
+def _foreign(fields: dict[bytes, bytes]) -> bytes | None:
+    """The fields of an entry that another program wrote, as JSON: its dead letter keeps them."""
+    decoded = {k.decode(errors="backslashreplace"): v.decode(errors="backslashreplace") for k, v in fields.items()}
+    return json.dumps(decoded, ensure_ascii=False).encode() if fields else None
 
 
 def stream_key(lane: Lane) -> str:

@@ -168,7 +168,8 @@ def rollback(
     Example: `triagem models rollback --reason "misses refunds"`
     """
     current = roll_back(servers.registry(), reason, partial(_record, "model.rollback"))
-    print_answer(current, [f"{current.version} is current (epoch {current.epoch})"], as_json=as_json)
+    apply = f"stored results stay; to change them back: `triagem reclassify apply --model {current.version}`"
+    print_answer(current, [f"{current.version} is current (epoch {current.epoch})", apply], as_json=as_json)
 
 
 @models.command()

@@ -253,8 +253,8 @@ def _describe(run: ReclassifyRun) -> Iterator[str]:
     remaining = "" if run.remaining_s is None else f", {run.rate:,.0f}/s, about {_duration(run.remaining_s)} left"
     about = "about " if run.active and run.cursor < run.last_id else ""
     uncounted = run.active and not run.expected and run.cursor < run.last_id
-    expected = "a number of tickets that is not known yet" if uncounted else f"{about}{run.expected:,} tickets"
-    yield f"  {run.processed:,} of {expected}{remaining}"
+    expected = "tickets are being counted" if uncounted else f"{run.processed:,} of {about}{run.expected:,} tickets"
+    yield f"  {expected}{remaining}"
     outcomes = ("done", "unchanged", "changed", "gone", "failed", "flips")
     yield "  " + ", ".join(f"{getattr(run, name):,} {name}" for name in outcomes)
 
