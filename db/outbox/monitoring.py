@@ -11,7 +11,7 @@ from triagem.db.connect import Database
 
 @dataclass(frozen=True, slots=True)
 class LiveStats:
-    """Numbers of recent live tickets: classified, unsure among the classified, and dead letters.
+    """Numbers of recent live tickets: classified, unsure among the classified, and dead letters with unread webhooks.
 
     `p95_s` is the 95th percentile of the time from put to row over `latency_samples` tickets: those that arrived
     while a worker was running.
@@ -27,7 +27,7 @@ class LiveStats:
 # percentile_disc returns a measured latency, percentile_cont an interpolated one.
 _LIVE: Final = """
 SELECT count(*) AS tickets, count(*) FILTER (WHERE confidence < :unsure_below) AS unsure,
-  (SELECT count(*) FROM dead_letters WHERE lane = 'live' AND died_at >= :since) AS dead_letters,
+  (SELECT count(*) FROM dead_letters WHERE lane <> 'bulk' AND died_at >= :since) AS dead_letters,
   count(*) FILTER (WHERE classified_at - make_interval(secs => latency_s) > :worker_since) AS latency_samples,
   percentile_disc(0.95) WITHIN GROUP (ORDER BY latency_s)
     FILTER (WHERE classified_at - make_interval(secs => latency_s) > :worker_since) AS p95_s

@@ -18,7 +18,7 @@ from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.db.outbox.alerts import newest_alerts
 from triagem.db.outbox.monitoring import MonitorState, monitor_states, save_monitor_state
-from triagem.db.tickets.dead_letters import insert_dead_letter
+from triagem.db.tickets.dead_letters import insert_dead_letter, insert_webhook_dead_letter
 from triagem.db.tickets.window import ClassifiedTicket, write_window
 from triagem.inbox import Inbox
 from triagem.inbox.lease import Lease, lease_key, pause, worker_memory
@@ -153,6 +153,13 @@ def test_unsure_tickets_and_dead_letters_are_shares_of_the_live_ones(database: D
         insert_dead_letter(database, Lane.LIVE, b"%d-0" % index, b"{}", "unreadable")
     run_checks(database, inbox, 2)
     assert set(raised(database)) == {("unsure-share", "open"), ("error-rate", "open")}
+
+
+def test_webhooks_that_cannot_be_read_count_as_dead_letters(database: Database, inbox: Inbox) -> None:
+    write_window(database, tickets(50))
+    insert_webhook_dead_letter(database, "crm", b"{}", "text: is empty")
+
+    assert run_checks(database, inbox, 2) == ["error-rate"]
 
 
 def test_tickets_that_waited_for_a_worker_do_not_count_as_latency(database: Database, inbox: Inbox) -> None:
