@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Final, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -70,11 +70,13 @@ def unknown_mentions() -> Iterator[str]:
 
 def type_name(annotation: Any, metadata: list[Any]) -> str:
     """The type of a setting in words, with its bounds."""
-    options = [part for part in get_args(annotation) if part is not NoneType]
-    if get_origin(annotation) in {Union, UnionType} and len(options) == 1:
-        return type_name(options[0], metadata)
+    if get_origin(annotation) is Annotated:
+        kind, field = get_args(annotation)
+        return type_name(kind, [*metadata, *field.metadata])
+    if get_origin(annotation) in {Union, UnionType}:
+        return " or ".join(type_name(part, metadata) for part in get_args(annotation) if part is not NoneType)
     if get_origin(annotation) is Literal:
-        return ", ".join(f"`{option}`" for option in options)
+        return ", ".join(f"`{option}`" for option in get_args(annotation))
     bounds = [
         f"{sign} {value}"
         for item in metadata
