@@ -14,6 +14,7 @@ from tables import required, table
 from triagem.cli.known_settings import known_variables, settings_classes
 
 TITLES: Final = {
+    "cli": "Traces and error reports",
     "db": "Postgres",
     "inbox": "Inbox and scaling",
     "notify": "Alerts",
