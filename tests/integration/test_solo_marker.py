@@ -79,8 +79,9 @@ def test_while_the_model_computes_it_is_set_and_a_stop_clears_it(
         assert gate.entered.wait(90)
         assert alone(inbox, pipeline)
         pipeline.request_stop()
-        assert not alone(inbox, pipeline)
-        gate.opened.set()
+        kept = alone(inbox, pipeline)
+        gate.opened.set()  # before the assertion: the worker ends only after the model
+        assert not kept
 
 
 @pytest.mark.usefixtures("quarantined")
@@ -92,9 +93,10 @@ def test_a_stop_keeps_it_if_the_model_hangs(
         assert gate.entered.wait(90)
         monkeypatch.setattr(pipeline.supervisor, "heartbeat_age_s", lambda: health.ALIVE_S + 1)
         pipeline.request_stop()
-        assert alone(inbox, pipeline)
+        kept = alone(inbox, pipeline)
         monkeypatch.undo()
         gate.opened.set()
+        assert kept
 
 
 @pytest.mark.usefixtures("quarantined")
