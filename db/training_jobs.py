@@ -86,8 +86,8 @@ WHERE (CAST(:id AS bigint) IS NULL OR id = :id) AND (CAST(:kind AS text) IS NULL
   AND (NOT :active OR state IN ('queued', 'running'))
 ORDER BY id DESC LIMIT :limit
 """  # noqa: S608
-_PROPOSED: Final = f"""
-SELECT {_COLUMNS} FROM training_jobs WHERE stage = 'proposed' AND state = 'done' ORDER BY id DESC LIMIT 1
+_WITH_OUTCOME: Final = f"""
+SELECT {_COLUMNS} FROM training_jobs WHERE stage = ANY(:outcomes) AND state = 'done' ORDER BY id DESC LIMIT 1
 """  # noqa: S608
 _CANCEL: Final = """
 UPDATE training_jobs SET state = 'cancelled', finished_at = now() WHERE id = :id AND state IN ('queued', 'running')
@@ -169,9 +169,9 @@ def newest_job(database: Database, kind: JobKind) -> TrainingJob | None:
     return next(iter(newest_jobs(database, kind=kind)), None)
 
 
-def newest_proposal(database: Database) -> TrainingJob | None:
-    """The newest training that proposed its version; a person may have promoted the version since."""
-    row = database.one_or_none(_PROPOSED)
+def newest_with_outcome(database: Database, *outcomes: str) -> TrainingJob | None:
+    """The newest training that ended with one of these outcomes; a person may have promoted its version since."""
+    row = database.one_or_none(_WITH_OUTCOME, outcomes=list(outcomes))
     return _job(row) if row else None
 
 

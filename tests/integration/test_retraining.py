@@ -63,35 +63,42 @@ def test_a_version_that_is_not_due_is_left_alone(database: Database, tmp_path: P
     assert training_jobs.newest_jobs(database, limit=9) == []
 
 
-class TestProposal:
-    """v1.1.0 is proposed; v1.0.0, the current version, is due by its age."""
+class TestNotPromoted:
+    """v1.1.0 is proposed or rejected; v1.0.0, the current version, is due by its age."""
+
+    @pytest.fixture(params=["proposed", "rejected"])
+    def outcome(self, request: pytest.FixtureRequest) -> str:
+        return str(request.param)
 
     @pytest.fixture
-    def registry(self, database: Database, tmp_path: Path) -> Registry:
+    def registry(self, database: Database, tmp_path: Path, outcome: str) -> Registry:
         registry = current_and_better(tmp_path / "models", created_at=NOW - timedelta(days=100))
         job = request(database, promote="propose")
         training_jobs.claim(database, "trainer", lease_s=60)
-        training_jobs.finish(database, job.id, "trainer", "v1.1.0", "proposed")
+        training_jobs.finish(database, job.id, "trainer", "v1.1.0", outcome)
         return registry
 
     def requested(self, database: Database, registry: Registry, *, in_days: int = 0) -> bool:
         now = NOW + timedelta(days=in_days)
         return request_due_retraining(database, registry, DueSettings(), OpsSettings(), now) is not None
 
-    def test_while_it_waits_no_training_repeats_it(self, database: Database, registry: Registry) -> None:
+    def test_no_training_repeats_it(self, database: Database, registry: Registry) -> None:
         assert not self.requested(database, registry)
 
     def test_if_it_is_due_itself_a_training_replaces_it(self, database: Database, registry: Registry) -> None:
         assert self.requested(database, registry, in_days=100)
 
-    def test_after_a_rollback_it_no_longer_waits(self, database: Database, registry: Registry) -> None:
+    def test_after_a_rollback_it_no_longer_counts(self, database: Database, registry: Registry) -> None:
         registry.promote("v1.1.0")
         registry.rollback()
         assert self.requested(database, registry)
 
-    def test_due_names_it(self, triagem: Triagem, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_due_names_it(
+        self, triagem: Triagem, registry: Registry, outcome: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(registry.root))
-        assert "v1.1.0 is proposed: `triagem reclassify diff`" in triagem("due").out
+        command = "reclassify diff" if outcome == "proposed" else "models compare v1.1.0"
+        assert f"`triagem {command}`" in triagem("due").out
 
 
 def test_the_command_proposes_by_default(triagem: Triagem) -> None:

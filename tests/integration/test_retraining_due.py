@@ -123,7 +123,7 @@ class TestCommand:
             "  new-label: 1 reviews with a label that it does not know, limit 0",
             "  new-data: an unknown number of reviewed texts that are new to it, limit 200",
             "  drift: not found by the newest report",
-            "next: triagem review export new.jsonl",
+            "next: triagem retrain, if a trainer runs; or triagem review export new.jsonl, then",
             "      triagem train DATA_DIR --from v1.0.0",
         ]
 

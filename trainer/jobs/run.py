@@ -190,7 +190,7 @@ def plan_archive(database: Database, registry: Registry) -> list[ArchiveDecision
     in_use = dict.fromkeys(versions_of_results(database, versions), "results with a text are of it")
     if run := runs.find_active(database):
         in_use[run.version] = "a run uses it"
-    if (proposal := training_jobs.newest_proposal(database)) and proposal.version:
+    if (proposal := training_jobs.newest_with_outcome(database, "proposed")) and proposal.version:
         in_use[proposal.version] = "proposed"
     if current := registry.find_current():
         if previous := registry.rollback_version():

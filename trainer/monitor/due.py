@@ -60,9 +60,9 @@ class DueReason:
     message: str
 
 
-def waiting_proposal(database: Database, registry: Registry) -> str | None:
-    """The version that a training proposed last, if the current version has not changed since."""
-    job = training_jobs.newest_proposal(database)
+def unpromoted_version(database: Database, registry: Registry, *outcomes: str) -> str | None:
+    """The version of the newest training with one of these outcomes, if the current version has not changed since."""
+    job = training_jobs.newest_with_outcome(database, *outcomes)
     if job is None or job.finished_at is None or job.version not in registry.versions():
         return None
     changed = any(promotion.at >= job.finished_at for promotion in registry.promotions())

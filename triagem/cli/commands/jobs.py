@@ -14,7 +14,7 @@ from triagem.cli.output import as_mapping, errors, print_answer, print_lines, pr
 from triagem.contracts.errors import InvalidInput
 from triagem.db import Database, training_jobs
 from triagem.db.training_jobs import JobKind, TrainingJob
-from triagem.trainer.monitor.due import check_due, distances, read_facts, waiting_proposal
+from triagem.trainer.monitor.due import check_due, distances, read_facts, unpromoted_version
 from triagem.trainer.settings import DueSettings
 
 jobs = typer.Typer(
@@ -140,15 +140,23 @@ def due(*, as_json: AsJson = False) -> None:
     rules, registry = DueSettings(), servers.registry()
     with servers.database() as database:
         facts = read_facts(database, registry, datetime.now(UTC))
-        proposed = waiting_proposal(database, registry)
+        proposed = unpromoted_version(database, registry, "proposed")
+        newest = unpromoted_version(database, registry, "proposed", "rejected")
     reasons = check_due(facts, rules)
     lines = [f"{facts.version}: retraining is not due", *(f"  {line}" for line in distances(facts, rules))]
     if reasons:
         lines[0] = f"retraining of {facts.version} is due:"
         lines[1:1] = [f"  {reason.trigger}: {reason.message}" for reason in reasons]
-        lines += ["next: triagem review export new.jsonl", f"      triagem train DATA_DIR --from {facts.version}"]
+        lines += [
+            "next: triagem retrain, if a trainer runs; or triagem review export new.jsonl, then",
+            f"      triagem train DATA_DIR --from {facts.version}",
+        ]
     if proposed:
         lines.append(f"{proposed} is proposed: `triagem reclassify diff`, then `triagem models promote {proposed}`")
+    elif newest:
+        lines.append(
+            f"the gate rejected {newest}, the newest training: `triagem models compare {newest}` has the reasons"
+        )
     answer = {"due": bool(reasons), "reasons": reasons, "facts": facts, "proposed": proposed}
     print_answer(answer, lines, as_json=as_json)
     if reasons:
