@@ -174,7 +174,10 @@ def test_the_command_reports_a_bug_without_its_message(bare: Triagem, monkeypatc
 class FullDisk(io.StringIO):
     """A file on a full disk."""
 
-    def flush(self) -> None:
+    attempts = 0
+
+    def write(self, _: str) -> int:
+        self.attempts += 1
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
@@ -183,4 +186,4 @@ def test_an_error_of_standard_error_is_ignored(logged: Logged, monkeypatch: pyte
     monkeypatch.setattr("sys.stderr", full)
     logged(lambda: structlog.get_logger("worker.any").error("window_failed"))
 
-    assert "window_failed" in full.getvalue()
+    assert full.attempts

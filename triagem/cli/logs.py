@@ -160,22 +160,22 @@ def _name(error: BaseException) -> str:
     return f"{name}: {error}" if isinstance(error, TriagemError) else name
 
 
-class _LineLogger(structlog.WriteLogger):
+class _LineLogger:
     """Writes rendered lines to standard error. A record of the standard library's logging takes three times as long.
 
-    As in `logging`, an error of standard error, such as a full disk, is ignored.
+    As in `logging`, an error of standard error, such as a full disk, is ignored. There is no lock, which a fork could
+    copy while it is held: standard error writes each line at once.
     """
 
     def __init__(self, name: str = "root") -> None:
-        super().__init__(sys.stderr)
-        self.name = name
+        self.name, self._stream = name, sys.stderr
 
-    def msg(self, message: str) -> None:
-        """Write a line."""
+    def info(self, line: str) -> None:
+        """Write a line; structlog calls the method of the line's level."""
         with suppress(OSError, ValueError):  # ValueError: closed
-            super().msg(message)
+            self._stream.write(f"{line}\n")
 
-    debug = info = warning = error = critical = msg
+    debug = warning = error = critical = info
 
 
 _QUIET = (
