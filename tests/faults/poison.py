@@ -61,14 +61,18 @@ def kills(rig: Rig, size: Size) -> None:
     """After each crash a new worker starts, as with Kubernetes."""
     _among_others(rig, size, KILLS)
     worker = rig.start()
-    while before := rig.waiting():
-        until(lambda worker=worker, before=before: worker.exit_status is not None or rig.waiting() != before)  # type: ignore[misc]
+
+    def drained() -> bool:
+        nonlocal worker
         if worker.exit_status is not None:
             rig.expected.kills += 1
             assert rig.expected.kills <= _MAX_CRASHES * size.times, (
                 f"{rig.expected.kills} crashes: no entry was quarantined"
             )
             worker = rig.start()
+        return rig.waiting() == 0
+
+    until(drained, seconds=120)
 
 
 @fault("out of memory above 16 texts", short=Size(400), full=Size(5000))

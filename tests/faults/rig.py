@@ -27,7 +27,7 @@ from triagem.ops.verify import verify
 from triagem.stack import LocalStack, ensure_writer_login
 
 _CHUNK: Final = 250
-_STALLED_S: Final = 90  # far longer than recovery takes: on a busy machine, a worker needs over 20 s to start
+_STALLED_S: Final = 20  # longer than the slowest window (5 s) plus two leases
 _IDLE_S: Final = 2.0
 _EXTRA, _EXTRA_FIRST = 500, 1_000_000  # the number of extra tickets, and their first number
 
@@ -159,10 +159,10 @@ class Rig:
         self.expected.recoveries.append(time.monotonic() - started)
 
     def drain(self) -> None:
-        """Wait until no entry is left in Redis or pending; fails if there is no progress for `_STALLED_S`."""
+        """Wait until no entry is left in Redis or pending; fails if there is no progress for some seconds."""
         while before := self.waiting():
-            self.until(lambda before=before: self.waiting() != before)  # type: ignore[misc]
-        self.until(lambda: not any(self.inbox.in_flight(lane) for lane in Lane))
+            self.until(lambda before=before: self.waiting() != before, seconds=_STALLED_S)  # type: ignore[misc]
+        self.until(lambda: not any(self.inbox.in_flight(lane) for lane in Lane), seconds=_STALLED_S)
 
     def stored(self) -> int:
         """Number of stored tickets; -1 while Postgres is unavailable."""
@@ -188,7 +188,7 @@ class Rig:
         with self.database.autocommit() as connection:
             return set(connection.execute(text("SELECT DISTINCT model_version FROM predictions")).scalars())
 
-    def until(self, done: Callable[[], bool], *, seconds: float = _STALLED_S) -> None:
+    def until(self, done: Callable[[], bool], *, seconds: float = 30) -> None:
         """Wait until `done` is true; fails as soon as no worker is left."""
         end = time.monotonic() + seconds
         while not done():

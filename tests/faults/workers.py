@@ -66,7 +66,7 @@ class WorkerProcesses:
         """SIGCONT: the process continues."""
         os.kill(worker.pid, signal.SIGCONT)
 
-    def wait_for_exit(self, worker: WorkerProcess, *, seconds: float = 90) -> int:
+    def wait_for_exit(self, worker: WorkerProcess, *, seconds: float = 30) -> int:
         """Wait until the worker exits on its own; returns the exit status."""
         until(lambda: worker.exit_status is not None, seconds=seconds)
         return worker.exit_status or 0

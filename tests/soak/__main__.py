@@ -3,7 +3,6 @@
 import argparse
 import json
 import logging
-import math
 import os
 import random
 import sys
@@ -32,7 +31,7 @@ _MAX_KEYS = 40  # keys of streams, leases, markers and Celery; no key per ticket
 _MAX_MIB = 600  # with the processes that ops forks
 _MAX_GROWTH_MIB = 20
 _MAX_REDIS_GROWTH_MIB = 4
-_STALLED_S = 180
+_END_S = 180
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -114,8 +113,8 @@ def soak(rig: Rig, seconds: float) -> dict[str, object]:
 
 
 def _unfinished(rig: Rig, processes: Processes) -> list[str]:
-    """Wait until all work has ended. Work that does not become less for some minutes is a problem."""
-    fewest, end = math.inf, math.inf
+    """Wait until all work has ended. Work that is still unfinished after some minutes is a problem."""
+    end = time.monotonic() + _END_S
     while time.monotonic() < end:
         processes.keep_running()
         with suppress(Retryable):  # a deadlock: windows being stored lock the same deliveries, in another order
@@ -127,10 +126,8 @@ def _unfinished(rig: Rig, processes: Processes) -> list[str]:
         }
         if not any(under_way.values()):
             return []
-        if sum(under_way.values()) < fewest:
-            fewest, end = sum(under_way.values()), time.monotonic() + _STALLED_S
         time.sleep(1)
-    return [f"{number} {name} are under way and make no progress" for name, number in under_way.items() if number]
+    return [f"after {_END_S} s, {number} {name} are still under way" for name, number in under_way.items() if number]
 
 
 def _wrong_runs(rig: Rig) -> list[str]:

@@ -163,8 +163,8 @@ def _name(error: BaseException) -> str:
 class _LineLogger:
     """Writes rendered lines to standard error. A record of the standard library's logging takes three times as long.
 
-    As in `logging`, an error of standard error, such as a full disk, is ignored. There is no lock, which a fork could
-    copy while it is held: standard error writes each line at once.
+    Write errors, such as a full disk, are ignored, as `logging` does. No lock is needed, because Python writes each
+    line as a whole. A lock would be a risk: a process forked while another thread holds it would wait forever.
     """
 
     def __init__(self, name: str = "root") -> None:
