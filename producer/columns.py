@@ -99,6 +99,12 @@ class FieldMap:
             fields["author"] = _author(author)
         return fields
 
+    def ignored(self, columns: Sequence[str]) -> list[str]:
+        """The columns of a row that no field reads."""
+        mapped = {**self.columns, **_usual_columns(tuple(columns), frozenset(self.given))}
+        read = {column for names in mapped.values() for column in names}
+        return [column for column in columns if column not in read]
+
 
 def _is_no_time(value: object) -> bool:
     return str(value).strip().lower() in _NO_TIME

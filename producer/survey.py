@@ -19,6 +19,7 @@ from triagem.records.text_file import TextFile
 
 _MIN_TIMES: Final = 3  # fewer unreadable times are rejected row by row
 _SHOWN: Final = 3  # lines
+_MAX_IGNORED: Final = 1000  # bounds the memory for JSON with other columns in each row
 _MAX_TEXTS_AS_IDS: Final = 1000  # bounds the memory for files whose ids are words
 _FLOAT_ID: Final = re.compile(r"\d+[.,]0")
 _TOTAL: Final = re.compile(r"(?:sub)?total(?: geral)?\W*\d*\Z", re.IGNORECASE)
@@ -27,11 +28,15 @@ _SCIENTIFIC_ID: Final = re.compile(r"\d+(?:[.,]\d+)?[eE]\+?\d+")
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """The result of a first pass over a file: its number of rows, and notes for a person."""
+    """The result of a first pass over a file: its number of rows, and notes for a person.
+
+    `ignored`: the columns that some row has and no field reads.
+    """
 
     rows: int
     rules: ReadingRules
     notes: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +93,13 @@ def survey(records: Iterator[Record | BadLine], rules: ReadingRules) -> Survey:
     ids, rows, times = _Ids(), 0, 0
     evidence, unreadable = DateOrderEvidence(), list[str]()
     cut_rows = _CutRows(rules.mapping.columns.get("text", ()))
+    ignored = dict[str, None]()
+    columns: tuple[str, ...] = ()
     for record in records:
         rows += 1
+        if not isinstance(record, BadLine) and (*record.columns,) != columns and len(ignored) < _MAX_IGNORED:
+            columns = (*record.columns,)
+            ignored |= dict.fromkeys(rules.mapping.ignored(columns))
         try:
             fields = {} if isinstance(record, BadLine) else rules.mapping.fields(record.columns)
         except InvalidTicket:
@@ -117,7 +127,7 @@ def survey(records: Iterator[Record | BadLine], rules: ReadingRules) -> Survey:
         except ValueError as error:
             raise InvalidInput(f"{error}: give --date-format dmy or --date-format mdy") from None
     decided = dataclasses.replace(rules, moments=moments, whole_ids=ids.whole, cut_lines=cut_rows.lines())
-    return Survey(rows, decided, tuple(ids.notes(rules.mapping)))
+    return Survey(rows, decided, tuple(ids.notes(rules.mapping)), (*ignored,))
 
 
 class _Ids:

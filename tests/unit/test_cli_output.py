@@ -61,6 +61,15 @@ def test_a_table_in_a_pipe_has_no_blanks_at_the_end_of_lines() -> None:
     assert printed(rows, Format.TABLE).splitlines() == ["external id  band", "4711", "1            automate"]
 
 
+def test_no_table_in_a_pipe_has_borders(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table("", Column("v1.1.0", justify="right"))
+    table.add_row("accuracy", "0.93")
+
+    print_lines(table)
+
+    assert capsys.readouterr().out.splitlines() == ["          v1.1.0", "accuracy    0.93"]
+
+
 def test_a_table_on_a_terminal_has_colored_marks_and_wraps_its_cells() -> None:
     out = io.StringIO()
     screen = SafeConsole(file=out, width=20, force_terminal=True, color_system="standard")

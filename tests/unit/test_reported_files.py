@@ -221,3 +221,28 @@ class TestTraining:
             assert "no row remains for test" in json.loads(result.out)["rejected"]
         else:
             assert "46 training rows are copies of an earlier row" in result.out
+
+
+IGNORED = "ignored columns: extrnal_id (did you mean external_id?), channel; to keep one: --map metadata.NAME=COLUMN"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("export.csv", "id,body,channel,extrnal_id\n1,oi,email,9\n2,oi,chat,8\n"),
+        ("t.jsonl", '{"id": "1", "body": "oi"}\n{"id": "2", "body": "oi", "channel": "chat", "extrnal_id": 8}\n'),
+    ],
+)
+def test_columns_that_no_field_reads_are_named_once(bare: Triagem, name: str, content: str) -> None:
+    _, out = enqueue(bare, content, name=name)
+    answer = json.loads(bare("enqueue", name, "--dry-run", "--json").out)
+
+    assert out.count(IGNORED) == out.count("channel") == 1
+    assert answer["ignored_columns"] == ["channel", "extrnal_id"]
+    assert answer["similar_fields"] == {"extrnal_id": "external_id"}
+
+
+def test_a_column_that_is_kept_as_metadata_is_not_ignored(bare: Triagem) -> None:
+    _, out = enqueue(bare, "id,body,channel\n1,oi,email\n", "--map", "metadata.channel=channel")
+
+    assert "ignored" not in out

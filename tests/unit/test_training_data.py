@@ -289,7 +289,7 @@ def test_an_export_is_read_by_the_usual_names_of_its_columns_and_they_are_named(
 
     assert loaded.train[0] == Row("Assunto 0 minha internet caiu", "suporte")
     assert loaded.notes == (
-        "export.csv: prompt = Assunto + Descrição, completion = Categoria; not read: Nº do chamado",
+        "export.csv: prompt = Assunto + Descrição, completion = Categoria; ignored columns: Nº do chamado",
     )
 
 

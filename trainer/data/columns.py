@@ -19,6 +19,7 @@ from triagem.contracts.ticket import OnReply, first_error
 from triagem.contracts.unicode_form import normalized
 from triagem.records.columns import (
     EXTERNAL_ID,
+    describe_ignored,
     find_column,
     joined,
     mapped_label,
@@ -92,14 +93,14 @@ def is_header(columns: Sequence[str], rules: ReadingRules) -> bool:
 
 
 def describe_columns(columns: Sequence[str], given: str) -> str:
-    """`prompt = Assunto + Corpo, completion = Categoria; not read: id`; empty if all names are standard."""
+    """`prompt = Assunto + Corpo, completion = Categoria; ignored columns: id`; empty if all names are standard."""
     mapped = training_columns(tuple(columns), given)
     read = {name for names in mapped.values() for name in names}
     if read == set(columns) and all(names in {(), (field,)} for field, names in mapped.items()):
         return ""
     fields = ", ".join(f"{field} = {' + '.join(map(short_name, names))}" for field, names in mapped.items() if names)
-    others = ", ".join(short_name(column) for column in columns if column not in read)
-    return f"{fields}; not read: {others}" if others else fields
+    ignored = describe_ignored([column for column in columns if column not in read], FIELDS)
+    return f"{fields}; {ignored}" if ignored else fields
 
 
 def training_cell(row: Mapping[str, Any], field: str, given: str) -> Any:

@@ -62,7 +62,8 @@ def print_lines(*lines: RenderableType, screen: Console | None = None) -> None:
 
 
 def _unwrapped(table: Table) -> str:
-    """A table with each row in one line, without blanks at the end of lines."""
+    """A table with each row in one line, without borders and without blanks at the end of lines."""
+    table.box, table.pad_edge = None, False
     wide = SafeConsole(width=_WIDE, force_terminal=False)
     with wide.capture() as capture:
         wide.print(table)

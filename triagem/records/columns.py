@@ -3,6 +3,7 @@
 import csv
 import re
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, Final
 from unicodedata import category
@@ -31,6 +32,8 @@ _OBJECTS: Final = (
 )  # fmt: skip
 EMPTY: Final = (None, "", "NULL", r"\N")  # the last two are MySQL's
 _MAX_NAME_CHARS: Final = 40
+_MAX_NAMES: Final = 20
+_SIMILARITY: Final = 0.85  # `texts` is similar to `text`; `message` is not similar to `message_id`
 _OUTSIDE: Final = r'(?=(?:[^"]*"[^"]*")*[^"]*\Z)'  # of quotes: an even number of them follows
 
 
@@ -89,6 +92,24 @@ def joined(values: Sequence[Any]) -> Any:
 def short_name(column: str) -> str:
     """A column name for a message, hidden if long: without a header, the first line holds a customer's text."""
     return column if len(column) <= _MAX_NAME_CHARS else f"({len(column)} characters)"
+
+
+def similar_fields(columns: Sequence[str], fields: Sequence[str]) -> dict[str, str]:
+    """Column → the field whose name it probably misspells."""
+    by_name = {folded_name(field): field for field in fields}
+    near = {column: get_close_matches(folded_name(column), by_name, 1, _SIMILARITY) for column in columns}
+    return {column: by_name[names[0]] for column, names in near.items() if names}
+
+
+def describe_ignored(columns: Sequence[str], fields: Sequence[str]) -> str:
+    """`ignored columns: canal, txt (did you mean text?)`; empty if there are none. `fields`: as `similar_fields`."""
+    similar = similar_fields(columns, fields)
+    first = sorted(columns, key=lambda column: column not in similar)[:_MAX_NAMES]
+    names = [
+        short_name(column) + (f" (did you mean {similar[column]}?)" if column in similar else "") for column in first
+    ]
+    more = f" and {len(columns) - _MAX_NAMES:,} more" if len(columns) > _MAX_NAMES else ""
+    return f"ignored columns: {', '.join(names)}{more}" if names else ""
 
 
 @lru_cache(maxsize=256)  # each list of usual names is compared with each column

@@ -15,11 +15,11 @@ from triagem.cli.output import print_answer, print_lines, progress_reporter
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.moments import DateOrder, MomentFormat, time_zone
 from triagem.contracts.ticket import Lane
-from triagem.producer.columns import FieldMap
+from triagem.producer.columns import FIELDS
 from triagem.producer.load import LoadSummary, ReadingRules, load_records
 from triagem.producer.publisher import Publisher
 from triagem.producer.survey import TicketFile, survey_file
-from triagem.records.columns import short_name
+from triagem.records.columns import describe_ignored, short_name, similar_fields
 from triagem.records.parquet_file import ParquetFile
 from triagem.records.rows import BadLine, FileFormat, Rows
 from triagem.records.text_file import TextFile, open_text
@@ -136,14 +136,10 @@ def _print_reading(text: TextFile | ParquetFile, tickets: TicketFile, timezone: 
         order = {DateOrder.DAY_FIRST: ", day first", DateOrder.MONTH_FIRST: ", month first", None: ""}
         lines.append(f"times without an offset are in {timezone}{order[rules.moments.order]}")
     fields = ", ".join(f"{field} = {' + '.join(names)}" for field, names in rules.mapping.columns.items())
-    ignored = _ignored(rows, rules.mapping)
-    lines.append(f"fields: {fields}" + (f"; ignored: {', '.join(ignored)}" if ignored else ""))
+    lines.append(f"fields: {fields}")
+    if ignored := describe_ignored(tickets.survey.ignored, FIELDS):
+        lines.append(f"{ignored}; to keep one: --map metadata.NAME=COLUMN")
     print_lines(*lines, *(f"note: {note}" for note in tickets.notes))
-
-
-def _ignored(rows: Rows, mapping: FieldMap) -> list[str]:
-    mapped = {name for names in mapping.columns.values() for name in names}
-    return [short_name(column) for column in rows.columns if column not in mapped]
 
 
 def _dry_run(rows: Rows, rules: ReadingRules, *, as_json: bool) -> LoadSummary:
@@ -187,7 +183,8 @@ def _as_json(summary: LoadSummary, text: TextFile | ParquetFile, tickets: Ticket
         "accepted": summary.accepted,
         "rejected": [{"line": rejected.line, "reason": rejected.reason} for rejected in summary.rejected],
         "fields": {field: "+".join(names) for field, names in rules.mapping.columns.items()},
-        "ignored_columns": _ignored(tickets.first, rules.mapping),
+        "ignored_columns": [short_name(column) for column in tickets.survey.ignored],
+        "similar_fields": similar_fields(tickets.survey.ignored, FIELDS),
         "encoding": text.encoding,
         "separator": tickets.first.separator,
         "date_order": rules.moments.order,
