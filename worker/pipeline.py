@@ -19,7 +19,7 @@ from triagem.contracts.model import Model
 from triagem.db import Database
 from triagem.engine.language import load_language_identifier
 from triagem.inbox import Inbox
-from triagem.inbox.lease import COLLECTING, WARMING_UP, Lease
+from triagem.inbox.lease import BEATS, COLLECTING, WARMING_UP, Lease
 from triagem.inbox.reclaim import Reclaimer
 from triagem.registry import Registry
 from triagem.worker import health
@@ -149,7 +149,7 @@ class Pipeline:
         self._leased.set()
         # Runs until everything is acknowledged, not only until `stopping`: no other worker may reclaim entries in
         # flight meanwhile.
-        while not self._committed.wait(self._lease_s / 3):
+        while not self._committed.wait(self._lease_s / BEATS):
             self.supervisor.beat()
             # after a requested stop, `_retry` gives up at once, and the next iteration tries again
             with suppress(Retryable):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from starlette.testclient import TestClient
 
 from tests.support.assessments import report
 from tests.support.console import Person
@@ -25,7 +26,7 @@ from triagem.db.tickets.window import write_window
 from triagem.db.training_jobs import JobKind
 from triagem.gateway.console.messages import MESSAGES
 from triagem.inbox import Inbox
-from triagem.inbox.lease import AT_WORK, Lease
+from triagem.inbox.lease import AT_WORK, Lease, lease_key, list_workers
 from triagem.inbox.webhook_counts import WebhookCounts
 from triagem.notify.alert_messages import system_alert_detail
 
@@ -142,3 +143,25 @@ def test_the_start_page_names_a_running_job(admin: Person, database: Database, k
     page = admin.see("start")
 
     assert any(message in page for message in MESSAGES[f"doing_{kind}"])
+
+
+def test_an_unexpected_error_is_a_page_in_the_readers_language(
+    admin: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triagem.gateway.console.overview.recent_tickets", None)
+    browser = TestClient(admin.http.app, raise_server_exceptions=False, cookies=admin.http.cookies)
+
+    response = browser.get("/console/overview?lang=pt")
+
+    assert response.status_code == 500
+    assert "Erro interno: o log do gateway indica o motivo." in response.text
+    assert response.headers["Content-Security-Policy"]
+
+
+def test_a_silent_worker_is_shown_in_portuguese(admin: Person, inbox: Inbox) -> None:
+    for worker in list_workers(inbox.redis):
+        inbox.redis.pexpire(lease_key(worker.name), worker.lease_ms // 10)
+
+    page = admin.see("overview", lang="pt")
+
+    assert "<li>sem sinal de vida: visto pela última vez há 54 s</li>" in page

@@ -3,7 +3,7 @@
 import pytest
 
 from triagem.inbox import Inbox
-from triagem.inbox.lease import Lease, lease_key, list_workers, worker_states
+from triagem.inbox.lease import Lease, lease_key, list_workers, observed_states, worker_states
 
 
 @pytest.fixture
@@ -145,3 +145,20 @@ def test_reporting_a_state_does_not_revive_a_lost_lease(inbox: Inbox) -> None:
     lease.report_state("at work")
 
     assert worker_states(inbox.redis) == {}
+
+
+@pytest.mark.parametrize(("remaining", "shown"), [(7_000, "at work"), (2_900, "no sign of life: last seen 12 s ago")])
+def test_a_worker_without_heartbeats_is_shown_as_silent(
+    inbox: Inbox, lease: Lease, remaining: int, shown: str
+) -> None:
+    lease.report_state("at work")
+
+    inbox.redis.pexpire(lease_key(lease.consumer), remaining)
+
+    assert observed_states(inbox.redis) == {lease.consumer: shown}
+
+
+def test_a_worker_of_a_release_that_stored_no_duration_is_shown_as_it_reported(inbox: Inbox, lease: Lease) -> None:
+    inbox.redis.set(lease_key(lease.consumer), "at work\n1\n", px=100)
+
+    assert observed_states(inbox.redis) == {lease.consumer: "at work"}

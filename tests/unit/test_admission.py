@@ -2,10 +2,13 @@
 
 import pytest
 from pydantic import ValidationError
+from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
 from tests.support.builders import Clock
-from triagem.gateway.admission import Pace
+from triagem.gateway.admission import AdmissionMiddleware, Pace
 from triagem.gateway.authentication import MovingWindow
+from triagem.gateway.console.app import too_many_requests
 from triagem.gateway.services import GatewaySettings
 
 
@@ -32,6 +35,26 @@ def test_clients_that_have_gone_are_not_kept() -> None:
         pace.delay(str(number), now=1000.0 + number)
 
     assert len(pace._free_at) <= 10_000
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/console/overview", "Requisições demais. Tente de novo em um minuto."),
+        ("/v1/tickets", '"detail":"too many open requests of this client"'),
+    ],
+)
+def test_one_request_too_many_is_refused_with_a_page_or_a_problem(path: str, shown: str) -> None:
+    async def repeat(scope: Scope, receive: Receive, send: Send) -> None:
+        await admission(scope, receive, send)  # a second open request
+
+    admission = AdmissionMiddleware(repeat, GatewaySettings(max_connections_per_client=1), too_many_requests)
+
+    response = TestClient(admission).get(path, headers={"Accept-Language": "pt-BR"})
+
+    assert response.status_code == 429
+    assert response.headers["Retry-After"] == "5"
+    assert shown in response.text
 
 
 class TestMovingWindow:

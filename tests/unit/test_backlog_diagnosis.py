@@ -8,6 +8,7 @@ from triagem.inbox import Depth, InboxSettings
 
 EMPTY = Depth(waiting=0, in_flight=0, oldest_s=None)
 BUSY = Depth(waiting=7, in_flight=3, oldest_s=1.0)
+SILENT_WORKER = "no sign of life: last seen 12 s ago"
 RUNNING = {"a": "at work", "b": "at work"}
 
 
@@ -33,6 +34,8 @@ def diagnosis(
         (diagnosis(EMPTY), "no tickets in the inbox"),
         (diagnosis(EMPTY, {}), "no tickets in the inbox"),
         (diagnosis(states={}), "no worker is running: start `triagem up` or `triagem worker`"),
+        (diagnosis(EMPTY, {"a": SILENT_WORKER}), "no worker gives a sign of life"),
+        (diagnosis(states={"a": SILENT_WORKER, "b": "at work"}), "draining"),
         (diagnosis(paused=True), "triagem resume"),
         (
             diagnosis(states={"a": "at work", "b": "waiting: Postgres is busy (57P03)"}),

@@ -7,6 +7,7 @@ without valid credentials counts against a small budget, which all clients witho
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Final
@@ -153,10 +154,13 @@ class RequestBody:
 
 
 class AdmissionMiddleware:
-    """Counts and paces the requests of each client. `state["body"]` is a request's RequestBody, or None."""
+    """Counts and paces the requests of each client. `state["body"]` is a request's RequestBody, or None.
 
-    def __init__(self, app: ASGIApp, settings: GatewaySettings) -> None:
-        self._app, self._settings = app, settings
+    `console_refusal` makes the page that refuses a request of a console page.
+    """
+
+    def __init__(self, app: ASGIApp, settings: GatewaySettings, console_refusal: Callable[[Scope], ASGIApp]) -> None:
+        self._app, self._settings, self._console_refusal = app, settings, console_refusal
         self._open = Counter[str]()
         self._pace = Pace()
         self._limit = min(SMALL_BODY, settings.max_body_bytes)
@@ -169,9 +173,7 @@ class AdmissionMiddleware:
             return
         client = client_network(scope["client"][0]) if scope.get("client") else ""
         if self._open[client] >= self._settings.max_connections_per_client:
-            await problem_response(
-                HTTPStatus.TOO_MANY_REQUESTS, "too many open requests of this client", {"Retry-After": RETRY_AFTER_S}
-            )(scope, receive, send)
+            await self._refusal(scope)(scope, receive, send)
             return
         self._open[client] += 1
         body = self._body(scope, receive, client)
@@ -186,6 +188,13 @@ class AdmissionMiddleware:
             self._open[client] -= 1
             if not self._open[client]:
                 del self._open[client]
+
+    def _refusal(self, scope: Scope) -> ASGIApp:
+        if scope["path"].startswith("/console/"):
+            return self._console_refusal(scope)
+        return problem_response(
+            HTTPStatus.TOO_MANY_REQUESTS, "too many open requests of this client", {"Retry-After": RETRY_AFTER_S}
+        )
 
     def _body(self, scope: Scope, receive: Receive, client: str) -> RequestBody | None:
         headers = Headers(scope=scope)

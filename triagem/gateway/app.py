@@ -19,7 +19,7 @@ from triagem.gateway import (
 )
 from triagem.gateway.admission import AdmissionMiddleware
 from triagem.gateway.authentication import Authenticator
-from triagem.gateway.console.app import create_console
+from triagem.gateway.console.app import create_console, too_many_requests
 from triagem.gateway.intake import Intake
 from triagem.gateway.predict import ResultWaiter
 from triagem.gateway.request_middleware import RequestMiddleware
@@ -47,6 +47,6 @@ def create_app(services: Services) -> FastAPI:
     app.mount("/docs/assets", docs.ASSETS)
     app.mount("/console", create_console(services, app.state.authenticator))
     app.add_middleware(tickets.DirectTickets)
-    app.add_middleware(AdmissionMiddleware, settings=services.settings)
+    app.add_middleware(AdmissionMiddleware, settings=services.settings, console_refusal=too_many_requests)
     app.add_middleware(RequestMiddleware)  # outermost: it sees every response
     return app

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, cast
 
 from redis import Redis
+from redis.exceptions import NoPermissionError
 
 from triagem.inbox.client import redis_errors
 from triagem.inbox.stream import PREFIX
@@ -21,6 +22,8 @@ LAST_RATE: Final = PREFIX + ":rate"
 WARMING_UP: Final = "warming up"
 AT_WORK: Final = "at work"  # a problem may follow that does not stop the worker
 COLLECTING: Final = "collecting labels"  # the worker stores tickets without a result: there is no model yet
+SILENT: Final = "no sign of life"  # two heartbeats are missing; the time since the last one follows
+BEATS: Final = 3  # heartbeats per lease
 _MEMORY: Final = PREFIX + ":memory:"
 
 
@@ -46,7 +49,7 @@ class Lease:
     @redis_errors()
     def acquire(self) -> None:
         """Set the lease. Raises InboxUnavailable, or InboxFull when Redis has no memory left even for this."""
-        self._redis.set(lease_key(self.consumer), _encode(WARMING_UP), px=self._lease_ms)
+        self._redis.set(lease_key(self.consumer), self._encode(WARMING_UP), px=self._lease_ms)
 
     @redis_errors()
     def refresh(self) -> bool:
@@ -58,7 +61,7 @@ class Lease:
         if self._redis.pexpire(lease_key(self.consumer), self._lease_ms):
             return True
         name = _new_name()
-        self._redis.set(lease_key(name), _encode(WARMING_UP), px=self._lease_ms)
+        self._redis.set(lease_key(name), self._encode(WARMING_UP), px=self._lease_ms)
         # Switch only now: other workers could claim entries at once that we fetch under a name without a lease.
         self.names.add(name)
         self.consumer = name
@@ -75,7 +78,8 @@ class Lease:
         elif self._at_work_since is None:
             self._at_work_since = time.time()
         with self._redis.pipeline(transaction=True) as pipe:
-            pipe.set(lease_key(self.consumer), _encode(state, rate, self._at_work_since), xx=True, keepttl=True)
+            value = self._encode(state, rate, self._at_work_since)
+            pipe.set(lease_key(self.consumer), value, xx=True, keepttl=True)
             if rate:
                 pipe.set(LAST_RATE, f"{rate:.4g}")
             pipe.execute()
@@ -90,26 +94,32 @@ class Lease:
         """Delete the lease, so that other workers reclaim the pending entries at once."""
         self._redis.delete(lease_key(self.consumer))
 
+    def _encode(self, state: str, rate: float = 0.0, at_work_since: float | None = None) -> str:
+        """A lease's value, one line each: state, rate, time since when it is at work, duration of the lease in ms."""
+        return f"{' '.join(state.split())}\n{rate:.4g}\n{at_work_since or ''}\n{self._lease_ms}"
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
     """A worker with a lease: consumer name, reported state, and tickets per busy second (0 until it has a rate).
 
     `at_work_since`: Unix time since which it has classified tickets without an outage; None while it does not.
+    `lease_ms`: the duration of its lease; 0 if a release wrote it that did not store it.
     """
 
     name: str
     state: str
     rate: float
     at_work_since: float | None = None
+    lease_ms: int = 0
 
 
 def list_workers(redis: Redis) -> list[WorkerInfo]:
     """All workers with a lease."""
     workers = []
     for name, value in _values(redis, _KEY).items():
-        state, rate, since = [*value.split("\n"), "", ""][:3]
-        workers.append(WorkerInfo(name, state, float(rate or 0), float(since) if since else None))
+        state, rate, since, lease_ms = [*value.split("\n"), "", "", ""][:4]
+        workers.append(WorkerInfo(name, state, float(rate or 0), float(since) if since else None, int(lease_ms or 0)))
     return workers
 
 
@@ -118,14 +128,28 @@ def worker_states(redis: Redis) -> dict[str, str]:
     return {worker.name: worker.state for worker in list_workers(redis)}
 
 
+@redis_errors()
+def observed_states(redis: Redis) -> dict[str, str]:
+    """As `worker_states`, for a person: a worker that misses two heartbeats is shown as silent."""
+    workers = list_workers(redis)
+    with redis.pipeline(transaction=False) as pipe:
+        for worker in workers:
+            pipe.pttl(lease_key(worker.name))
+        try:
+            remaining = pipe.execute()
+        except NoPermissionError:  # a user of an earlier users.acl
+            return {worker.name: worker.state for worker in workers}
+    states = {}
+    for worker, remaining_ms in zip(workers, remaining, strict=True):
+        silent_ms = worker.lease_ms - max(0, remaining_ms)
+        silent = BEATS * silent_ms > 2 * worker.lease_ms
+        states[worker.name] = f"{SILENT}: last seen {silent_ms / 1000:.0f} s ago" if silent else worker.state
+    return states
+
+
 def worker_memory(redis: Redis) -> list[float]:
     """The reported memory use of the workers, 0 to 1. Workers that cannot measure it are left out."""
     return [float(share) for share in _values(redis, _MEMORY).values()]
-
-
-def _encode(state: str, rate: float = 0.0, at_work_since: float | None = None) -> str:
-    """A lease's value: a line with the state, one with the rate, and one with the time since when it is at work."""
-    return f"{' '.join(state.split())}\n{rate:.4g}\n{at_work_since or ''}"
 
 
 @redis_errors()

@@ -10,7 +10,7 @@ from triagem.cli.options import AsJson
 from triagem.cli.output import print_answer, print_lines
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Depth, Inbox, InboxSettings, lease
-from triagem.inbox.lease import WARMING_UP
+from triagem.inbox.lease import SILENT, WARMING_UP
 from triagem.inbox.scaling import ScalingSettings, scaling_signal
 
 
@@ -27,7 +27,7 @@ def read_state(inbox: Inbox) -> dict[str, Any]:
     """The state of the inbox and its workers, as `triagem backlog --json` prints it. Raises InboxUnavailable."""
     scaling = scaling_signal(inbox, ScalingSettings())
     depths = {lane: inbox.depth(lane) for lane in Lane}
-    states, is_paused = lease.worker_states(inbox.redis), lease.paused(inbox.redis)
+    states, is_paused = lease.observed_states(inbox.redis), lease.paused(inbox.redis)
     quarantined = inbox.quarantined()
     return {
         **asdict(scaling),
@@ -76,6 +76,9 @@ def diagnose(
     diagnoses = {
         "paused: run `triagem resume` to let workers fetch tickets again": paused,
         "no worker is running: start `triagem up` or `triagem worker`": total and not states,
+        "no worker gives a sign of life: see its log; when its lease ends, another worker takes over its tickets": (
+            states and all(state.startswith(SILENT) for state in states.values())
+        ),
         f"no ticket is lost, workers are {next(iter(waiting), '')}": waiting,
         f"Redis uses {memory_used:.0%} of its memory: producers must wait until workers drain the inbox": (
             memory_used > settings.memory_share

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from triagem.contracts.errors import TriagemError
 from triagem.gateway.authentication import Authenticator
@@ -81,6 +82,15 @@ def _install_error_handlers(console: FastAPI) -> None:
         if status == HTTPStatus.INTERNAL_SERVER_ERROR:
             log.error("page_failed", error=type(error).__name__, reason=str(error))
         return _error_page(request, status, str(error), error_message_key(error))
+
+    @console.exception_handler(Exception)  # else plain text; RequestMiddleware still logs the error
+    async def _unexpected(request: Request, _: Exception) -> Response:
+        return _error_page(request, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def too_many_requests(scope: Scope) -> Response:
+    """The page that refuses a request before it reaches the console."""
+    return _error_page(Request(scope), HTTPStatus.TOO_MANY_REQUESTS)
 
 
 def _error_page(request: Request, status: HTTPStatus, detail: str = "", message_key: str | None = None) -> Response:

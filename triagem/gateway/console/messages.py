@@ -148,6 +148,7 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "worker_warming up": ("loading the model", "carregando o modelo"),
     "worker_collecting labels": ("storing tickets until there is a model", "guardando tickets até haver um modelo"),
     "worker_waiting": ("waiting", "em espera"),
+    "worker_no sign of life": ("no sign of life", "sem sinal de vida"),
     "unsure_share": ("Confidence below {threshold}", "Confiança abaixo de {threshold}"),
     "unsure_of": (
         "of the newest tickets ({count}); alert above 20%",

@@ -20,7 +20,7 @@ from triagem.gateway.console.session import Reader
 from triagem.gateway.console.tickets import label_context
 from triagem.gateway.services import ServicesDep
 from triagem.inbox import Inbox
-from triagem.inbox.lease import paused, worker_states
+from triagem.inbox.lease import observed_states, paused
 
 # Bar charts, in units of the SVG's view box. A chart library would be larger than the page.
 _WIDTH: Final = 480
@@ -72,7 +72,7 @@ def overview(request: Request, services: ServicesDep, visitor: Reader) -> Respon
     return render_page(
         request, "overview.html", visitor,
         now=services.now(), depths=depths, rate=rate, drain_s=backlog / rate if rate else None,
-        states=worker_states(services.inbox.redis), is_paused=paused(services.inbox.redis), model=model,
+        states=observed_states(services.inbox.redis), is_paused=paused(services.inbox.redis), model=model,
         since=promotions[-1] if promotions else None, count=len(newest), threshold=threshold, below=below,
         alarm=below > ALARM, **context,
         histogram=_histogram(lang, [(ticket.confidence, ticket.band) for ticket in newest]),
