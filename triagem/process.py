@@ -3,6 +3,7 @@
 prometheus-client is imported late: a producer does not need it, and the ops worker must first set where it counts.
 """
 
+import json
 import os
 import re
 import signal
@@ -66,6 +67,17 @@ def read_secret_files(environment: MutableMapping[str, str] = os.environ) -> Non
             del environment[variable]  # child processes must not see both variables
 
 
+_ERROR_LEVELS: Final = {"error", "critical"}
+
+
+def _event_level(line: str) -> str | None:
+    """The level of a logged event; None if the line is not an event."""
+    try:
+        return str(json.loads(line)["level"])
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
 class ChildProcess:
     """One long-running `triagem` command, with extra settings. Without a log file it inherits our output streams."""
 
@@ -75,6 +87,7 @@ class ChildProcess:
         # order. The child's standard input is a pipe that only this process holds: if this process is killed, the
         # pipe closes and the child stops.
         with log.open("ab") if log else nullcontext() as out:
+            self._log_start = out.tell() if out else 0  # earlier processes wrote the lines before
             self._process = subprocess.Popen(  # noqa: S603 - our own command
                 [sys.executable, "-P", "-m", "triagem.cli.main", *command, "--with-parent"],
                 env={**os.environ, **settings},
@@ -114,14 +127,19 @@ class ChildProcess:
         return self._process.wait()
 
     def exit_reason(self) -> str:
-        """The last line of the log; where it is after a regular event, as after SIGKILL, only the log's path."""
+        """The last line of the log, if it can be the reason of the end; else a text that names the log."""
         if self.log is None:
             return "see its log lines above"
-        lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        lines = self.log.read_bytes()[self._log_start :].decode(errors="replace").strip().splitlines()
         if not lines:
             return "its log is empty"
-        regular = '"level": "info"' in lines[-1]
-        return f"its log {self.log} names no error" if regular else lines[-1][:300]
+        status = self.exit_status or 0
+        if status == -signal.SIGKILL:
+            return f"SIGKILL leaves no reason in its log {self.log}"
+        level = _event_level(lines[-1])
+        # A process that a signal ends logs no event about it; the interpreter or a library may write a line.
+        is_reason = level is None or (level in _ERROR_LEVELS and status >= 0)
+        return lines[-1][:300] if is_reason else f"its log {self.log} names no error"
 
     def __enter__(self) -> Self:
         return self

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.builders import Clock
+from tests.support.waiting import until
 from triagem.cli.processes import WorkerSlot, restart_delay
 from triagem.process import ChildProcess
 
@@ -87,22 +88,33 @@ def test_pauses_grow_to_30_seconds_and_are_reset_after_a_long_run() -> None:
     assert "restarting in 1 s" in harness.messages[-1]
 
 
+INFO, WARNING, ERROR = (f'{{"event": "event", "level": "{level}"}}' for level in ("info", "warning", "error"))
+FATAL = "Fatal Python error: Segmentation fault"
+
+
 @pytest.mark.parametrize(
-    ("line", "reason"),
+    ("lines", "end", "reason"),
     [
-        ('{"event": "window", "level": "info"}', "its log {log} names no error"),
-        ('{"event": "worker_failed", "level": "error"}', '{"event": "worker_failed", "level": "error"}'),
-        ("ModuleNotFoundError: no module", "ModuleNotFoundError: no module"),
-        ("", "its log is empty"),
+        ([ERROR, INFO], "exit 1", "its log {log} names no error"),
+        ([ERROR, WARNING], "exit 1", "its log {log} names no error"),
+        ([INFO, ERROR], "exit 1", ERROR),
+        (["ModuleNotFoundError: no module"], "exit 1", "ModuleNotFoundError: no module"),
+        ([], "exit 1", "its log is empty"),
+        ([ERROR], "kill -9 $$", "SIGKILL leaves no reason in its log {log}"),
+        ([ERROR], "kill -11 $$", "its log {log} names no error"),
+        ([ERROR, FATAL], "kill -11 $$", FATAL),
     ],
 )
-def test_a_regular_event_is_not_the_reason_of_an_exit(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str, reason: str
+def test_only_an_error_that_belongs_to_the_end_of_a_process_is_its_reason(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lines: list[str], end: str, reason: str
 ) -> None:
     log = tmp_path / "worker-0.log"
-    monkeypatch.setattr(sys, "executable", "/bin/true")
+    log.write_text(f"{FATAL}\n", encoding="utf-8")  # of an earlier process
+    program = tmp_path / "program"
+    program.write_text("\n".join(["#!/bin/sh", *(f"echo '{line}'" for line in lines), end]), encoding="utf-8")
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
     process = ChildProcess(["worker"], {}, log)
-    process.stop()
-    log.write_text(line)
+    until(lambda: process.exit_status is not None)
 
     assert process.exit_reason() == reason.replace("{log}", str(log))
