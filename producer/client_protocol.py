@@ -20,8 +20,9 @@ from urllib.parse import quote
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
 from triagem.contracts.errors import AccessDenied, GatewayUnavailable, InboxFull, InvalidInput, TriagemError
+from triagem.contracts.field_errors import first_error
 from triagem.contracts.result import ChangePage, PredictResponse, ResultPage, TicketDetail, TicketReceipt
-from triagem.contracts.ticket import Lane, Message, Ticket, first_error
+from triagem.contracts.ticket import Lane, Message, Ticket
 
 if TYPE_CHECKING:
     import httpx2

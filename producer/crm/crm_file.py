@@ -11,7 +11,7 @@ import structlog
 from pydantic import Field, ValidationError
 
 from triagem.contracts.errors import InvalidInput
-from triagem.contracts.ticket import first_error
+from triagem.contracts.field_errors import first_error
 from triagem.notify import settings_file
 from triagem.notify.crm import CrmTarget
 from triagem.notify.hosts import check_url

@@ -7,7 +7,8 @@ from typing import Final
 from pydantic import ValidationError
 
 from triagem.contracts.errors import InvalidTicket
-from triagem.contracts.ticket import Message, Ticket, accept, first_error
+from triagem.contracts.field_errors import first_error
+from triagem.contracts.ticket import Message, Ticket, accept
 from triagem.producer.crm.expressions import search
 from triagem.producer.crm.payload import (
     MAX_RECORDS,

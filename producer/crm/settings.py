@@ -159,7 +159,7 @@ class Source(SettingsTable):
             raise ValueError("secret: is not base64, which signature.key_encoding requires") from None
         if not self.signature.covers_time and self.fields.revised_at is None:
             raise ValueError(
-                "fields.revised_at: is needed, because this signature covers no time: a recorded webhook could be "
+                "fields.revised_at: is needed, because this signature covers no time, so a recorded webhook could be "
                 "sent again and replace a newer text. Or give signature.timestamp_header"
             )
         return self

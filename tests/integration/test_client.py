@@ -166,6 +166,10 @@ class TestRead:
         with pytest.raises(AccessDenied, match="an API key is required"):
             Client(URL, http=TestClient(create_app(opened))).ticket("crm", "1")
 
+    def test_a_key_that_does_not_exist_raises_and_is_called_unknown(self, opened: Services) -> None:
+        with pytest.raises(AccessDenied, match="this API key is unknown, revoked or expired"):
+            Client(URL, "trg_wrong", http=TestClient(create_app(opened))).ticket("crm", "1")
+
     def test_an_invalid_filter_raises(self, shop: Client) -> None:
         with pytest.raises(InvalidInput, match="band"):
             list(shop.results(band="none"))

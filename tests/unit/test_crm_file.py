@@ -109,6 +109,10 @@ def test_each_table_is_a_source_and_a_secret_may_be_in_a_file(tmp_path: Path) ->
             "[generic] signature: signed: {body} is missing",
         ),
         (
+            f'[shop]\nadapter = "generic"\nsecret = "{SECRET}"\nfields = {{ external_id = "id", text = ["b"] }}',
+            "[shop] fields.revised_at: is needed, because this signature covers no time",
+        ),
+        (
             f'[freshdesk]\ntoken = "{TOKEN}"\ncallback = {{ url = "https://hooks.example.com", secret = "weak" }}',
             "[freshdesk] callback.secret: is not a base64 key of at least 24 bytes",
         ),

@@ -41,7 +41,9 @@ def test_a_host_that_is_not_listed_is_not_even_resolved() -> None:
         raise AssertionError(host)
 
     outcome = Sender(["other.example.com"], resolve=resolve).send(post("https://crm.example.com/"))
-    assert outcome == Undeliverable("the address: the host is not in allowed_hosts")
+    assert outcome == Undeliverable(
+        "the address: the host is not in allowed_hosts: add it to this list at the top of the file"
+    )
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,21 @@ def test_a_missing_field_is_refused_by_name(field: str) -> None:
         accept(incomplete, now=NOW)
 
 
+def test_a_field_under_a_wrong_name_is_named_with_the_missing_one() -> None:
+    renamed = {"source": "shop", "id": "4711", "body": SECRET, SECRET: "x"}
+
+    with pytest.raises(InvalidTicket, match=r"^external_id: Field required; unknown fields: id, body$"):
+        accept(renamed, now=NOW)
+
+
+def test_a_time_without_an_offset_has_one_reason_as_text_and_as_a_value() -> None:
+    texts = ["2026-11-02T09:30:00", datetime(2026, 11, 2, 9, 30)]
+
+    reasons = [refusal({"revised_at": text}).reason for text in texts]
+
+    assert reasons == ["has no offset from UTC"] * 2
+
+
 def test_a_text_that_is_too_long_is_refused_with_the_limit() -> None:
     with pytest.raises(InvalidTicket, match=r"^text: has more than 100,000 characters$"):
         accept(fields(text="x" * 100_001), now=NOW)

@@ -14,8 +14,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from triagem.contracts.conversation import ConversationMessage, judge
 from triagem.contracts.errors import InvalidInput
+from triagem.contracts.field_errors import first_error
 from triagem.contracts.text import clean
-from triagem.contracts.ticket import OnReply, first_error
+from triagem.contracts.ticket import OnReply
 from triagem.contracts.unicode_form import normalized
 from triagem.records.columns import (
     EXTERNAL_ID,

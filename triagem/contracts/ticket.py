@@ -27,6 +27,7 @@ from pydantic import (
 )
 
 from triagem.contracts.errors import InvalidTicket
+from triagem.contracts.field_errors import UNNAMED, first_error
 from triagem.contracts.moments import EARLIEST_MOMENT, read_moment
 
 MAX_TEXT_CHARS: Final = 100_000
@@ -39,11 +40,9 @@ PREDICT_SOURCE: Final = "predict"
 _NAMES: Final = frozenset({"source", "external_id"})
 MESSAGE_FIELDS: Final = {"message_id": "id", "author": "author"}  # short for a field of `message`
 _OPTIONAL: Final = frozenset({"revised_at", "metadata", "message", *MESSAGE_FIELDS})
-_UNNAMED: Final = "a field's name"
 _MAX_CHANNEL_CHARS: Final = 64
 _LANGUAGE_KEYS: Final = ("language", "lang", "locale")
 _LANGUAGE_TAG: Final = re.compile(r"([A-Za-z]{2,3})(?:[-_].*)?")
-_FIELD_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 
 
 def _utc(moment: datetime) -> datetime:
@@ -145,7 +144,7 @@ class Ticket(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
             short = {name: fields.pop(field) for field, name in MESSAGE_FIELDS.items() if field in fields}
             if "message" in fields or "id" not in short:
                 raise ValueError(
-                    f"message_id: {'is in message too' if 'message' in fields else 'the author needs it'}"
+                    f"message_id: {'is in message too' if 'message' in fields else 'is required with an author'}"
                 )
             fields["message"] = short
         if "message" in fields:
@@ -238,34 +237,6 @@ def identify(source: str, external_id: str) -> Identity:
         raise InvalidTicket(*first_error(error)) from None
 
 
-def first_error(error: ValidationError) -> tuple[str, str]:
-    """The first invalid field and the reason; never its value, and no field name that looks like text."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    reason = first["msg"].removeprefix("Value error, ")
-    match first["type"]:
-        case "extra_forbidden":
-            reason = "is not a known field"
-        case "tuple_type" | "list_type":
-            reason = "must be a list, in brackets"
-        case "string_too_long":
-            reason = f"has more than {first['ctx']['max_length']:,} characters"
-        case "too_short" if first["ctx"]["field_type"] == "Value":  # a secret
-            reason = f"must have at least {first['ctx']['min_length']} characters"
-        case "union_tag_not_found":
-            reason = f"{first['ctx']['discriminator']} is missing".replace("'", "")
-        case "union_tag_invalid":
-            reason = "{discriminator} must be one of {expected_tags}".format(**first["ctx"]).replace("'", "")
-    if first["loc"]:
-        return ".".join(map(_shown, first["loc"])), reason
-    field, _, reason = reason.rpartition(": ")
-    return ".".join(map(_shown, field.split("."))) if field else "", reason
-
-
-def _shown(part: str | int) -> str:
-    """A part of a field's path; a customer's text sent as a field name must not reach a log."""
-    return str(part) if isinstance(part, int) or _FIELD_NAME.fullmatch(part) or part == _UNNAMED else "?"
-
-
 def _storable(value: object, path: str, depth: int) -> Any:
     """The value with NULs replaced; raises ValueError ("field: reason") if Postgres or JSON cannot store it."""
     if isinstance(value, str):
@@ -288,7 +259,7 @@ def _storable(value: object, path: str, depth: int) -> Any:
     if isinstance(value, dict):
         storable = {}
         for name, item in value.items():
-            key = _storable(name, path or _UNNAMED, depth)
+            key = _storable(name, path or UNNAMED, depth)
             storable[key] = _storable(item, f"{path}.{key}" if path else key, depth + 1)
         return storable
     if isinstance(value, list):

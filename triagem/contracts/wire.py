@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from triagem.contracts.errors import InvalidTicket, UnreadableEntry
-from triagem.contracts.ticket import Identity, Ticket, first_error, identify
+from triagem.contracts.field_errors import first_error
+from triagem.contracts.ticket import Identity, Ticket, identify
 
 WIRE_VERSION: Final = 1
 _HEAD: Final = b'{"v":1,'

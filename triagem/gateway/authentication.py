@@ -86,7 +86,7 @@ class Authenticator:
         self._requests = {kind: MovingWindow(limit, clock) for kind, limit in limits.items()}
 
     async def authenticate(self, secret: str, client: str) -> ApiKey | None:
-        """The key with this secret; None if it is unknown or revoked.
+        """The key with this secret; None if it is unknown, revoked or expired.
 
         Raises ProblemError (429), without a look-up, if this client sent too many unknown keys, or if all clients
         together sent too many with the same first characters. Keys used in the last seconds are not affected.
@@ -200,9 +200,10 @@ def require_scope(scope: Scope) -> Callable[..., Awaitable[ApiKey]]:
         if credentials:
             key = await authenticator.authenticate(credentials.credentials, client_network(client_address(request)))
         if key is None:
+            unknown = "this API key is unknown, revoked or expired" if credentials else "an API key is required"
             raise ProblemError(
                 HTTPStatus.UNAUTHORIZED,
-                "an API key is required: create one with `triagem keys create NAME --scope enqueue`, and send it as "
+                f"{unknown}: create one with `triagem keys create NAME --scope enqueue`, and send it as "
                 "`Authorization: Bearer trg_…`",
                 {"WWW-Authenticate": "Bearer"},
             )

@@ -17,8 +17,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, ValidationError
 
 from triagem.contracts.errors import InvalidInput, TriagemError
+from triagem.contracts.field_errors import first_error
 from triagem.contracts.result import PredictResponse, Result
-from triagem.contracts.ticket import MAX_TEXT_CHARS, PREDICT_SOURCE, first_error, predict_ticket
+from triagem.contracts.ticket import MAX_TEXT_CHARS, PREDICT_SOURCE, predict_ticket
 from triagem.db.auth import Scope
 from triagem.db.tickets.queries import results_by_external_id
 from triagem.gateway.admission import read_body

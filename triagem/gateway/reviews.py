@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from triagem.contracts.errors import InvalidInput, InvalidTicket
-from triagem.contracts.ticket import first_error, id_text, identify
+from triagem.contracts.field_errors import first_error
+from triagem.contracts.ticket import id_text, identify
 from triagem.db.auth import ApiKey, Scope
 from triagem.db.reviews import MAX_COMMENT_CHARS, ReviewRejected, record_review
 from triagem.db.reviews.records import Unasked

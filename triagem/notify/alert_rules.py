@@ -8,8 +8,8 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
 from triagem.contracts.errors import InvalidInput
+from triagem.contracts.field_errors import first_error
 from triagem.contracts.prediction import Band
-from triagem.contracts.ticket import first_error
 from triagem.db.outbox.alerts import ALERT_KINDS, LOW_CONFIDENCE
 from triagem.notify import settings_file
 from triagem.notify.apprise_channel import check_apprise_url

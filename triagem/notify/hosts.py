@@ -28,7 +28,7 @@ def check_url(url: str, allowed: Sequence[str], where: str) -> None:
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host, literal)):
         raise InvalidInput(f"{where}: expected https (http on loopback only)")
     if host not in map(_name, allowed) and not _listed(literal, allowed):
-        raise InvalidInput(f"{where}: the host is not in allowed_hosts")
+        raise InvalidInput(f"{where}: the host is not in allowed_hosts: add it to this list at the top of the file")
 
 
 def check_address(address: str, allowed: Sequence[str], where: str) -> None:
