@@ -79,15 +79,19 @@ WITH incoming AS (
     )
   RETURNING ticket_id
 ), new_alerts AS (
-  -- About the ticket's result: if a live text comes late, its result may be of a newer text that came in bulk. The
-  -- result of a conversation may also have been stored by an import's worker since this live message was received.
+  -- About the ticket's result: if a live text comes late, its result may be of a newer text that came in bulk. An
+  -- import's worker, which raises no alert, may have stored the result of this text before, and that of a conversation
+  -- since this live message was received. All reads of `tickets` here show the rows before this statement.
   INSERT INTO alerts (ticket_id, digest, model_version, band, confidence)
   SELECT stored.id, current_digest, current_version, current_band, current_confidence
   FROM stored JOIN incoming USING (source, external_id)
   WHERE incoming.live AND current_band <> 'automate' AND incoming.proved
     AND incoming.model_version = current_version
     AND (stored.id IN (SELECT ticket_id FROM new_predictions)
-      OR (incoming.on_reply IS NOT NULL AND current_classified_at >= incoming.received_at))
+      OR CASE
+        WHEN incoming.on_reply IS NOT NULL THEN current_classified_at >= incoming.received_at
+        ELSE NOT EXISTS (SELECT FROM tickets before WHERE before.id = stored.id AND before.lane = 'live')
+      END)
   ON CONFLICT DO NOTHING
   RETURNING 1
 ), queued_deliveries AS (

@@ -2,16 +2,18 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
+import pytest
 from sqlalchemy import text
 
 from tests.support.command import Triagem
 from tests.support.windows import doubtful, rows
-from triagem.contracts.ticket import Identity
+from triagem.contracts.ticket import Identity, Lane
 from triagem.db import Database
 from triagem.db.outbox.alerts import DRIFT, RETRAINING_DUE, newest_alerts, raise_alert
 from triagem.db.tickets.forgetting import delete_related, write_tombstone
-from triagem.db.tickets.window import write_window
+from triagem.db.tickets.window import WindowCounts, write_window
 
 
 def test_the_same_alert_is_raised_once(database: Database) -> None:
@@ -69,3 +71,27 @@ def test_the_command_lists_them_for_people_and_for_programs(triagem: Triagem, da
 
     (alert,) = json.loads(triagem("alerts", "list", "--kind", "retraining-due", "--format", "json").out)
     assert alert["detail"] == {"summary": "it was trained 100 days ago"}
+
+
+class TestAlertsOfImportedTexts:
+    """A customer waits for a live ticket, also if an import has brought its text and its result before."""
+
+    @pytest.mark.parametrize("minutes", [(0, 0), (0, 1), (1, 0)])
+    def test_a_doubtful_text_that_was_imported_raises_an_alert_when_it_comes_live(
+        self, database: Database, minutes: tuple[int, int]
+    ) -> None:
+        imported, live = (
+            doubtful(minute=minute, lane=lane) for minute, lane in zip(minutes, (Lane.BULK, Lane.LIVE), strict=True)
+        )
+        assert write_window(database, [imported]).alerts == 0
+
+        assert write_window(database, [live]) == WindowCounts(predictions=0, alerts=1)
+
+        assert write_window(database, [replace(live, arrival=9)]).alerts == 0
+
+    def test_a_live_text_that_comes_again_raises_no_second_alert(self, database: Database) -> None:
+        write_window(database, [doubtful()])
+        with database.autocommit() as connection:
+            connection.execute(text("DELETE FROM alerts"))  # as after its retention
+
+        assert write_window(database, [doubtful(minute=5, arrival=5)]).alerts == 0

@@ -155,6 +155,19 @@ def test_unsure_tickets_and_dead_letters_are_shares_of_the_live_ones(database: D
     assert set(raised(database)) == {("unsure-share", "open"), ("error-rate", "open")}
 
 
+def test_five_tickets_a_day_that_all_become_dead_letters_are_alerted_until_they_are_replayed(
+    database: Database, inbox: Inbox
+) -> None:
+    assert run_checks(database, inbox, 3) == []
+    for index in range(5):
+        insert_dead_letter(database, Lane.LIVE, b"%d-0" % index, b"{}", "unreadable")
+    assert run_checks(database, inbox, 2) == ["error-rate"]
+    with database.autocommit() as connection:
+        connection.execute(text("DELETE FROM dead_letters"))
+
+    assert run_checks(database, inbox, 3) == []
+
+
 def test_webhooks_that_cannot_be_read_count_as_dead_letters(database: Database, inbox: Inbox) -> None:
     write_window(database, tickets(50))
     insert_webhook_dead_letter(database, "crm", b"{}", "text: is empty")

@@ -37,9 +37,17 @@ def test_each_exceeded_limit_is_bad_alone(kind: str, snapshot: SystemSnapshot) -
 
 
 def test_too_few_tickets_give_no_measurement() -> None:
-    assert bad_by_kind(replace(HEALTHY, live=LiveStats(19, 19, 0, 19, 60.0))).keys() == ALL_KINDS - {
-        "unsure-share", "error-rate", "latency",
-    }  # fmt: skip
+    measured = bad_by_kind(replace(HEALTHY, live=LiveStats(19, 19, 0, 19, 60.0))).keys()
+    assert measured == ALL_KINDS - {"unsure-share", "latency"}
+
+
+@pytest.mark.parametrize(
+    ("tickets", "dead_letters", "bad"),
+    [(0, 0, False), (0, 2, False), (0, 3, True), (16, 3, True), (17, 2, False), (18, 2, True)],
+)
+def test_among_few_tickets_three_dead_letters_are_an_error_rate(tickets: int, dead_letters: int, bad: bool) -> None:
+    live = LiveStats(tickets, 0, dead_letters)
+    assert bad_by_kind(replace(HEALTHY, live=live))["error-rate"] is bad
 
 
 def test_dead_letters_without_results_are_an_error_rate() -> None:

@@ -30,6 +30,9 @@ WINDOW: Final = timedelta(minutes=5)
 LAST_TICKETS: Final = 50
 LOOKBACK: Final = timedelta(days=1)
 MIN_TICKETS: Final = 20
+# Among fewer tickets, this number of dead letters is an error rate: at a rate of 1%, the probability of 3 among 19 is
+# under 0.1% (binomial distribution).
+MIN_DEAD_LETTERS: Final = 3
 # An alert opens after this number of bad checks among the last ones, and is resolved after good ones in a row.
 BAD_CHECKS: Final = 2
 LAST_CHECKS: Final = 3
@@ -110,11 +113,7 @@ def measure(snapshot: SystemSnapshot, settings: MonitorSettings) -> Iterable[Mea
     counts = snapshot.live
     values: list[tuple[str, float | None, float]] = [
         ("unsure-share", _share(counts.unsure, counts.tickets), settings.unsure_share),
-        (
-            "error-rate",
-            _share(counts.dead_letters, counts.tickets + counts.dead_letters),
-            settings.error_share,
-        ),
+        ("error-rate", _error_rate(counts), settings.error_share),
         ("latency", counts.p95_s if counts.latency_samples >= MIN_TICKETS else None, settings.latency_s),
         ("memory", snapshot.memory, settings.memory_share),
         # While an operator pauses the workers, it is normal that tickets wait.
@@ -206,3 +205,10 @@ def _take_snapshot(
 
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole >= MIN_TICKETS else None
+
+
+def _error_rate(counts: LiveStats) -> float:
+    """The share of dead letters; 0 if there are few tickets and few dead letters, so that the alert is resolved."""
+    tickets = counts.tickets + counts.dead_letters
+    is_known = tickets >= MIN_TICKETS or counts.dead_letters >= MIN_DEAD_LETTERS
+    return counts.dead_letters / tickets if is_known else 0.0
