@@ -45,6 +45,19 @@ def problems(triagem: Triagem) -> dict[str, str]:
     return {check["check"]: check["problem"] for check in json.loads(answer.out) if check["problem"]}
 
 
+def test_doctor_names_a_value_that_no_process_would_accept_and_goes_on(
+    triagem: Triagem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIAGEM_BATCH_SIZE", "many")
+    monkeypatch.setenv("TRIAGEM_LIVE_HIGH_WATER", "full")
+
+    by_check = problems(triagem)
+
+    assert "TRIAGEM_BATCH_SIZE: Input should be a valid integer" in by_check["settings"]
+    assert "TRIAGEM_LIVE_HIGH_WATER: Input should be a valid integer" in by_check["settings"]
+    assert by_check["Redis"].startswith("TRIAGEM_LIVE_HIGH_WATER: Input should be a valid integer")
+
+
 def test_doctor_names_a_changed_model_file(
     triagem: Triagem, monkeypatch: pytest.MonkeyPatch, instant_models: Path
 ) -> None:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+from pydantic import ValidationError
 from rich.table import Column, Table
 
 from triagem import servers
+from triagem.cli.known_settings import describe_invalid
 from triagem.cli.output import cell, missing_package, print_json, print_lines
 from triagem.contracts.errors import DatabaseUnavailable, InboxUnavailable, NoModel, NotRetryable, TriagemError
 from triagem.contracts.model import CurrentModel
@@ -45,6 +47,8 @@ def run_check(name: str, check: Callable[[], str]) -> CheckResult:
         return CheckResult(name, warning=str(error))
     except TriagemError as error:
         return CheckResult(name, problem=str(error))
+    except ValidationError as error:  # of a settings class
+        return CheckResult(name, problem="; ".join(describe_invalid(error)))
     except ModuleNotFoundError as error:
         return CheckResult(name, problem=missing_package(error))
 

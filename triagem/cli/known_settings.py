@@ -1,6 +1,6 @@
 """Finds all settings in the source: for the reference pages, `triagem doctor`, and reports of misspelt variables.
 
-This module parses the source but does not import it: a settings class may need an extra that is not installed.
+This module parses the source instead of importing it: a settings class may need an extra that is not installed.
 """
 
 import ast
@@ -9,11 +9,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+from pydantic import ValidationError
+
 import triagem
+from triagem.contracts.errors import TriagemError
 from triagem.process import SECRET_FILE
+from triagem.settings import Settings
 
 _PREFIX: Final = "TRIAGEM_"
 # Variables that no settings class reads: docker-compose.yml (also through `.env`), benchmarks and `make release` do.
@@ -99,3 +104,33 @@ def describe_unknown(name: str, nearest: str | None) -> str:
     """A one-line warning about a variable that no code reads."""
     hint = f"did you mean {nearest}?" if nearest else "docs/reference/settings.md lists all settings"
     return f"{name} is not a setting and has no effect: {hint}"
+
+
+def describe_invalid(error: ValidationError) -> list[str]:
+    """A line for each environment variable that a settings class refused, without its value."""
+    prefixes = {known.__name__: known.model_config.get("env_prefix") for known in Settings.__subclasses__()}
+    prefix = prefixes.get(error.title) or _PREFIX
+    return [
+        f"{prefix}{'_'.join(map(str, detail['loc'])).upper()}: {detail['msg']}"
+        for detail in error.errors(include_url=False, include_input=False)
+    ]
+
+
+def invalid_values(names: Iterable[str]) -> list[str]:
+    """A line for each of these variables whose value no process would accept.
+
+    Imports only the settings classes that read one of them; one whose extra is not installed is skipped.
+    """
+    given, lines = {name.upper() for name in names}, dict[str, None]()
+    for declared in settings_classes():
+        if given.isdisjoint(declared.variables.values()):
+            continue
+        try:
+            getattr(import_module(declared.module), declared.name)()
+        except ValidationError as error:
+            lines |= dict.fromkeys(describe_invalid(error))
+        except TriagemError as error:
+            lines[str(error)] = None
+        except ModuleNotFoundError:
+            continue
+    return list(lines)

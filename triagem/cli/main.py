@@ -12,12 +12,11 @@ from pydantic import ValidationError
 from rich.text import Text
 
 from triagem.cli import logs
-from triagem.cli.known_settings import describe_unknown, unknown_variables, variables_set
+from triagem.cli.known_settings import describe_invalid, describe_unknown, unknown_variables, variables_set
 from triagem.cli.logs import format_traceback
 from triagem.cli.output import errors, missing_package
 from triagem.contracts.errors import TriagemError
 from triagem.process import read_secret_files
-from triagem.settings import Settings
 
 
 def _print_version(requested: bool) -> None:
@@ -121,10 +120,8 @@ def run(arguments: list[str] | None = None, *, command: typer.Typer | None = Non
         _report(str(error))
         sys.exit(1)
     except ValidationError as error:  # a settings class read an invalid environment variable
-        prefixes = {known.__name__: known.model_config.get("env_prefix") for known in Settings.__subclasses__()}
-        for detail in error.errors(include_url=False, include_input=False):
-            name = (prefixes.get(error.title) or "TRIAGEM_") + "_".join(str(part) for part in detail["loc"]).upper()
-            _report(f"{name}: {detail['msg']}")
+        for line in describe_invalid(error):
+            _report(line)
         sys.exit(1)
     except ModuleNotFoundError as error:
         _report(missing_package(error))

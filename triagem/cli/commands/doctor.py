@@ -25,7 +25,7 @@ from triagem.cli.checks import (
     run_check,
 )
 from triagem.cli.commands.backlog import describe, read_state
-from triagem.cli.known_settings import describe_unknown, unknown_variables, variables_set
+from triagem.cli.known_settings import describe_unknown, invalid_values, unknown_variables, variables_set
 from triagem.cli.options import AsJson
 from triagem.cli.output import EXTRAS, console, installed_version, print_lines
 from triagem.contracts.errors import TriagemError
@@ -69,7 +69,9 @@ def _settings() -> str:
     names = variables_set()
     if unknown := unknown_variables(names):
         raise CheckFailed("; ".join(describe_unknown(*pair) for pair in unknown.items()))
-    return f"{sum(name.upper().startswith('TRIAGEM_') for name in names)} variables set, all known"
+    if invalid := invalid_values(names):
+        raise CheckFailed("; ".join(invalid))
+    return f"{sum(name.upper().startswith('TRIAGEM_') for name in names)} variables set, all valid"
 
 
 def _machine() -> str:
