@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from tests.support.builders import manifest
 from tests.support.command import Triagem, assert_one_line
 from tests.support.version_history import drift_report, promoted, reviewed, seen
 from triagem.contracts.errors import ModelCorrupt
 from triagem.contracts.model import ROWS_FILE, DataInfo
-from triagem.db import Database
+from triagem.db import Database, training_jobs
 from triagem.db.outbox.alerts import newest_alerts
+from triagem.db.training_jobs import JobKind
 from triagem.registry import Registry
 from triagem.trainer.monitor.due import RetrainingFacts, read_facts
 from triagem.trainer.monitor.tasks import alert_if_due
@@ -116,28 +118,70 @@ class TestCommand:
         assert answer.status == 3
         assert answer.out.splitlines() == [
             "retraining of v1.0.0 is due:",
-            "  age: it was trained 100 days ago, more than 92",
+            "  age: it was trained 100.0 days ago, more than 92",
             "  new-label: reviewers chose 'cobranca' (1), a label that it does not know",
-            "  age: trained 100 days ago, limit 92",
-            "  accuracy: not known from reviews, limit 0.900",
-            "  new-label: 1 reviews with a label that it does not know, limit 0",
-            "  new-data: an unknown number of reviewed texts that are new to it, limit 200",
-            "  drift: not found by the newest report",
-            "next: triagem retrain, if a trainer runs; or triagem review export new.jsonl, then",
-            "      triagem train DATA_DIR --from v1.0.0",
+            "not due for:",
+            "  accuracy: not checked: no randomly sampled text has been reviewed; due below 0.900",
+            "  new-data: not checked: the version has no list of its training texts",
+            "  drift: not checked: there is no report on this version, `triagem drift` makes one",
+            "next: `triagem retrain`, if `triagem trainer` runs; otherwise `triagem review export new.jsonl`, then",
+            "      `triagem train DATA_DIR --from v1.0.0` with these rows in DATA_DIR",
         ]
 
-    def test_exits_0_while_nothing_is_due(
-        self, triagem: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    def test_exits_0_while_nothing_is_due_and_shows_the_distance_to_each_limit(
+        self, triagem: Triagem, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(promoted(tmp_path / "m").root))
-        assert triagem("due").out.splitlines()[:2] == [
-            "v1.0.0: retraining is not due",
-            "  age: trained 0 days ago, limit 92",
-        ]
+        registry = promoted(tmp_path / "m", days_ago=12.5, seen=seen(train=["a"]))
+        monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(registry.root))
+        reviewed(database, "b", "venda")
+        drift_report(database, drifted=False)
         answer = triagem("due", "--json")
+        assert triagem("due").out.splitlines() == [
+            "retraining of v1.0.0 is not due: it exceeds no limit",
+            "  age: trained 12.5 days ago; due after 92 days, in 79.5",
+            "  accuracy: not checked: no randomly sampled text has been reviewed; due below 0.900",
+            "  new-label: reviewers chose only labels that it knows; due with the first unknown label",
+            "  new-data: 1 reviewed texts are new to it; due with 201, 200 to go",
+            f"  drift: not found by the newest report, of {datetime.now(UTC):%Y-%m-%d}",
+        ]
         assert answer.status == 0
-        assert json.loads(answer.out) | {"facts": {}} == {"due": False, "reasons": [], "proposed": None, "facts": {}}
+        facts = json.loads(answer.out)
+        assert facts.pop("facts")["new_rows"] == 1
+        assert [round(row["value"], 1) for row in facts["distances"] if row["trigger"] == "age"] == [12.5]
+        assert facts | {"distances": []} == {
+            "due": False, "reasons": [], "distances": [], "proposed": None, "rejected": None,
+        }  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("outcome", "line"),
+        [
+            ("proposed", "v1.1.0 is proposed and waits for a person: `triagem reclassify diff` shows"),
+            ("rejected", "the gate rejected v1.1.0, the newest training: `triagem models compare v1.1.0` shows why"),
+        ],
+    )
+    def test_names_a_version_that_waits(
+        self,
+        triagem: Triagem,
+        database: Database,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        *,
+        outcome: str,
+        line: str,
+    ) -> None:
+        registry = promoted(tmp_path / "m")
+        with registry.staging() as staged:
+            registry.register(staged, manifest())
+        monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(registry.root))
+        job, _ = training_jobs.request(database, JobKind.FULL, requested_by="ana")
+        training_jobs.claim(database, "trainer", lease_s=60)
+        training_jobs.finish(database, job.id, "trainer", "v1.1.0", outcome)
+
+        *_, waiting, schedule = triagem("due").out.splitlines()
+
+        assert waiting.startswith(line)
+        assert schedule == "a schedule (TRIAGEM_RETRAIN_AT) starts no training until v1.1.0 is due itself"
+        assert json.loads(triagem("due", "--json").out)[outcome] == "v1.1.0"
 
     def test_without_a_model_says_how_to_get_one(
         self, triagem: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triagem.db.reviews import AccuracyEstimate
-from triagem.trainer.monitor.due import DueReason, RetrainingFacts, Trigger, check_due
+from triagem.trainer.monitor.due import DueReason, RetrainingFacts, Trigger, check_due, distances
 from triagem.trainer.settings import DueSettings
 
 RULES = DueSettings()
@@ -81,6 +81,25 @@ def test_a_report_of_drift_is_a_reason() -> None:
     reasons = check_due(replace(QUIET, drifted_at=datetime(2026, 11, 20, 3, tzinfo=UTC)), RULES)
     message = "the drift report of 2026-11-20 found that the input has shifted"
     assert reasons == (DueReason(Trigger.DRIFT, "drift", message),)
+
+
+def test_the_distance_of_the_accuracy_is_that_of_the_intervals_upper_bound() -> None:
+    (distance,) = (item for item in distances(QUIET, RULES) if item.trigger is Trigger.ACCURACY)
+    assert (distance.value, distance.limit) == (0.97, 0.95 - 0.05)
+    assert distance.message == (
+        "0.900 to 0.970 on reviews (95% interval, 200 reviews); due if the upper bound falls by 0.070, below 0.900"
+    )
+    wide = replace(QUIET, reviewed=measured(0.8, 0.65, 0.95, 20))
+    assert "about 30 more reviews make the interval narrow" in [*distances(wide, RULES)][1].message
+
+
+@pytest.mark.parametrize("new_rows", [0, 200])
+def test_the_texts_to_go_make_training_due(new_rows: int) -> None:
+    (text,) = (
+        item.message for item in distances(replace(QUIET, new_rows=new_rows), RULES) if item.trigger is Trigger.DATA
+    )
+    to_go = int(text.rpartition(", ")[2].removesuffix(" to go"))
+    assert (fired(new_rows=new_rows + to_go - 1), fired(new_rows=new_rows + to_go)) == ([], [Trigger.DATA])
 
 
 def test_limits_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:

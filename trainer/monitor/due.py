@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from math import floor
 from typing import Final
 
 from triagem.db import Database, training_jobs
@@ -48,7 +49,8 @@ class RetrainingFacts:
     reviewed_labels: Mapping[str, int] = field(default_factory=dict)
     # reviewed texts that the version has not seen; None if its manifest does not record them
     new_rows: int | None = None
-    drifted_at: datetime | None = None  # time of the newest report, if it found drift
+    drift_checked_at: datetime | None = None  # time of the newest report
+    drifted_at: datetime | None = None  # the same, if it found drift
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,16 @@ class DueReason:
 
     trigger: Trigger
     topic: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class LimitDistance:
+    """A trigger's value and limit, None if unknown, and both in words. For the accuracy, a lower value is due."""
+
+    trigger: Trigger
+    value: float | None
+    limit: float | None
     message: str
 
 
@@ -89,6 +101,7 @@ def read_facts(database: Database, registry: Registry, now: datetime, version: s
         reviewed=model_accuracy(database, version),
         reviewed_labels=Counter(row.label for row in reviewed),
         new_rows=None if seen is None else len(usable.difference(seen.train, seen.dev, seen.calibration, seen.test)),
+        drift_checked_at=report.made_at if report else None,
         drifted_at=report.made_at if report and report.drifted else None,
     )
 
@@ -100,7 +113,7 @@ def check_due(facts: RetrainingFacts, rules: DueSettings) -> tuple[DueReason, ..
 
 def _reasons(facts: RetrainingFacts, rules: DueSettings) -> Iterator[DueReason]:
     if facts.age_days > rules.max_age_days:
-        yield _reason(Trigger.AGE, f"it was trained {facts.age_days:.0f} days ago, more than {rules.max_age_days}")
+        yield _reason(Trigger.AGE, f"it was trained {facts.age_days:.1f} days ago, more than {rules.max_age_days}")
     measured, tested = facts.reviewed, facts.test_accuracy
     # Even the interval's upper bound is too low, so the drop is not an effect of few reviews.
     if measured and tested is not None and measured.high < tested - rules.max_accuracy_loss:
@@ -120,21 +133,55 @@ def _reasons(facts: RetrainingFacts, rules: DueSettings) -> Iterator[DueReason]:
         )
 
 
-def distances(facts: RetrainingFacts, rules: DueSettings) -> Iterator[str]:
-    """The distance of each trigger to its limit, one line each."""
-    yield f"{Trigger.AGE}: trained {facts.age_days:.0f} days ago, limit {rules.max_age_days}"
+def distances(facts: RetrainingFacts, rules: DueSettings) -> Iterator[LimitDistance]:
+    """The distance of each trigger to its limit."""
+    yield LimitDistance(
+        Trigger.AGE,
+        facts.age_days,
+        rules.max_age_days,
+        f"trained {facts.age_days:.1f} days ago; due after {rules.max_age_days} days, "
+        f"in {rules.max_age_days - facts.age_days:.1f}",
+    )
+    yield _accuracy_distance(facts, rules)
+    unknown = {label: number for label, number in facts.reviewed_labels.items() if label not in facts.labels}
+    chosen = ", ".join(f"{label!r} ({number})" for label, number in sorted(unknown.items()))
+    yield LimitDistance(
+        Trigger.LABEL,
+        sum(unknown.values()),
+        0,
+        f"reviewers chose {chosen or 'only labels that it knows'}; due with the first unknown label",
+    )
+    limit, new = rules.max_new_data * facts.training_rows, facts.new_rows
+    if new is None:
+        message = "not checked: the version has no list of its training texts"
+    else:
+        to_go = max(0, floor(limit) + 1 - new)
+        message = f"{new} reviewed texts are new to it; due with {floor(limit) + 1}, {to_go} to go"
+    yield LimitDistance(Trigger.DATA, new, limit, message)
+    if facts.drifted_at:
+        message = f"found by the report of {facts.drifted_at:%Y-%m-%d}"
+    elif facts.drift_checked_at:
+        message = f"not found by the newest report, of {facts.drift_checked_at:%Y-%m-%d}"
+    else:
+        message = "not checked: there is no report on this version, `triagem drift` makes one"
+    yield LimitDistance(Trigger.DRIFT, None, None, message)
+
+
+def _accuracy_distance(facts: RetrainingFacts, rules: DueSettings) -> LimitDistance:
     measured, tested = facts.reviewed, facts.test_accuracy
-    known = "not known from reviews"
-    if measured:
-        known = f"{measured.low:.3f} to {measured.high:.3f} (95% interval, {measured.reviews} reviews)"
-    limit = "none, no test score counts" if tested is None else f"{tested - rules.max_accuracy_loss:.3f}"
-    yield f"{Trigger.ACCURACY}: {known}, limit {limit}"
-    unknown = sum(number for label, number in facts.reviewed_labels.items() if label not in facts.labels)
-    yield f"{Trigger.LABEL}: {unknown} reviews with a label that it does not know, limit 0"
-    new = "an unknown number of" if facts.new_rows is None else facts.new_rows
-    limit = f"{rules.max_new_data * facts.training_rows:.0f}"
-    yield f"{Trigger.DATA}: {new} reviewed texts that are new to it, limit {limit}"
-    yield f"{Trigger.DRIFT}: {'found' if facts.drifted_at else 'not found by the newest report'}"
+    limit = None if tested is None else tested - rules.max_accuracy_loss
+    if limit is None:
+        message = "not checked: no score on test rows counts"
+    elif measured is None:
+        message = f"not checked: no randomly sampled text has been reviewed; due below {limit:.3f}"
+    else:
+        message = (
+            f"{measured.low:.3f} to {measured.high:.3f} on reviews (95% interval, {measured.reviews} reviews); "
+            f"due if the upper bound falls by {measured.high - limit:.3f}, below {limit:.3f}"
+        )
+        if measured.reviews_missing:
+            message += f"; about {measured.reviews_missing} more reviews make the interval narrow"
+    return LimitDistance(Trigger.ACCURACY, measured.high if measured else None, limit, message)
 
 
 def _reason(trigger: Trigger, message: str) -> DueReason:

@@ -142,22 +142,36 @@ def due(*, as_json: AsJson = False) -> None:
         facts = read_facts(database, registry, datetime.now(UTC))
         proposed = unpromoted_version(database, registry, "proposed")
         newest = unpromoted_version(database, registry, "proposed", "rejected")
-    reasons = check_due(facts, rules)
-    lines = [f"{facts.version}: retraining is not due", *(f"  {line}" for line in distances(facts, rules))]
+    reasons, limits = check_due(facts, rules), [*distances(facts, rules)]
+    rejected = None if proposed else newest
+    lines = [f"retraining of {facts.version} is not due: it exceeds no limit"]
     if reasons:
-        lines[0] = f"retraining of {facts.version} is due:"
-        lines[1:1] = [f"  {reason.trigger}: {reason.message}" for reason in reasons]
+        lines = [f"retraining of {facts.version} is due:"]
+        lines += [f"  {reason.trigger}: {reason.message}" for reason in reasons]
+        lines.append("not due for:")
+    due_for = {reason.trigger for reason in reasons}
+    lines += [f"  {limit.trigger}: {limit.message}" for limit in limits if limit.trigger not in due_for]
+    if reasons:
         lines += [
-            "next: triagem retrain, if a trainer runs; or triagem review export new.jsonl, then",
-            f"      triagem train DATA_DIR --from {facts.version}",
+            "next: `triagem retrain`, if `triagem trainer` runs; otherwise `triagem review export new.jsonl`, then",
+            f"      `triagem train DATA_DIR --from {facts.version}` with these rows in DATA_DIR",
         ]
     if proposed:
-        lines.append(f"{proposed} is proposed: `triagem reclassify diff`, then `triagem models promote {proposed}`")
-    elif newest:
         lines.append(
-            f"the gate rejected {newest}, the newest training: `triagem models compare {newest}` has the reasons"
+            f"{proposed} is proposed and waits for a person: `triagem reclassify diff` shows what it changes, "
+            f"`triagem models promote {proposed}` makes it current"
         )
-    answer = {"due": bool(reasons), "reasons": reasons, "facts": facts, "proposed": proposed}
+    elif rejected:
+        lines.append(
+            f"the gate rejected {rejected}, the newest training: `triagem models compare {rejected}` shows why"
+        )
+    if newest:
+        lines.append(f"a schedule (TRIAGEM_RETRAIN_AT) starts no training until {newest} is due itself")
+    figures = [{"trigger": limit.trigger, "value": limit.value, "limit": limit.limit} for limit in limits]
+    answer = {
+        "due": bool(reasons), "reasons": reasons, "distances": figures, "facts": facts, "proposed": proposed,
+        "rejected": rejected,
+    }  # fmt: skip
     print_answer(answer, lines, as_json=as_json)
     if reasons:
         raise typer.Exit(ACTION_NEEDED)
