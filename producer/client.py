@@ -18,7 +18,7 @@ try:
 except ModuleNotFoundError as error:
     raise ImportError("the client needs httpx2: pip install 'triagem[client]'") from error
 
-from triagem.contracts.errors import InvalidTicket
+from triagem.contracts.errors import InvalidInput, InvalidTicket
 from triagem.contracts.result import Change, PredictResponse, Result, TicketDetail
 from triagem.contracts.ticket import Lane, Message, Ticket
 from triagem.producer import client_protocol
@@ -264,6 +264,8 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient", None]):
 
 def _configure(http: httpx2.Client | httpx2.AsyncClient, url: str, key: str | None) -> None:
     http.base_url = httpx2.URL(url)
+    if http.base_url.scheme not in {"http", "https"}:
+        raise InvalidInput("the gateway's URL must begin with http:// or https://")
     if key:
         http.headers["Authorization"] = f"Bearer {key}"
 

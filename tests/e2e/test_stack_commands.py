@@ -117,6 +117,9 @@ def test_up_serves_until_it_is_asked_to_stop_and_leaves_nothing_running(
         assert f"console: http://127.0.0.1:{port}/console/\n" in printed
         assert [name in fetch_metrics(first + offset) for offset, name in enumerate(METRICS)] == [True] * 3
         started = descendants(process.pid)
+        second = triagem(folder, "up", models=instant_models, engine="tests.support.engines:noop", port=port)
+        assert second.wait(30) == 1
+        assert "a local stack is already running in this folder" in second.communicate()[1]
         process.send_signal(signum)
         assert process.wait(60) == 0
     finally:

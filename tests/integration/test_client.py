@@ -166,6 +166,11 @@ class TestRead:
         with pytest.raises(AccessDenied, match="an API key is required"):
             Client(URL, http=TestClient(create_app(opened))).ticket("crm", "1")
 
+    @pytest.mark.parametrize("url", ["127.0.0.1:8000", "localhost:8000", "redis://127.0.0.1"])
+    def test_a_url_without_http_is_refused_before_anything_is_sent(self, url: str) -> None:
+        with pytest.raises(InvalidInput, match="must begin with http://"):
+            Client(url, "trg_any")
+
     def test_a_key_that_does_not_exist_raises_and_is_called_unknown(self, opened: Services) -> None:
         with pytest.raises(AccessDenied, match="this API key is unknown, revoked or expired"):
             Client(URL, "trg_wrong", http=TestClient(create_app(opened))).ticket("crm", "1")

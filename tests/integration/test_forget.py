@@ -102,6 +102,11 @@ class TestEverywhere:
             assert [row["external_id"] for row in rows(database, view)] == ["neighbour"]
         assert [row["tickets"] for row in rows(database, "analytics.daily")] == [1]
 
+    def test_a_ticket_that_nothing_holds_is_called_unknown(self, triagem: Triagem) -> None:
+        answer = triagem("db", "forget", "crm", "4717", "--yes")
+
+        assert answer.out.startswith("no such ticket was found: check source and id")
+
     def test_a_second_run_finds_nothing_more_and_changes_nothing(
         self, answer: Any, triagem: Triagem, database: Database, inbox: Inbox
     ) -> None:

@@ -31,8 +31,9 @@ def listen(host: str, port: int) -> socket.socket:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         server = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except OSError as error:
+        reason = str(error.strerror).partition(" (")[0]  # without the address, which Python appends
         raise InvalidInput(
-            f"the gateway cannot listen on {host}, port {port} ({error.strerror}): stop the process that listens "
+            f"the gateway cannot listen on {host}, port {port} ({reason}): stop the process that listens "
             "there, or set TRIAGEM_GATEWAY_HOST or TRIAGEM_GATEWAY_PORT"
         ) from None
     server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

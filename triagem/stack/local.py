@@ -104,6 +104,17 @@ class LocalStack:
                     return self.endpoints
         return None
 
+    def in_use(self) -> bool:
+        """Whether a process keeps the servers of this folder running."""
+        if not self._exists:
+            return False
+        with (
+            _os_errors(self.folder),
+            state.exclusive(self.folder / "lock", START_TIMEOUT_S),
+            open_private(self.folder / "users", "ab") as users,
+        ):
+            return not state.acquire(users)
+
     def down(self) -> list[str] | None:
         """The names of servers that are not running; None if no stack was started in this folder."""
         with _os_errors(self.folder):

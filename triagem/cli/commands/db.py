@@ -194,7 +194,7 @@ def forget(
             )
         record_action(database, "ticket.forget", "/".join(identity))
     answer = {"source": identity.source, "external_id": identity.external_id, "forgotten": deleted}
-    print_answer(answer, _describe(deleted), as_json=as_json)
+    print_answer(answer, _describe(deleted, was_stored=stored is not None), as_json=as_json)
 
 
 @db.command()
@@ -234,8 +234,11 @@ def retain(
     print_answer({"days": limits, "deleted": deleted, "dry_run": dry_run}, [table], as_json=as_json)
 
 
-def _describe(deleted: forgetting.DeletedData) -> Iterator[str]:
-    yield "forgotten" if deleted.tombstone else "was already forgotten; searched again"
+def _describe(deleted: forgetting.DeletedData, *, was_stored: bool) -> Iterator[str]:
+    if not (was_stored or deleted.dead_letters or deleted.inbox_entries):
+        yield "no such ticket was found: check source and id; from now on, none of this name is stored"
+    else:
+        yield "forgotten" if deleted.tombstone else "was already forgotten; searched again"
     for table, count in deleted.rows.items():
         yield f"  {table}: {count:,}"
     yield f"  dead letters: {deleted.dead_letters:,}{_unidentified(deleted.unreadable_dead_letters)}"

@@ -17,7 +17,7 @@ from triagem import servers
 from triagem.cli.options import AsJson
 from triagem.cli.output import StepTimer, as_mapping, console, local_time, print_answer, print_lines
 from triagem.cli.processes import WorkerProcess, WorkerSlot, exit_on_sigterm, run_until_stopped
-from triagem.contracts.errors import NotConfigured
+from triagem.contracts.errors import InvalidInput, NotConfigured
 from triagem.db import Database
 from triagem.db.auth import Scope, begin_session, create_key, list_keys
 from triagem.db.labels import list_labels
@@ -197,7 +197,15 @@ def gateway_address(*, check: bool = False) -> str:
 
     settings = GatewaySettings()
     if check:
-        listen(settings.host, settings.port).close()
+        try:
+            listen(settings.host, settings.port).close()
+        except InvalidInput:
+            if LocalStack(servers.STACK_FOLDER).in_use():
+                raise InvalidInput(
+                    "a local stack is already running in this folder: `triagem status` shows its state, and Ctrl-C "
+                    "in the terminal of `triagem up` stops it"
+                ) from None
+            raise
     return url(settings.host, settings.port)
 
 
