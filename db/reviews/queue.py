@@ -49,7 +49,9 @@ SELECT (SELECT count(*) FROM reviews WHERE reviewer = :reviewer AND reviewed_at 
   (SELECT count(*) FROM (
     SELECT FROM tickets t WHERE t.band <> 'automate' AND t.forgotten_at IS NULL AND t.text IS NOT NULL
       AND t.source <> :predict AND t.received_at >= :since AND {MATCHING}
-      AND {UNREVIEWED}
+      AND {UNREVIEWED} AND NOT EXISTS (
+        SELECT FROM review_draws o WHERE o.ticket_id = t.id AND o.leased_until > now() AND o.leased_by <> :reviewer
+      )
     ORDER BY t.confidence LIMIT :limit
   ) AS waiting)
 """  # noqa: S608 - built from the constant above
@@ -58,7 +60,10 @@ SELECT (SELECT count(*) FROM reviews WHERE reviewer = :reviewer AND reviewed_at 
 def queue_length(
     database: Database, reviewer: str, filters: QueueFilters, *, since: datetime, zone: str
 ) -> tuple[int, int]:
-    """The reviewer's reviews of today in a time zone, and the texts that wait for one, at most `MAX_COUNTED`."""
+    """The reviewer's reviews of today in a time zone, and the unsure texts that wait, at most `MAX_COUNTED`.
+
+    Texts that are assigned to other reviewers do not count: this reviewer does not get them.
+    """
     today, waiting = database.one(
         _LENGTH, reviewer=reviewer, zone=zone, predict=PREDICT_SOURCE, since=since, limit=MAX_COUNTED,
         **filters.values(),

@@ -362,7 +362,7 @@ class TestReview:
         ):  # fmt: skip
             page = ana.see("review", **queue)
             assert f"text {shown[0]}" in page if shown else "No more texts" in page
-        assert "waiting for review: 3" in ana.see("review", source="chatwoot")
+        assert "in your queue: 3" in ana.see("review", source="chatwoot")
         page = ana.see("review", language="es")
         assert 'action="/console/review?language=es"' in page
         page = ana.http.post(
@@ -370,6 +370,16 @@ class TestReview:
         ).text
         assert "No more texts" in page
         assert "Reviewed by you today: 1" in page
+
+    def test_a_text_that_is_assigned_to_another_reviewer_is_not_counted(
+        self, ana: Person, opened: Services, database: Database
+    ) -> None:
+        write_window(database, [unsure("1", 0.5), unsure("2", 0.6)])
+        rui = Person(opened, Scope.READ, Scope.REVIEW, name="rui")
+
+        assert "in your queue: 2" in ana.see("review")
+        assert "in your queue: 1" in rui.see("review")
+        assert "na sua fila: 1" in ana.see("review", lang="pt")
 
     def test_guidelines_are_shown_next_to_the_text_and_run_no_code(
         self, ana: Person, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

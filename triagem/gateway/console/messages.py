@@ -217,7 +217,7 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "none_left": ("No more texts to review now.", "Não há mais textos para revisar agora."),
     "show_skipped": ("Show the skipped ones again", "Mostrar de novo os que você pulou"),
     "reviewed_today": ("Reviewed by you today: {count}", "Suas revisões de hoje: {count}"),
-    "queue_waiting": ("waiting for review: {count}", "aguardando revisão: {count}"),
+    "queue_waiting": ("in your queue: {count}", "na sua fila: {count}"),
     "queue": ("Queue", "Fila de revisão"),
     "guidelines": ("Guidelines", "Diretrizes"),
     "comment_column": ("Comment", "Comentário"),
