@@ -1,10 +1,11 @@
 """Dead letters: entries that could not be read or classified, stored byte for byte until replayed or dropped."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import text
 
@@ -14,6 +15,7 @@ from triagem.db.connect import Database
 
 # The column `lane` of an unreadable webhook holds this prefix and the webhook's source.
 WEBHOOK_LANE_PREFIX: Final = "webhook:"
+TASK_LANE: Final = "task"  # of an invalid ticket that a service submitted by the task `triagem.enqueue`
 _INSERT: Final = text("""
 INSERT INTO dead_letters (lane, entry_id, payload, reason, attempts)
 SELECT :lane, :entry_id, :payload, :reason, :attempts WHERE NOT EXISTS (
@@ -42,6 +44,14 @@ def insert_dead_letter(
 def insert_webhook_dead_letter(database: Database, source: str, body: bytes, reason: str) -> None:
     """Store a webhook that could not be read, or only in part; once, also if the CRM repeats it."""
     _insert(database, WEBHOOK_LANE_PREFIX + source, sha256(body).hexdigest(), body, reason=reason, attempts=1)
+
+
+def insert_task_dead_letter(database: Database, task_id: str, arguments: Mapping[str, Any], reason: str) -> None:
+    """Store the arguments of a task `triagem.enqueue` that are not a valid ticket, as JSON."""
+    payload = json.dumps(arguments, ensure_ascii=False).encode(
+        errors="backslashreplace"
+    )  # JSON escapes surrogates so
+    _insert(database, TASK_LANE, task_id, payload, reason=reason, attempts=1)
 
 
 def _insert(database: Database, lane: str, entry_id: str, payload: bytes, *, reason: str, attempts: int) -> None:

@@ -24,8 +24,10 @@ from triagem.cli.processes import WorkerProcess
 from triagem.contracts.wire import decode
 from triagem.db import Database
 from triagem.db.outbox.alerts import RETRAINING_DUE, newest_alerts
+from triagem.db.tickets.dead_letters import find_dead_letter, list_dead_letters
 from triagem.inbox import Inbox, connect
 from triagem.ops.app import ops_app
+from triagem.ops.replay import replay
 from triagem.ops.settings import OpsSettings
 from triagem.stack import Endpoints, LocalStack
 from triagem.worker.health import check
@@ -179,7 +181,9 @@ def test_a_service_that_uses_celery_submits_tickets(start: Start, endpoints: End
         app.loader.import_default_modules()
         enqueue = app.tasks["triagem.enqueue"]
         enqueue.delay(source="shop", external_id="4711", text="Quanto custa?", revised_at="2026-11-02T09:30:00-03:00")
-        enqueue.delay(source="shop", external_id="4712", text="minha senha", lane="fast")
+        enqueue.delay(source="shop", external_id="4712", text="minha senha \ud800", lane="fast")
+        enqueue.delay(source="shop", external_id="4713", body="minha senha")
+        enqueue.delay("shop", "4714", "oi", "minha senha")
     ops = start("ops")
 
     until(lambda: waiting_payloads(inbox) != [], seconds=60)
@@ -188,5 +192,16 @@ def test_a_service_that_uses_celery_submits_tickets(start: Start, endpoints: End
     (ticket,) = map(decode, waiting_payloads(inbox))
     assert (ticket.external_id, ticket.text) == ("4711", "Quanto custa?")
     assert ticket.revised_at == datetime.fromisoformat("2026-11-02T12:30:00Z")
-    until(lambda: "lane: is not one of live, bulk" in ops.log.read_text())
     assert "minha senha" not in ops.log.read_text()
+    with Database(endpoints.database_url) as database:
+        until(lambda: len(list_dead_letters(database, limit=10)) == 3)
+        letters = [find_dead_letter(database, letter.id) for letter in list_dead_letters(database, limit=10)]
+        assert replay(database, inbox).invalid == sorted(letter.id for letter in letters if letter)
+    assert {(letter.lane, letter.reason, letter.payload) for letter in letters if letter} == {
+        ("task", "lane: is not one of live, bulk",
+         b'{"lane": "fast", "source": "shop", "external_id": "4712", "text": "minha senha \\ud800"}'),
+        ("task", "text: Field required; unknown fields: body",
+         b'{"lane": "live", "source": "shop", "external_id": "4713", "body": "minha senha"}'),
+        ("task", "argument_4: is not a known field",
+         b'{"lane": "live", "source": "shop", "external_id": "4714", "text": "oi", "argument_4": "minha senha"}'),
+    }  # fmt: skip

@@ -73,6 +73,7 @@ class TestReplay:
             "without_payload": [1],
             "not_found": [],
             "unreadable": [],
+            "invalid": [],
         }
         assert (waiting_payloads(inbox), stored_ids(database)) == ([payload_of("2")], [1])
 

@@ -8,7 +8,7 @@ from triagem.contracts.ticket import Lane
 from triagem.contracts.wire import encode
 from triagem.db import Database
 from triagem.db.tickets import dead_letters
-from triagem.db.tickets.dead_letters import WEBHOOK_LANE_PREFIX, DeadLetterWithPayload
+from triagem.db.tickets.dead_letters import TASK_LANE, WEBHOOK_LANE_PREFIX, DeadLetterWithPayload
 from triagem.inbox import Inbox
 from triagem.producer.crm import AcceptedWebhook, CrmConfig, UnreadableWebhook, Webhook, read_body
 
@@ -18,13 +18,14 @@ class ReplayResult:
     """The number of replayed dead letters, and the ids of those that were not replayed.
 
     `without_payload`: the entry lacked the payload field. `not_found`: replayed or dropped before. `unreadable`:
-    webhooks that still cannot be read.
+    webhooks that still cannot be read. `invalid`: arguments of tasks, which the service must submit again.
     """
 
     replayed: int = 0
     without_payload: list[int] = field(default_factory=list)
     not_found: list[int] = field(default_factory=list)
     unreadable: list[int] = field(default_factory=list)
+    invalid: list[int] = field(default_factory=list)
 
 
 def replay(
@@ -43,7 +44,7 @@ def replay(
     Raises:
         InboxFull: a lane is full. Dead letters that were put before are deleted, the rest stay.
     """
-    replayed, found_ids, without_payload, unreadable = 0, set[int](), [], list[int]()
+    replayed, found_ids, without_payload, unreadable, invalid = 0, set[int](), [], list[int](), list[int]()
     for page in dead_letters.dead_letter_pages(database, ids=ids):
         found_ids.update(letter.id for letter in page)
         without_payload += [letter.id for letter in page if not letter.payload]
@@ -65,7 +66,8 @@ def replay(
             else:
                 unreadable.append(letter.id)
             on_progress(replayed)
-    return ReplayResult(replayed, without_payload, sorted(set(ids or ()) - found_ids), unreadable)
+        invalid += [letter.id for letter in page if letter.lane == TASK_LANE]
+    return ReplayResult(replayed, without_payload, sorted(set(ids or ()) - found_ids), unreadable, invalid)
 
 
 def _replay_webhook(inbox: Inbox, letter: DeadLetterWithPayload, crm: CrmConfig) -> bool:

@@ -7,7 +7,7 @@ continues (INV-23).
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -21,6 +21,7 @@ from triagem.contracts.errors import InvalidTicket, Retryable
 from triagem.contracts.ticket import PREDICT_SOURCE, Lane, accept
 from triagem.db.outbox.deliveries import sync_result_targets
 from triagem.db.retention import delete_source_tickets
+from triagem.db.tickets.dead_letters import insert_task_dead_letter
 from triagem.db.tickets.search import index_queued_tickets
 from triagem.db.uploads import sweep_uploads
 from triagem.notify.alert_rules import from_environment as rules_from_environment
@@ -44,6 +45,7 @@ _FEW_RETRIES: Final = {
 }  # fmt: skip
 # An outage at the start time must not prevent the nightly run.
 _RETRIES: Final = {**_FEW_RETRIES, "retry_backoff_max": 120, "max_retries": 30}
+_ARGUMENTS: Final = dict(enumerate(("source", "external_id", "text"), 1))
 _crm_file: Final = cache(CrmFile.from_environment)
 
 
@@ -55,28 +57,26 @@ _crm_file: Final = cache(CrmFile.from_environment)
     retry_backoff_max=60,
     max_retries=None,
 )  # type: ignore[untyped-decorator]
-def enqueue(
-    task: Any,
-    source: str,
-    external_id: str,
-    text: str,
-    *,
-    revised_at: str | None = None,
-    metadata: Mapping[str, JsonValue] | None = None,
-    lane: str = Lane.LIVE,
-) -> None:
+def enqueue(task: Any, *arguments: JsonValue, lane: JsonValue = Lane.LIVE, **fields: JsonValue) -> None:
     """Publish a ticket to the inbox, for services that already use Celery. Later steps do not use Celery.
 
+    Takes any arguments, so that a ticket with a wrong field name is kept: an invalid ticket becomes a dead letter.
+
     Args:
-        revised_at: ISO 8601 with an offset; None means when the task runs.
+        arguments: source, external_id and text, if they have no names.
+        fields: the ticket's fields. Without `revised_at`, the time at which the task runs is used.
     """
-    if lane not in set(Lane):
-        raise InvalidTicket("lane", f"is not one of {', '.join(Lane)}")
-    fields = {
-        "source": source, "external_id": external_id, "text": text, "revised_at": revised_at, "metadata": metadata,
-    }  # fmt: skip
-    ticket = accept({name: value for name, value in fields.items() if value is not None}, now=datetime.now(UTC))
-    Publisher(task.app.inbox).put([ticket], lane=Lane(lane))
+    named = {_ARGUMENTS.get(number, f"argument_{number}"): value for number, value in enumerate(arguments, 1)}
+    fields = {name: value for name, value in (named | fields).items() if value is not None}
+    try:
+        if lane not in set(Lane):
+            raise InvalidTicket("lane", f"is not one of {', '.join(Lane)}")
+        ticket = accept(fields, now=datetime.now(UTC))
+    except InvalidTicket as error:
+        insert_task_dead_letter(task.app.database, task.request.id, {"lane": lane, **fields}, str(error))
+        log.error("ticket_refused", reason=str(error), task_id=task.request.id)
+        return
+    Publisher(task.app.inbox).put([ticket], lane=Lane(str(lane)))
 
 
 @shared_task(name="triagem.sweep", **_FEW_RETRIES)  # type: ignore[untyped-decorator]

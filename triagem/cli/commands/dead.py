@@ -102,10 +102,12 @@ def replay(
         "not found, replayed or dropped before": result.not_found,
         "not replayed, the entry has no payload (remove it with `triagem dead drop`)": result.without_payload,
         f"not replayed, {_webhook_problem()}": result.unreadable,
+        "not replayed, a task's arguments are not a valid ticket (see `triagem dead show`): submit it again, then "
+        "drop it": result.invalid,
     }
     lines = [f"{reason}: {_join(letters)}" for reason, letters in skipped.items() if letters]
     print_answer(result, [f"{result.replayed:,} replayed", *lines], as_json=as_json)
-    if ids and (result.without_payload or result.unreadable):
+    if ids and (result.without_payload or result.unreadable or result.invalid):
         raise typer.Exit(1)
 
 
