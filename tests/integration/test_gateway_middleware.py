@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
+from unittest.mock import Mock
 
 import pytest
 import structlog
@@ -21,8 +22,8 @@ from tests.support.gateway import services
 from triagem.cli import logs
 from triagem.contracts.errors import DatabaseUnavailable
 from triagem.db import Database
-from triagem.db.auth import ApiKey, Scope, create_key, revoke_key
-from triagem.gateway import request_middleware
+from triagem.db.auth import ApiKey, Scope, create_key, find_key, revoke_key
+from triagem.gateway import authentication, request_middleware
 from triagem.gateway.admission import SMALL_BODY, BodyBudget, RequestBody, read_body
 from triagem.gateway.app import create_app
 from triagem.gateway.authentication import Authenticator, known_key, require_scope
@@ -250,6 +251,29 @@ class TestKeys:
         assert authenticate(authenticator, secret) == created
         clock[0] = 10.1
         assert authenticate(authenticator, secret) is None
+
+    @pytest.mark.parametrize("known", [True, False])
+    def test_requests_that_arrive_together_with_a_new_key_look_it_up_once(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch, known: bool
+    ) -> None:
+        created, secret = create_key(database, "x", [Scope.READ])
+        authenticator = Authenticator(services(database, fake_inbox()))
+        look_up = Mock(side_effect=find_key)
+        monkeypatch.setattr(authentication, "find_key", look_up)
+
+        async def authenticate_together() -> list[ApiKey | BaseException | None]:
+            first, *others = (
+                asyncio.create_task(authenticator.authenticate(secret if known else "trg_unknown", "127.0.0.1"))
+                for _ in range(20)
+            )
+            await asyncio.sleep(0)
+            first.cancel()  # the client has gone: the others still need the result
+            return await asyncio.gather(first, *others, return_exceptions=True)
+
+        cancelled, *keys = asyncio.run(authenticate_together())
+        assert isinstance(cancelled, asyncio.CancelledError)
+        assert keys == [created if known else None] * 19
+        look_up.assert_called_once()
 
     def test_while_postgres_refuses_our_password_the_answer_is_503_without_details(
         self, database: Database, endpoints: Endpoints

@@ -1,5 +1,6 @@
 """API key authentication, scopes and rate limits. Keys are looked up by hash; secrets are never stored or logged."""
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -78,6 +79,8 @@ class Authenticator:
         self._services = services
         self._clock = clock
         self._cache: dict[str, tuple[ApiKey, float]] = {}  # by secret, with its expiry
+        # By secret. Requests that arrive together wait for one look-up: 64 of them with new keys took a second.
+        self._checks: dict[str, asyncio.Task[ApiKey | None]] = {}
         # Each store has its own threads: while one store hangs, requests to the other still find free threads.
         self._look_ups, self._shares = anyio.CapacityLimiter(8), anyio.CapacityLimiter(2)
         settings = services.settings
@@ -104,20 +107,29 @@ class Authenticator:
         guesses = (f"unknown keys of {client}", f"unknown keys {key_prefix(secret)}")
         if cached is None and not all(map(self._failures.test, guesses)):
             raise _too_many("unknown keys", self._failures.limit, "60")
-        try:
-            key = await self._look_up(secret, timeout_s=None if cached is None else _RECHECK_S)
-        except DatabaseUnavailable:
-            key = await self._share(_find_known, secret)
-            if key is None or not key.is_active(self._services.now()):
-                raise
-        else:
-            await self._share(_remember, secret, key)
+        check = self._checks.get(secret)
+        if check is None:
+            timeout_s = None if cached is None else _RECHECK_S
+            check = self._checks[secret] = asyncio.create_task(self._check(secret, timeout_s))
+            check.add_done_callback(lambda _: self._checks.pop(secret))
+        key = await asyncio.shield(check)
         if key is None:
             self._cache.pop(secret, None)
             for name in guesses:
                 self._failures.hit(name)
         else:
             self._cache[secret] = (key, now + fresh_s)
+        return key
+
+    async def _check(self, secret: str, timeout_s: float | None) -> ApiKey | None:
+        try:
+            key = await self._look_up(secret, timeout_s)
+        except DatabaseUnavailable:
+            key = await self._share(_find_known, secret)
+            if key is None or not key.is_active(self._services.now()):
+                raise
+        else:
+            await self._share(_remember, secret, key)
         return key
 
     async def _look_up(self, secret: str, timeout_s: float | None) -> ApiKey | None:
