@@ -150,6 +150,7 @@ def gateway(
     *,
     seconds: Annotated[float, typer.Option(min=0.5, help="Duration of each load per round.")] = 10.0,
     rounds: Rounds = 3,
+    before: Annotated[Path | None, typer.Option(help="Another source tree to measure in turns.")] = None,
     as_json: Json = False,
 ) -> None:
     """Measure HTTP requests at up to 3,000 single tickets/s and 20,000 tickets/s in batches of 100.
@@ -163,22 +164,29 @@ def gateway(
 
     exit_on_sigterm()
     with errors.status("measure") as status:
-        report = run(read_texts(None, 512), seconds=seconds, rounds=rounds, on_progress=status.update)
+        report = run(read_texts(None, 512), seconds=seconds, rounds=rounds, on_progress=status.update, before=before)
     if as_json:
         print_json(report)
         return
     print_machine(console, report.machine)
-    names = ("requests/s offered", "answered", "tickets/s", "p50 ms", "p99 ms", "failed")
+    names = ("requests/s offered", "answered", "tickets/s", "p50 ms", "p99 ms", "CPU µs per request", "failed")
     rows = new_table(
         f"{report.connections} connections, {report.keys} keys, {report.seconds:g} s each", "load", *names
     )
     for row in report.rows:
         rates = (f"{row.offered_per_s:,.0f}", f"{row.requests_per_s:,.0f}", f"{row.tickets_per_s:,.0f}")
         rows.add_row(
-            row.load, *rates, f"{row.p50_ms:.1f}", f"{row.p99_ms:.1f}", f"{row.cpu_us:,.0f}", str(row.failed)
+            f"{row.load}, {row.tree}",
+            *rates,
+            f"{row.p50_ms:.1f}",
+            f"{row.p99_ms:.1f}",
+            f"{row.cpu_us:,.0f}",
+            str(row.failed),
         )
     console.print(rows)
     console.print(f"p99 of single tickets against the no-op route: {report.p99_vs_noop:.1f}x", highlight=False)
+    for load, ratio in report.cpu_vs_before.items():
+        console.print(f"CPU time per request, now / before: {load}: {ratio:.2f}", highlight=False)
 
 
 @bench.command(name="console")

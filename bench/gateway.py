@@ -2,6 +2,9 @@
 
 Open-loop load: each request is due at a fixed time, whether the previous one was answered or not. Its latency counts
 from that time. So the latency includes the delay of requests that waited for a stalled gateway.
+
+git worktree add /tmp/before COMMIT
+python -m bench gateway --before /tmp/before
 """
 
 import asyncio
@@ -10,8 +13,8 @@ import os
 import socket
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -57,10 +60,11 @@ LOADS = (
 @dataclass(frozen=True, slots=True)
 class LoadResult:
     """The result of a load: answered requests and tickets per second, milliseconds from due time to answer, and CPU
-    microseconds of the gateway per request.
+    microseconds of the gateway per request. `tree`: `before` or `now`.
     """
 
     load: str
+    tree: str
     offered_per_s: float
     requests_per_s: float
     tickets_per_s: float
@@ -72,7 +76,10 @@ class LoadResult:
 
 @dataclass(frozen=True, slots=True)
 class GatewayBenchmark:
-    """Output of `--json`. `p99_vs_noop`: p99 of single tickets divided by the no-op route's p99."""
+    """Output of `--json`. `p99_vs_noop`: p99 of single tickets divided by the no-op route's p99.
+
+    `cpu_vs_before`: CPU time of a request now divided by that before, by load; empty without another source tree.
+    """
 
     machine: dict[str, str]
     connections: int
@@ -80,20 +87,35 @@ class GatewayBenchmark:
     seconds: float
     rows: list[LoadResult]
     p99_vs_noop: float
+    cpu_vs_before: dict[str, float]
 
 
-def run(texts: Sequence[str], *, seconds: float, rounds: int, on_progress: Callable[[str], None]) -> GatewayBenchmark:
-    """Run the loads in turn, `rounds` times for `seconds` each; returns each load's round with the median p99."""
-    results: dict[Load, list[LoadResult]] = {load: [] for load in LOADS}
-    with _gateway() as (port, pid, keys, inbox):
+def run(
+    texts: Sequence[str],
+    *,
+    seconds: float,
+    rounds: int,
+    on_progress: Callable[[str], None],
+    before: Path | None = None,
+) -> GatewayBenchmark:
+    """Run the loads in turn, `rounds` times for `seconds` each; returns each load's round with the median p99.
+
+    With `before`, another source tree, both gateways run, and each load is sent to one after the other.
+    """
+    trees = (
+        {"now": Path(__file__).parents[1]} if before is None else {"before": before, "now": Path(__file__).parents[1]}
+    )
+    results: dict[tuple[Load, str], list[LoadResult]] = {(load, tree): [] for load in LOADS for tree in trees}
+    with _gateways(trees) as (gateways, keys, inbox):
         for round_number in range(rounds):
-            for load in LOADS if round_number % 2 == 0 else reversed(LOADS):
-                on_progress(f"{load.name}, {load.per_s:,.0f} requests/s")
+            for load, tree in results if round_number % 2 == 0 else reversed(results):
+                on_progress(f"{load.name}, {load.per_s:,.0f} requests/s, {tree}")
                 numbers = range(round(load.per_s * seconds))
                 requests = [_request(load, keys[number % len(keys)], texts) for number in numbers]
-                results[load].append(asyncio.run(_run_load(load, port, pid, requests)))
+                results[load, tree].append(asyncio.run(_run_load(load, tree, *gateways[tree], requests)))
                 inbox.redis.delete(stream_key(Lane.LIVE))  # no worker empties the lane
     rows = [sorted(runs, key=lambda result: result.p99_ms)[len(runs) // 2] for runs in results.values()]
+    noop, single = (results[load, "now"] for load in LOADS[:2])
     return GatewayBenchmark(
         machine=describe_machine(torch.device("cpu")),
         connections=CONNECTIONS,
@@ -101,26 +123,36 @@ def run(texts: Sequence[str], *, seconds: float, rounds: int, on_progress: Calla
         seconds=seconds,
         rows=rows,
         p99_vs_noop=statistics.median(
-            single.p99_ms / noop.p99_ms for noop, single in zip(results[LOADS[0]], results[LOADS[1]], strict=True)
+            ticket.p99_ms / health.p99_ms for ticket, health in zip(single, noop, strict=True)
         ),
+        cpu_vs_before={
+            f"{load.name}, {load.per_s:,.0f} requests/s": statistics.median(
+                now.cpu_us / then.cpu_us
+                for now, then in zip(results[load, "now"], results[load, "before"], strict=True)
+            )
+            for load in LOADS
+            if before is not None
+        },
     )
 
 
 @contextmanager
-def _gateway() -> Iterator[tuple[int, int, list[str], Inbox]]:
-    """Start a gateway without a worker; yields its port, process id, keys and the inbox."""
-    with TemporaryDirectory(prefix="triagem-bench-") as folder:
+def _gateways(trees: Mapping[str, Path]) -> Iterator[tuple[dict[str, tuple[int, int]], list[str], Inbox]]:
+    """Start a gateway of each tree, without a worker; yields their ports and process ids, keys and the inbox."""
+    with TemporaryDirectory(prefix="triagem-bench-") as folder, ExitStack() as running:
         stack = LocalStack(Path(folder) / "stack")
+        running.callback(stack.erase)
         endpoints = stack.start()
-        try:
-            prepare_database(endpoints)
-            with Database(endpoints.database_url) as database:
-                keys = [create_key(database, f"bench-{number}", [Scope.ENQUEUE])[1] for number in range(_KEYS)]
+        prepare_database(endpoints)
+        with Database(endpoints.database_url) as database:
+            keys = [create_key(database, f"bench-{number}", [Scope.ENQUEUE])[1] for number in range(_KEYS)]
+        gateways = {}
+        for name, tree in trees.items():
             port = choose_port()
-            with started_gateway(endpoints, Path(folder) / "gateway.log", port) as pid:
-                yield port, pid, keys, Inbox(connect(endpoints.redis_url))
-        finally:
-            stack.erase()
+            log = Path(folder) / f"{name}.log"
+            pid = running.enter_context(started_gateway(endpoints, log, port, PYTHONPATH=str(tree)))
+            gateways[name] = port, pid
+        yield gateways, keys, Inbox(connect(endpoints.redis_url))
 
 
 @contextmanager
@@ -152,7 +184,7 @@ def _request(load: Load, key: str, texts: Sequence[str]) -> bytes:
     return head.encode() + body
 
 
-async def _run_load(load: Load, port: int, pid: int, requests: Sequence[bytes]) -> LoadResult:
+async def _run_load(load: Load, tree: str, port: int, pid: int, requests: Sequence[bytes]) -> LoadResult:
     """Send all requests; each connection takes the next one that is due."""
     waits: list[float] = []
     failed = 0
@@ -179,6 +211,7 @@ async def _run_load(load: Load, port: int, pid: int, requests: Sequence[bytes]) 
     answered = (len(waits) - failed) / elapsed
     return LoadResult(
         load=load.name,
+        tree=tree,
         offered_per_s=load.per_s,
         requests_per_s=answered,
         tickets_per_s=answered * load.tickets,
