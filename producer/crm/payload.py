@@ -19,6 +19,7 @@ MAX_VALUES: Final = 100_000
 _PIECE: Final = 65_536
 _SEPARATORS: Final = (",", "[", "{")
 _EXACT: Final = MomentFormat()  # a time without an offset is refused
+_DECODER: Final = json.JSONDecoder(strict=False)
 _STRING: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _STRINGS: Final = re.compile(f'(?:[^"]*+{_STRING.pattern}){{1,1000}}+', re.DOTALL)
 _TAG: Final = re.compile(r"<[^<>]*>")
@@ -108,7 +109,7 @@ def parse(body: bytes) -> object:
         text = body.decode(json.detect_encoding(body), "surrogatepass")
         if _has_too_many_values(text):
             raise InvalidTicket("body", f"has more than {MAX_VALUES:,} values: send it in parts")
-        return json.loads(text, strict=False)
+        return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise InvalidTicket("body", f"is not JSON ({error.msg}, character {error.pos})") from None
     except (ValueError, RecursionError) as error:  # not UTF-8, a number of thousands of digits, thousands of brackets

@@ -6,6 +6,7 @@ cannot contain more.
 """
 
 import atexit
+import json
 import logging
 import os
 import sys
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext, Tracer
 
 
+_ENCODER: Final = json.JSONEncoder(default=repr)
 _STAGES: Final = ("queue", "tokenize", "model", "commit")
 
 
@@ -154,6 +156,11 @@ def escape_controls(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return {key: printable(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
+def _render_json(_: WrappedLogger, __: str, event: EventDict) -> str:
+    """A line of JSON, as structlog's JSONRenderer makes it. That one creates an encoder for each line."""
+    return _ENCODER.encode(event)
+
+
 def _name(error: BaseException) -> str:
     cls = type(error)
     name = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
@@ -215,7 +222,7 @@ def configure(level: int, process: str = "triagem", *, send: Iterable[Processor]
     if sys.stderr.isatty():
         render += [escape_controls, structlog.dev.ConsoleRenderer()]
     else:
-        render += [structlog.processors.JSONRenderer()]
+        render += [_render_json]
     structlog.configure(
         processors=[*shared, *render],
         wrapper_class=structlog.make_filtering_bound_logger(level),

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Final
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,6 +17,10 @@ from triagem.gateway.problems import problem_response
 log = structlog.get_logger(__name__)
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_PRIVATE: Final = (  # responses have personal data: no caching, no guessing of types
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+)
 _CLIENT_GONE: Final = 499  # nginx's status for a client that disconnected
 
 
@@ -43,11 +47,10 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["x-request-id"] = request_id
-                # Responses have personal data: no caching, no guessing of types.
-                headers.setdefault("cache-control", "no-store")
-                headers.setdefault("x-content-type-options", "nosniff")
+                headers = message.get("headers", ())
+                names = {name for name, _ in headers}
+                added = [(b"x-request-id", request_id.encode()), *_PRIVATE]
+                message["headers"] = [*headers, *(header for header in added if header[0] not in names)]
             await send(message)
 
         structlog.contextvars.bind_contextvars(request_id=request_id)  # uvicorn runs each request in its own context

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, TypeVar
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -135,11 +136,8 @@ async def enqueue_tickets(
         payloads, rejections = await run_in_threadpool(_read, body, now, key)
     request.state.rows = len(payloads) + len(rejections)
     if not payloads:
-        receipts = _receipts([], rejections).model_dump(exclude_none=True)["receipts"]
-        reason = ": ".join(filter(None, rejections[0]))
-        raise ProblemError(
-            HTTPStatus.UNPROCESSABLE_ENTITY, f"no ticket was accepted: {reason}", more={"receipts": receipts}
-        )
+        reason, more = ": ".join(filter(None, rejections[0])), {"receipts": _receipts([], rejections)}
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"no ticket was accepted: {reason}", more=more)
     idempotency = None
     if idempotency_key is not None:
         idempotency = Idempotency(
@@ -204,9 +202,10 @@ def _parameter(name: str, adapter: TypeAdapter[T], value: str | None) -> T:
 
 
 def _accepted(ids: Sequence[bytes], rejections: Rejections) -> Response:
-    """The response as JSON. FastAPI's own serialization would validate it again: a third of a request's time."""
-    receipts = _receipts([entry_id.decode() for entry_id in ids], rejections)
-    return Response(receipts.model_dump_json(exclude_none=True), HTTPStatus.ACCEPTED, media_type="application/json")
+    """The response, with the fields of TicketReceipts. Creating that object took a twentieth of a request's time."""
+    receipts = _receipts(ids, rejections)
+    body = to_json({"accepted": len(ids), "rejected": len(rejections), "receipts": receipts})
+    return Response(body, HTTPStatus.ACCEPTED, media_type="application/json")
 
 
 def _rows(body: bytes) -> list[object]:
@@ -243,14 +242,14 @@ def _accept(row: object, now: datetime, key: ApiKey) -> Ticket:
     return ticket
 
 
-def _receipts(ids: Sequence[str], rejections: Rejections) -> TicketReceipts:
-    """Receipts in order: `rejections` maps indexes to field and reason, `ids` fill the other positions."""
+def _receipts(ids: Sequence[bytes], rejections: Rejections) -> list[dict[str, str]]:
+    """The fields of TicketReceipts: `rejections` maps indexes to field and reason, `ids` fill the other positions."""
     accepted = iter(ids)
     receipts = []
     for index in range(len(ids) + len(rejections)):
         if index in rejections:
             field, reason = rejections[index]
-            receipts.append(TicketReceipt(status="rejected", field=field or None, reason=reason))
+            receipts.append({"status": "rejected", **({"field": field} if field else {}), "reason": reason})
         else:
-            receipts.append(TicketReceipt(status="accepted", entry_id=next(accepted)))
-    return TicketReceipts(accepted=len(ids), rejected=len(rejections), receipts=receipts)
+            receipts.append({"status": "accepted", "entry_id": next(accepted).decode()})
+    return receipts
