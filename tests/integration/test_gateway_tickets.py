@@ -268,7 +268,7 @@ def test_hostile_text_in_every_field_stays_text(http: TestClient, inbox: Inbox, 
 def test_no_answer_repeats_what_was_sent(http: TestClient) -> None:
     mark = "Zqx7391"
     bad = [
-        {mark: mark},
+        {f"{mark} {mark}": mark, "name": mark},
         ticket_json(text=[mark]),
         ticket_json(revised_at=mark),
         ticket_json(metadata=mark),

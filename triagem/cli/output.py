@@ -29,7 +29,6 @@ from triagem.contracts.spreadsheet import csv_cell
 from triagem.records.parquet_file import write_parquet
 
 _LINE_EVERY_S = 10.0
-_WIDE = 100_000
 _NUMBERS = {"confidence", "tokens", "attempts", "size"}
 BAND_STYLES = {"automate": "green", "review": "yellow", "abstain": "red"}
 
@@ -64,7 +63,7 @@ def print_lines(*lines: RenderableType, screen: Console | None = None) -> None:
 def _unwrapped(table: Table) -> str:
     """A table with each row in one line, without borders and without blanks at the end of lines."""
     table.box, table.pad_edge = None, False
-    wide = SafeConsole(width=_WIDE, force_terminal=False)
+    wide = SafeConsole(width=100_000, force_terminal=False)
     with wide.capture() as capture:
         wide.print(table)
     return "\n".join(line.rstrip() for line in capture.get().removesuffix("\n").split("\n"))
