@@ -114,7 +114,10 @@ def test_up_serves_until_it_is_asked_to_stop_and_leaves_nothing_running(
         until(lambda: "trainer_ready" in log_of(folder, "trainer"))
         printed = lines_until(process, "ready after ")
         assert f"API: http://127.0.0.1:{port} (described at http://127.0.0.1:{port}/docs); a key: " in printed
-        assert f"console: http://127.0.0.1:{port}/console/\n" in printed
+        assert (
+            f"console: http://127.0.0.1:{port}/console/ (`triagem start --link` prints a link that logs in)\n"
+            in printed
+        )
         assert [name in fetch_metrics(first + offset) for offset, name in enumerate(METRICS)] == [True] * 3
         started = descendants(process.pid)
         second = triagem(folder, "up", models=instant_models, engine="tests.support.engines:noop", port=port)

@@ -121,6 +121,12 @@ def test_an_unknown_lane_is_a_usage_error(triagem: Triagem) -> None:
     assert triagem("enqueue", "x.csv", "--lane", "express").status == 2
 
 
+def test_the_source_of_a_file_without_one_is_named(triagem: Triagem) -> None:
+    Path("t.jsonl").write_text('{"external_id": "1", "text": "ok"}\n', encoding="utf-8")
+    assert "fields: source = 'import' (--source), external_id" in triagem("enqueue", "t.jsonl").out
+    assert "fields: source = 'zendesk' (--source), " in triagem("enqueue", "t.jsonl", "--source", "zendesk").out
+
+
 def test_without_servers_a_command_names_the_setting_and_triagem_up(bare: Triagem) -> None:
     Path("t.jsonl").write_text('{"external_id": "1", "text": "ok"}\n', encoding="utf-8")
     assert_one_line(bare("enqueue", "t.jsonl"), "TRIAGEM_REDIS_URL", "triagem up")
@@ -130,9 +136,13 @@ def test_without_servers_a_command_names_the_setting_and_triagem_up(bare: Triage
 @pytest.mark.parametrize(
     ("setting", "command", "message"),
     [
-        (("TRIAGEM_REDIS_URL", "redis://127.0.0.1:1/0"), "backlog", "does not answer"),
+        (("TRIAGEM_REDIS_URL", "redis://127.0.0.1:1/0"), "backlog", "`triagem doctor` shows the address"),
         (("TRIAGEM_REDIS_URL", "nonsense"), "backlog", "TRIAGEM_REDIS_URL"),
-        (("TRIAGEM_DATABASE_URL", "postgresql://u:secret@127.0.0.1:1/x"), "results", "does not answer"),
+        (
+            ("TRIAGEM_DATABASE_URL", "postgresql://u:secret@127.0.0.1:1/x"),
+            "results",
+            "`triagem doctor` shows the address",
+        ),
         (("TRIAGEM_DATABASE_URL", "mysql://u:secret@127.0.0.1/x"), "results", "TRIAGEM_DATABASE_URL"),
         (("TRIAGEM_LIVE_HIGH_WATER", "many"), "backlog", "TRIAGEM_LIVE_HIGH_WATER"),
     ],

@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from tests.support.builders import NOW
 from tests.support.command import Triagem
+from tests.support.results import insert_unlabelled
 from tests.support.windows import result
 from triagem import Publisher
 from triagem.cli.checks import CheckResult
@@ -121,6 +122,7 @@ def test_status_names_a_server_that_accepts_connections_and_hangs(
 
     (problem,) = [row["problem"] for row in rows if row["problem"] and "accepts connections" in row["problem"]]
     assert problem.startswith(f"127.0.0.1:{port} accepts connections, but does not answer: the server is starting")
+    assert problem.endswith("(no answer within 2 s)")
     assert "hush" not in problem
 
 
@@ -197,6 +199,15 @@ class TestStatus:
         assert rows["model"]["detail"] == "v1.0.0"
         assert rows["results"]["detail"].startswith("live tickets in 5 min: 1")
         assert (rows["alerts"]["detail"], rows["to do"]["detail"]) == ("none open", "nothing")
+
+    def test_tickets_that_were_stored_before_the_first_model_are_counted(
+        self, triagem: Triagem, database: Database
+    ) -> None:
+        insert_unlabelled(database, "1")
+
+        rows = {row["check"]: row for row in json.loads(triagem("status", "--json").out)}
+
+        assert rows["results"]["detail"].endswith("; stored without a result: 1")
 
     def test_what_is_wrong_is_named_with_the_next_command(
         self, triagem: Triagem, database: Database, inbox: Inbox

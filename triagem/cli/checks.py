@@ -19,6 +19,9 @@ from triagem.inbox.lease import AT_WORK, worker_states
 from triagem.registry import Registry, RegistrySettings
 
 _CONNECT_S: Final = 1.5  # longer than one retransmission of a lost packet
+_ANSWER_S: Final = 2.0
+# A running server answers these bytes at once, whatever the login: Redis PING, Postgres SSLRequest.
+_GREETINGS: Final = {"redis": b"PING\r\n", "postgresql": (8).to_bytes(4) + (80877103).to_bytes(4)}
 
 
 class CheckFailed(NotRetryable):
@@ -79,24 +82,39 @@ def answering(url: str, default_port: int, setting: str) -> Iterator[None]:
     parts = urlsplit(url)
     address = (parts.hostname or "", parts.port or default_port)
     if parts.hostname is not None:  # else a Unix socket
-        _require_connection(address, setting)
+        _require_answer(address, _GREETINGS.get(parts.scheme), setting)
     try:
         yield
     except (InboxUnavailable, DatabaseUnavailable) as error:
-        raise CheckFailed(
-            f"{address[0]}:{address[1]} accepts connections, but does not answer: the server is starting, hangs or "
-            f"is overloaded. See its log, and restart it if it does not recover; no ticket is lost ({error})"
-        ) from None
+        raise _hangs(address, str(error)) from None
 
 
-def _require_connection(address: tuple[str, int], setting: str) -> None:
+def _require_answer(address: tuple[str, int], greeting: bytes | None, setting: str) -> None:
     try:
-        socket.create_connection(address, timeout=_CONNECT_S).close()
+        connection = socket.create_connection(address, timeout=_CONNECT_S)
     except OSError as error:
         reason = f"does not answer within {_CONNECT_S} s" if isinstance(error, TimeoutError) else "does not answer"
         raise CheckFailed(
             f"{address[0]}:{address[1]} {reason} ({error.strerror or error}): start the server, or correct {setting}"
         ) from None
+    with connection:
+        if greeting is None:
+            return
+        connection.settimeout(_ANSWER_S)
+        try:
+            connection.sendall(greeting)
+            connection.recv(1)
+        except TimeoutError:
+            raise _hangs(address, f"no answer within {_ANSWER_S:g} s") from None
+        except OSError:  # it closed the connection: the real client names the reason
+            return
+
+
+def _hangs(address: tuple[str, int], reason: str) -> CheckFailed:
+    return CheckFailed(
+        f"{address[0]}:{address[1]} accepts connections, but does not answer: the server is starting, hangs or is "
+        f"overloaded. See its log, and restart it if it does not recover; no ticket is lost ({reason})"
+    )
 
 
 def _is_a_worker_at_work() -> bool:

@@ -15,7 +15,7 @@ from triagem.cli import logs
 from triagem.cli.known_settings import describe_invalid, describe_unknown, unknown_variables, variables_set
 from triagem.cli.logs import format_traceback
 from triagem.cli.output import errors, missing_package
-from triagem.contracts.errors import TriagemError
+from triagem.contracts.errors import DatabaseUnavailable, InboxUnavailable, TriagemError
 from triagem.process import read_secret_files
 
 
@@ -116,6 +116,9 @@ def run(arguments: list[str] | None = None, *, command: typer.Typer | None = Non
         read_secret_files()
         arguments = sys.argv[1:] if arguments is None else arguments
         return (command or application(arguments))(args=arguments)
+    except (InboxUnavailable, DatabaseUnavailable) as error:
+        _report(f"{error}; `triagem doctor` shows the address and what to do")
+        sys.exit(1)
     except TriagemError as error:
         _report(str(error))
         sys.exit(1)

@@ -32,6 +32,7 @@ from triagem.contracts.errors import TriagemError
 from triagem.inbox.client import redis_errors
 
 _WATCH_S: Final = 2.0
+_UNLABELLED: Final = "SELECT count(*) FROM (SELECT FROM tickets WHERE state = 'unlabelled' LIMIT 100000) AS stored"
 # Resources to classify with BERT-base, from the original specification (docs/explanation/specification.md).
 _MINIMUM: Final = {"cores": 4, "GB of memory": 8, "GB of disk": 2}
 _GPU_MEMORY: Final = "GB of GPU memory"
@@ -132,6 +133,8 @@ def _inbox() -> str:
     waiting, workers = sum(depth.waiting for depth in state["lanes"].values()), len(state["states"])
     if waiting and (state["paused"] or not workers):
         raise CheckFailed(f"{waiting:,} tickets are waiting; {state['diagnosis']}")
+    if not workers:
+        raise CheckWarned("no worker is running: start `triagem up` or `triagem worker`; no ticket waits")
     return f"waiting: {waiting:,}, workers running: {workers}"
 
 
@@ -206,9 +209,11 @@ def _stored() -> Iterator[CheckResult]:
             unsure_below=settings.unsure_under,
         )  # fmt: skip
         stats, states = table_stats(database), monitor_states(database)
+        unlabelled = database.scalar_one(_UNLABELLED)
     speed = "" if live.p95_s is None else f", 95% of them within {live.p95_s:.3g} s"
     count = f"live tickets in {duration(WINDOW.total_seconds())}: {live.tickets:,}"
-    yield CheckResult("results", f"{count}{speed}, with low confidence: {live.unsure:,}")
+    stored = f"; stored without a result: {unlabelled:,}" if unlabelled else ""
+    yield CheckResult("results", f"{count}{speed}, with low confidence: {live.unsure:,}{stored}")
     alerts = [
         f"{phrase('en', kind)} since {state.open_since:%Y-%m-%d %H:%M} UTC"
         for kind, state in sorted(states.items())

@@ -136,6 +136,8 @@ def _print_reading(text: TextFile | ParquetFile, tickets: TicketFile, timezone: 
         order = {DateOrder.DAY_FIRST: ", day first", DateOrder.MONTH_FIRST: ", month first", None: ""}
         lines.append(f"times without an offset are in {timezone}{order[rules.moments.order]}")
     fields = ", ".join(f"{field} = {' + '.join(names)}" for field, names in rules.mapping.columns.items())
+    if rules.source and "source" not in rules.mapping.columns:
+        fields = f"source = {rules.source!r} (--source), {fields}"
     lines.append(f"fields: {fields}")
     if ignored := describe_ignored(tickets.survey.ignored, FIELDS):
         lines.append(f"{ignored}; to keep one: --map metadata.NAME=COLUMN")

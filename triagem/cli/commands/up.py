@@ -66,7 +66,7 @@ def up(
 
 def print_first_step(endpoints: Endpoints, address: str) -> None:
     """Print where to continue. Never log the login link: it logs in whoever opens it."""
-    page = f"{address}/console/"
+    page = f"{address}/console/ (`triagem start --link` prints a link that logs in)"
     if console.is_terminal:
         with Database(endpoints.database_url) as database:
             page = f"{login_link(database, address)} (logs in once; `triagem start --link` prints another)"
