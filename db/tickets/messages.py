@@ -170,26 +170,64 @@ def read_messages(rows: list[list[str]] | None) -> list[ConversationMessage]:
 
 
 _ON_REPLY: Final = text("SELECT on_reply FROM tickets WHERE id = :id")
-_THREAD: Final = text("""
-SELECT message_id, author, text, written_at, edited_at, deleted_at FROM messages
-WHERE ticket_id = :id ORDER BY written_at, length(message_id), message_id
-""")
+# The newest messages, and those that may be judged: `page` is null for the latter.
+_THREAD: Final = text(f"""
+WITH page AS (
+  SELECT message_id FROM messages WHERE ticket_id = :id
+  ORDER BY written_at DESC, length(message_id) DESC, message_id DESC LIMIT :limit OFFSET :skip
+), judged AS (
+  (
+    SELECT message_id FROM messages WHERE ticket_id = :id AND author = 'customer' AND text IS NOT NULL
+    ORDER BY written_at, length(message_id), message_id LIMIT {FIRST_MESSAGES}
+  ) UNION (
+    SELECT message_id FROM messages WHERE ticket_id = :id AND author = 'customer' AND text IS NOT NULL
+    ORDER BY written_at DESC, length(message_id) DESC, message_id DESC LIMIT {NEWEST_MESSAGES}
+  )
+)
+SELECT m.message_id, m.author, m.text, m.written_at, m.edited_at, m.deleted_at,
+  m.message_id IN (SELECT message_id FROM page) AS on_page,
+  (SELECT count(*) FROM messages WHERE ticket_id = :id) AS total
+FROM messages m
+WHERE m.ticket_id = :id
+  AND (m.message_id IN (SELECT message_id FROM page) OR m.message_id IN (SELECT message_id FROM judged))
+ORDER BY m.written_at, length(m.message_id), m.message_id
+""")  # noqa: S608 - constants
+MAX_SHOWN: Final = 200  # messages, predictions or reviews of one ticket
 
 
-def read_thread(connection: Connection, ticket_id: int) -> list[Mapping[str, Any]]:
-    """The messages of a ticket for people, oldest first; empty if the ticket is one whole text.
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """Messages of a ticket for people, oldest first, and the number of those that are not shown.
 
     Each message has its author, text and time, and whether the label is about it (`classified`).
     """
+
+    messages: list[Mapping[str, Any]]
+    not_shown: int
+
+
+def read_thread(connection: Connection, ticket_id: int, *, limit: int | None = MAX_SHOWN, skip: int = 0) -> Thread:
+    """The newest messages of a ticket and those that the label is about; none if the ticket is one whole text.
+
+    Args:
+        limit: the number of newest messages; None for all.
+        skip: leave out this number of newest messages, and older ones that the label is about.
+    """
     on_reply = connection.execute(_ON_REPLY, {"id": ticket_id}).scalar_one_or_none()
     if on_reply is None:
-        return []
-    messages = connection.execute(_THREAD, {"id": ticket_id}).all()
+        return Thread([], 0)
+    rows = connection.execute(_THREAD, {"id": ticket_id, "limit": limit, "skip": skip}).all()
     stored = [
-        ConversationMessage(row.text, Author(row.author), row.message_id) for row in messages if row.text is not None
+        ConversationMessage(row.text, Author(row.author), row.message_id) for row in rows if row.text is not None
     ]
     classified = {*judge(stored, OnReply(on_reply)).message_ids}
-    return [{**row._asdict(), "classified": row.message_id in classified} for row in messages]
+    messages: list[Mapping[str, Any]] = [
+        {name: value for name, value in row._asdict().items() if name not in {"on_page", "total"}}
+        | {"classified": row.message_id in classified}
+        for row in rows
+        if row.on_page or (not skip and row.message_id in classified)
+    ]
+    return Thread(messages, max(0, (rows[0].total if rows else 0) - skip - len(messages)))
 
 
 def _store(connection: Connection, messages: Sequence[NewMessage]) -> frozenset[tuple[Identity, str]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from math import inf
-from operator import eq, ge, lt
+from operator import eq, ge, itemgetter, lt
 from typing import Annotated, Any, Final
 
 from pydantic import AwareDatetime, Field, TypeAdapter
@@ -17,7 +17,7 @@ from triagem.contracts.errors import InvalidInput
 from triagem.contracts.result import Result, ResultPage
 from triagem.contracts.ticket import PREDICT_SOURCE
 from triagem.db.connect import AnyRow, Database
-from triagem.db.tickets.messages import read_thread
+from triagem.db.tickets.messages import MAX_SHOWN, Thread, read_thread
 from triagem.db.tickets.search import search_condition
 
 _PAGE: Final = 1000
@@ -165,37 +165,55 @@ WHERE t.source = :source AND t.external_id = :external_id AND t.forgotten_at IS 
 """)
 _HISTORY: Final = text("""
 SELECT p.model_version, p.label, p.confidence, p.band, p.classified_at,
-  (p.digest, p.model_version) = (t.digest, t.model_version) AS is_current
-FROM predictions p JOIN tickets t ON t.id = p.ticket_id WHERE t.id = :id ORDER BY p.classified_at DESC
+  (p.digest, p.model_version) = (t.digest, t.model_version) AS is_current, count(*) OVER () AS total
+FROM predictions p JOIN tickets t ON t.id = p.ticket_id WHERE t.id = :id
+ORDER BY is_current DESC, p.classified_at DESC LIMIT :limit
 """)
-_REVIEWS: Final = text(
-    "SELECT label, reviewer, reviewed_at, comment, proposal FROM reviews WHERE ticket_id = :id ORDER BY id DESC"
-)
+_REVIEWS: Final = text("""
+SELECT label, reviewer, reviewed_at, comment, proposal, count(*) OVER () AS total
+FROM reviews WHERE ticket_id = :id ORDER BY id DESC LIMIT :limit
+""")
 
 
 @dataclass(frozen=True, slots=True)
 class TicketWithHistory:
-    """A ticket's row with all its predictions and reviews, newest first, and its messages, oldest first."""
+    """A ticket's row, predictions and reviews, newest first, and messages, oldest first; how many were left out."""
 
     ticket: Mapping[str, Any]
     history: list[Mapping[str, Any]]
     reviews: list[Mapping[str, Any]]
     messages: list[Mapping[str, Any]]
+    older_history: int = 0
+    older_reviews: int = 0
+    older_messages: int = 0
 
 
-def find_ticket_with_history(database: Database, source: str, external_id: str) -> TicketWithHistory | None:
-    """One ticket; None if it does not exist or was forgotten."""
+def find_ticket_with_history(
+    database: Database, source: str, external_id: str, *, limit: int | None = MAX_SHOWN, skip: int = 0
+) -> TicketWithHistory | None:
+    """One ticket; None if it does not exist or was forgotten.
+
+    `limit`: the newest predictions, reviews and messages, None for all. `skip`: this many messages are left out.
+    """
     # One connection: each check-out from the pool takes as long as a statement.
     with database.autocommit() as connection:
         row = connection.execute(_TICKET, {"source": source, "external_id": external_id}).one_or_none()
         if row is None:
             return None
-        return TicketWithHistory(
-            ticket=row._asdict(),
-            history=[prediction._asdict() for prediction in connection.execute(_HISTORY, {"id": row.id})],
-            reviews=[review._asdict() for review in connection.execute(_REVIEWS, {"id": row.id})],
-            messages=read_thread(connection, row.id) if row.on_reply else [],
-        )
+        values = {"id": row.id, "limit": limit}
+        history, old_history = _without_total(connection.execute(_HISTORY, values))
+        reviews, old_reviews = _without_total(connection.execute(_REVIEWS, values))
+        history.sort(key=itemgetter("classified_at"), reverse=True)
+        thread = read_thread(connection, row.id, limit=limit, skip=skip) if row.on_reply else Thread([], 0)
+        older = old_history, old_reviews, thread.not_shown
+        return TicketWithHistory(row._asdict(), history, reviews, thread.messages, *older)
+
+
+def _without_total(rows: Iterable[AnyRow]) -> tuple[list[Mapping[str, Any]], int]:
+    """The rows without the column `total`, and how many of this total they lack."""
+    records = [row._asdict() for row in rows]
+    total = [record.pop("total") for record in records]
+    return [*records], total[0] - len(records) if total else 0
 
 
 def text_previews(database: Database, ids: Iterable[int], *, chars: int) -> dict[int, str]:

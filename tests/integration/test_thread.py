@@ -85,6 +85,77 @@ def test_the_command_shows_the_conversation(chat: Database, triagem: Triagem) ->
     assert len(json.loads(triagem("show", "zendesk", "4711", "--json").out)["messages"]) == 6
 
 
+class TestLongTickets:
+    """A page or answer is bounded; the older rows stay stored, and can be read."""
+
+    @pytest.fixture
+    def long_chat(self, chat: Database) -> Database:
+        """The chat with 500 later messages of an agent, each a minute after the one before, and 300 reviews."""
+        chat.execute("""
+            INSERT INTO messages (ticket_id, message_id, author, text, written_at, revised_at, arrival)
+            SELECT ticket_id, 'a' || n, 'agent', 'answer ' || n, written_at + make_interval(mins => n), revised_at, 1
+            FROM messages, generate_series(1, 500) AS n WHERE message_id = '5'""")
+        chat.execute("""
+            INSERT INTO reviews (ticket_id, digest, reviewer, label, reviewed_at)
+            SELECT id, digest, 'reviewer ' || n, NULL, now() FROM tickets, generate_series(1, 300) AS n""")
+        chat.execute("""
+            INSERT INTO predictions (ticket_id, digest, label, confidence, probabilities, band, model_version, tokens,
+              truncated, classified_at, epoch)
+            SELECT p.ticket_id, p.digest, p.label, p.confidence, p.probabilities, p.band, 'v2.0.' || n, p.tokens,
+              p.truncated, p.classified_at + make_interval(mins => n), p.epoch
+            FROM predictions p JOIN tickets t ON (t.id, t.digest) = (p.ticket_id, p.digest),
+              generate_series(1, 300) AS n""")
+        return chat
+
+    def test_the_newest_rows_are_read_and_those_that_the_result_is_about(self, long_chat: Database) -> None:
+        record = find_ticket_with_history(long_chat, **NAME)
+
+        assert record
+        ids = [row["message_id"] for row in record.messages]
+        assert ids == ["2", "5", *(f"a{number}" for number in range(301, 501))]
+        assert [row["message_id"] for row in record.messages if row["classified"]] == ["2", "5"]
+        assert record.older_messages == 506 - 202
+        assert (len(record.reviews), record.older_reviews) == (200, 100)
+        assert record.reviews[0]["reviewer"] == "reviewer 300"
+        assert len(record.history) == 200
+        assert [row["model_version"] for row in record.history if row["is_current"]] == ["v1.0.0"]
+        assert record.history[0]["model_version"] == "v2.0.300"
+
+    def test_all_messages_are_read_page_by_page(self, long_chat: Database) -> None:
+        pages = [find_ticket_with_history(long_chat, **NAME, skip=skip) for skip in (0, 200, 400, 600)]
+
+        older = [page.older_messages for page in pages if page]
+        ids = {row["message_id"] for page in pages if page for row in page.messages}
+        assert older == [304, 106, 0, 0]
+        assert len(ids) == 506
+
+    def test_all_messages_are_read_at_once(self, long_chat: Database, triagem: Triagem) -> None:
+        bounded = triagem("show", "zendesk", "4711").out
+        record = json.loads(triagem("show", "zendesk", "4711", "--all", "--json").out)
+
+        assert "older messages not shown: 304; --all prints them" in bounded
+        assert "older reviews not shown: 100; --all prints them" in bounded
+        assert (len(record["messages"]), len(record["reviews"]), record["older_messages"]) == (506, 300, 0)
+
+    def test_the_console_and_the_api_name_what_they_leave_out(
+        self, long_chat: Database, inbox: Inbox, instant_models: Path
+    ) -> None:
+        person = Person(services(long_chat, inbox, models=instant_models), Scope.READ)
+        page = person.see("ticket", source="zendesk", id="4711")
+        older = person.see("ticket", source="zendesk", id="4711", skip=200, lang="pt")
+        answer = person.http.get(
+            "/v1/tickets/zendesk/4711?skip=400", headers={"Authorization": f"Bearer {person.secret}"}
+        ).json()
+
+        assert "older messages not shown: 304" in page
+        assert 'href="/console/ticket?source=zendesk&amp;id=4711&amp;skip=200"' in page
+        assert "older entries not shown: 100" in page
+        assert "mensagens anteriores não exibidas: 106" in older
+        assert "answer 300<" in older
+        assert "answer 301<" not in older
+        assert (len(answer["messages"]), answer["older_messages"], answer["older_reviews"]) == (106, 0, 100)
+
+
 def test_a_whole_text_has_no_messages(database: Database) -> None:
     ManualWorker(database).process(entries([message(None, **NAME)]))
     record = find_ticket_with_history(database, **NAME)

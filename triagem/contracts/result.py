@@ -143,9 +143,14 @@ class TicketDetail(BaseModel, frozen=True):
     revised_at: datetime = Field(description="when the text was written, according to the CRM")
     received_at: _ReceivedAt
     classified_at: datetime | None = Field(description="when the prediction was made")
-    history: Sequence[PredictionRecord] = Field(description="all predictions, newest first")
-    reviews: Sequence[ReviewRecord] = Field(description="all reviews, newest first")
-    messages: Sequence[MessageRecord] = Field(description="a conversation's messages, oldest first; else empty")
+    history: Sequence[PredictionRecord] = Field(description="the newest 200 predictions, newest first")
+    reviews: Sequence[ReviewRecord] = Field(description="the newest 200 reviews, newest first")
+    messages: Sequence[MessageRecord] = Field(
+        description="a conversation's newest 200 messages and older ones that the result is about, oldest first"
+    )
+    older_history: int = Field(default=0, description="number of older predictions, which are left out")
+    older_reviews: int = Field(default=0, description="number of older reviews, which are left out")
+    older_messages: int = Field(default=0, description="number of older messages, which are left out: use `skip`")
 
 
 class TicketReceipt(BaseModel, frozen=True):

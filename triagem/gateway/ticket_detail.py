@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Annotated, Final
 from urllib.parse import unquote
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, Field
 from starlette.convertors import PathConvertor, register_url_convertor
 
@@ -25,13 +25,19 @@ from triagem.ops.forget import DeletedData, forget
 _PATH: Final = "/v1/tickets/"
 
 
-def find_detail(database: Database, identity: Identity) -> TicketDetail | None:
-    """A stored ticket with its history, reviews and messages, newest first; None if it is not stored."""
-    stored = find_ticket_with_history(database, *identity)
-    if stored is None:
-        return None
-    parts = {"history": stored.history, "reviews": stored.reviews, "messages": stored.messages}
-    return TicketDetail.model_validate({**stored.ticket, **parts})
+_PARTS: Final = ("history", "reviews", "messages", "older_history", "older_reviews", "older_messages")
+# Leaves out the newest messages, to read the older ones page by page.
+SkippedMessages = Annotated[int, Query(ge=0, le=2**31 - 1, description="leave out this number of newest messages")]
+
+
+def find_detail(database: Database, identity: Identity, *, skip: int = 0) -> TicketDetail | None:
+    """A stored ticket with its history, reviews and messages; None if it is not stored."""
+    stored = find_ticket_with_history(database, *identity, skip=skip)
+    return (
+        TicketDetail.model_validate({**stored.ticket, **{name: getattr(stored, name) for name in _PARTS}})
+        if stored
+        else None
+    )
 
 
 class _RestOfPath(PathConvertor):
@@ -77,13 +83,16 @@ _PROBLEMS = problem_responses(*NEEDS_KEY, 422)
     responses={**_PROBLEMS, **problem_responses(404)},
     dependencies=[Depends(require_scope(Scope.READ))],
 )
-def get_ticket(services: ServicesDep, identity: _TicketIdentity) -> TicketDetail:
+def get_ticket(services: ServicesDep, identity: _TicketIdentity, *, skip: SkippedMessages = 0) -> TicketDetail:
     """Return the text, the current result if there is one, and history and reviews, newest first.
+
+    At most 200 messages, predictions and reviews each are returned. `older_messages` is the number of messages that
+    are left out; `skip=200` returns the next page of them.
 
     A ticket that is not stored yet is returned without its text: with the state `waiting` if it is among the newest
     2,000 entries of its lane, or `failed` if it is among the newest 1,000 dead letters.
     """
-    if detail := find_detail(services.database, identity):
+    if detail := find_detail(services.database, identity, skip=skip):
         return detail
     if entry := find_entry(services.inbox, identity):
         return _unstored(identity, "waiting", datetime.fromtimestamp(entry.put_at, UTC))

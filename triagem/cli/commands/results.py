@@ -26,6 +26,7 @@ from triagem.contracts.prediction import Band
 from triagem.contracts.result import ResultPage
 from triagem.contracts.text import clean, plain
 from triagem.db.tickets.changes import list_changes
+from triagem.db.tickets.messages import MAX_SHOWN
 from triagem.db.tickets.queries import Filters, TicketWithHistory, find_ticket_with_history, result_pages
 
 _COLUMNS = (
@@ -110,6 +111,9 @@ def show(
     external_id: ExternalId,
     *,
     cleaned: Annotated[bool, typer.Option("--cleaned", help="Print the text as the model reads it.")] = False,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Print all messages, predictions and reviews, not only the newest 200 each.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show a ticket's text or messages, current result, history and reviews.
@@ -117,7 +121,7 @@ def show(
     Example: `triagem show zendesk 4711`
     """
     with servers.database() as database:
-        record = find_ticket_with_history(database, source, external_id)
+        record = find_ticket_with_history(database, source, external_id, limit=None if all_ else MAX_SHOWN)
     if record is None:
         raise InvalidInput(f"no ticket {external_id!r} of source {source!r}")
     print_answer(record, _describe(record, cleaned=cleaned), as_json=as_json)
@@ -127,6 +131,7 @@ def _describe(record: TicketWithHistory, *, cleaned: bool) -> Iterator[Renderabl
     ticket = record.ticket
     text = clean(ticket["text"] or "") if cleaned and not record.messages else ticket["text"]
     if record.messages and not cleaned:
+        yield from _older("messages", record.older_messages)
         yield from describe_thread(record.messages)
     else:
         yield text or "(text purged)"
@@ -149,10 +154,18 @@ def _describe(record: TicketWithHistory, *, cleaned: bool) -> Iterator[Renderabl
         yield Text("\nhistory", "bold")
         history_columns = ("classified_at", "model_version", "label", "confidence", "band", "is_current")
         yield rows_table(record.history, history_columns)
+        yield from _older("predictions", record.older_history)
     if record.reviews:
         yield Text("\nreviews", "bold")
         reviews = [{**review, "label": review["label"] or "(unclear)"} for review in record.reviews]
         yield rows_table(reviews, ("reviewed_at", "reviewer", "label"))
+        yield from _older("reviews", record.older_reviews)
+
+
+def _older(name: str, number: int) -> Iterator[Text]:
+    """A line about rows that were left out."""
+    if number:
+        yield Text(f"older {name} not shown: {number:,}; --all prints them", "dim")
 
 
 def describe_thread(messages: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:

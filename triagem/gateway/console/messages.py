@@ -102,6 +102,9 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "deleted": ("deleted", "apagada em"),
     "message_deleted": ("This message was deleted.", "Esta mensagem foi apagada."),
     "classified": ("read by the model", "lida pelo modelo"),
+    "older_messages": ("older messages not shown: {count}", "mensagens anteriores não exibidas: {count}"),
+    "show_older": ("Show older ones", "Mostrar anteriores"),
+    "older_rows": ("older entries not shown: {count}", "registros anteriores não exibidos: {count}"),
     "thread_hint": (
         "The label is about the messages that the model has read. Small talk changes nothing.",
         "A categoria se refere às mensagens lidas pelo modelo. Saudações e combinados não mudam nada.",

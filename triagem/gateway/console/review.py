@@ -33,7 +33,7 @@ from triagem.db.reviews import (
     record_review,
     undo_review,
 )
-from triagem.db.tickets.messages import read_thread
+from triagem.db.tickets.messages import Thread, read_thread
 from triagem.gateway.console.render import address, redirect, render_page
 from triagem.gateway.console.session import Form, Reviewer, row_id
 from triagem.gateway.console.tickets import crm_link, label_context
@@ -101,10 +101,10 @@ def review(
     today, waiting = queue_length(services.database, visitor.name, queue, since=since, zone=zone)
     context = label_context(services)
     labels = context["labels"]
-    messages = []
+    thread = Thread([], 0)
     if task:
         with services.database.autocommit() as connection:
-            messages = read_thread(connection, task.ticket_id)
+            thread = read_thread(connection, task.ticket_id)
     return render_page(
         request,
         "review.html",
@@ -112,7 +112,8 @@ def review(
         known=labels,
         task=task,
         text=plain(task.text) if task else "",
-        messages=messages,
+        messages=thread.messages,
+        older_messages=thread.not_shown,
         plain=plain,
         skipped=skipped,
         queue=asdict(queue),

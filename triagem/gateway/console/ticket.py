@@ -13,13 +13,14 @@ from triagem.contracts.text import Part, plain, segments
 from triagem.contracts.ticket import identify
 from triagem.db.reviews import MAX_COMMENT_CHARS
 from triagem.db.tickets.forgetting import find_ticket
+from triagem.db.tickets.messages import MAX_SHOWN
 from triagem.gateway.console.render import address, redirect, render_page
 from triagem.gateway.console.review import store_answer
 from triagem.gateway.console.session import Form, Reader, Reviewer
 from triagem.gateway.console.tickets import crm_link, label_context
 from triagem.gateway.problems import ProblemError
 from triagem.gateway.services import ServicesDep
-from triagem.gateway.ticket_detail import find_detail
+from triagem.gateway.ticket_detail import SkippedMessages, find_detail
 
 router = APIRouter()
 
@@ -32,6 +33,7 @@ def ticket(
     *,
     source: str = "",
     id: str = "",  # noqa: A002
+    skip: SkippedMessages = 0,
 ) -> Response:
     """Show the ticket; 404 if it does not exist or was forgotten. Without a source, search for the id."""
     if not source:
@@ -39,12 +41,13 @@ def ticket(
     identity = identify(source, id)
     # Read the digest first: if the text changes before the next query, the submitted form is refused.
     stored = find_ticket(services.database, identity)
-    detail = find_detail(services.database, identity)
+    detail = find_detail(services.database, identity, skip=skip)
     if detail is None or stored is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "")
     parts, context = segments(detail.text or ""), label_context(services)
     return render_page(
         request, "ticket.html", visitor, known=context["labels"], ticket=detail, segments=parts,
+        older=address("ticket", source=source, id=id, skip=skip + MAX_SHOWN) if detail.older_messages else None,
         text="\n".join(part.text for part in parts), own=Part.OWN, digest=stored.digest.hex(), plain=plain,
         crm_link=crm_link(services, identity, detail.metadata), max_comment=MAX_COMMENT_CHARS, **context,
     )  # fmt: skip
