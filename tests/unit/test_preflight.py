@@ -88,12 +88,14 @@ def test_an_export_is_judged_and_nothing_is_stored(
     before = sorted(tmp_path.rglob("*"))
     options = ["--label-column", "Grupo", "--label-map", "N1=suporte,Comercial=venda"]
 
-    out = bare("preflight", str(export), *options).out
+    answer = bare("preflight", str(export), *options)
+    out = answer.out
     figures = json.loads(bare("preflight", str(export), *options, "--json").out)
 
     assert "at 90% precision you would automate" in out or "90% precision is not proved" in out
     assert {part["name"] for part in figures["slices"]} == {"label suporte", "label venda", "group web"}
     assert sorted(tmp_path.rglob("*")) == before
+    assert "note: closed.csv: prompt = mensagem, completion = Grupo; ignored columns: id;" in answer.err
 
 
 def test_a_column_that_the_file_lacks_is_named(bare: Triagem, tmp_path: Path) -> None:

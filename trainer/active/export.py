@@ -1,6 +1,7 @@
 """Rates a CRM's export for `triagem preflight` and the console's page: reads it, and computes the figures."""
 
 import random
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,16 +19,25 @@ _SOURCE: Final = ("source", "origem", "channel", "canal")
 
 
 def rate_export(
-    export: Path, registry: Registry, *, mapping: str = "", label_column: str = "", label_map: str = "", by: str = ""
+    export: Path,
+    registry: Registry,
+    *,
+    mapping: str = "",
+    label_column: str = "",
+    label_map: str = "",
+    by: str = "",
+    on_notes: Callable[[Sequence[str]], None] = lambda _: None,
 ) -> Preflight | Expectation:
     """The figures of an export, with or without labels. Nothing is stored. Arguments as in `triagem preflight`.
 
-    Raises InvalidInput.
+    `on_notes` gets notes on the columns before the texts are rated. Raises InvalidInput.
     """
     columns = mapping + quoted_column("completion", label_column)
     groups = (folded_name(by),) if by else _SOURCE
     rules = ReadingRules(columns, parse_label_map(label_map), by=groups, unlabelled=True)
-    rows = read_parts(export, rules)[0]["train"]
+    parts, notes = read_parts(export, rules)
+    rows = parts["train"]
+    on_notes(notes)
     if by and not any(row.group for row in rows):
         raise InvalidInput(f"--by {by!r}: the file has no such column, or it is empty")
     if not rows[0].label:

@@ -93,10 +93,10 @@ def is_header(columns: Sequence[str], rules: ReadingRules) -> bool:
     return bool(names["prompt"] or names["messages"]) and bool(names["completion"] or rules.unlabelled)
 
 
-def describe_columns(columns: Sequence[str], given: str) -> str:
+def describe_columns(columns: Sequence[str], rules: ReadingRules) -> str:
     """`prompt = Assunto + Corpo, completion = Categoria; ignored columns: id`; empty if all names are standard."""
-    mapped = training_columns(tuple(columns), given)
-    read = {name for names in mapped.values() for name in names}
+    mapped = training_columns(tuple(columns), rules.columns)
+    read = {name for names in mapped.values() for name in names} | {*find_column(columns, rules.by)}
     if read == set(columns) and all(names in {(), (field,)} for field, names in mapped.items()):
         return ""
     fields = ", ".join(f"{field} = {' + '.join(map(short_name, names))}" for field, names in mapped.items() if names)

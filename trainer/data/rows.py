@@ -262,7 +262,7 @@ def _read(path: Path, rules: ReadingRules) -> tuple[tuple[Row, ...], str]:
     left_out = describe_left_out([row for row in read if isinstance(row, LeftOut)])
     if not rows:
         raise InvalidInput(f"{path}: has no rows: {left_out}" if left_out else f"{path}: has no rows")
-    notes = [*table.notes, describe_columns(table.columns, rules.columns), left_out]
+    notes = [*table.notes, describe_columns(table.columns, rules), left_out]
     description = "; ".join(filter(None, notes))
     return rows, f"{path.name}: {description}" if description else ""
 

@@ -76,7 +76,7 @@ def diagnose(
     diagnoses = {
         "paused: run `triagem resume` to let workers fetch tickets again": paused,
         "no worker is running: start `triagem up` or `triagem worker`": total and not states,
-        "no worker gives a sign of life: see its log; when its lease ends, another worker takes over its tickets": (
+        "no worker gives a sign of life: see the workers' logs; other workers take over their tickets": (
             states and all(state.startswith(SILENT) for state in states.values())
         ),
         f"no ticket is lost, workers are {next(iter(waiting), '')}": waiting,

@@ -10,7 +10,7 @@ import typer
 
 from triagem import servers
 from triagem.cli.options import AsJson, FormatOption, JsonFlag, ModelVersion
-from triagem.cli.output import Format, errors, print_answer, print_rows
+from triagem.cli.output import Format, errors, print_answer, print_lines, print_rows
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import clean
 from triagem.worker.bands import decide_band
@@ -84,7 +84,13 @@ def preflight(
 
     with errors.status("predict each text"):
         figures = rate_export(
-            export, servers.registry(), mapping=mapping, label_column=label_column, label_map=label_map, by=by
+            export,
+            servers.registry(),
+            mapping=mapping,
+            label_column=label_column,
+            label_map=label_map,
+            by=by,
+            on_notes=lambda notes: print_lines(*(f"note: {note}" for note in notes), screen=errors),
         )
     print_answer(figures, _describe(figures), as_json=as_json)
 
