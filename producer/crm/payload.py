@@ -17,6 +17,7 @@ from triagem.producer.placeholders import is_placeholder
 MAX_RECORDS: Final = 1000
 MAX_VALUES: Final = 100_000
 _PIECE: Final = 65_536
+_GZIP: Final = b"\x1f\x8b"
 _SEPARATORS: Final = (",", "[", "{")
 _EXACT: Final = MomentFormat()  # a time without an offset is refused
 _DECODER: Final = json.JSONDecoder(strict=False)
@@ -111,8 +112,12 @@ def parse(body: bytes) -> object:
             raise InvalidTicket("body", f"has more than {MAX_VALUES:,} values: send it in parts")
         return _DECODER.decode(text)
     except json.JSONDecodeError as error:
-        raise InvalidTicket("body", f"is not JSON ({error.msg}, character {error.pos})") from None
-    except (ValueError, RecursionError) as error:  # not UTF-8, a number of thousands of digits, thousands of brackets
+        reason = f"is not JSON ({error.msg}, character {error.pos})" if text.strip() else "is empty"
+        raise InvalidTicket("body", reason) from None
+    except (ValueError, RecursionError) as error:
+        if body.startswith(_GZIP):
+            raise InvalidTicket("body", "is compressed: send it without Content-Encoding") from None
+        # Not UTF-8, a number of thousands of digits, thousands of brackets
         raise InvalidTicket("body", f"is not JSON in UTF-8 ({type(error).__name__})") from None
 
 

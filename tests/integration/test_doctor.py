@@ -51,10 +51,12 @@ def test_doctor_names_a_value_that_no_process_would_accept_and_goes_on(
 ) -> None:
     monkeypatch.setenv("TRIAGEM_BATCH_SIZE", "many")
     monkeypatch.setenv("TRIAGEM_LIVE_HIGH_WATER", "full")
+    monkeypatch.setenv("TRIAGEM_MONITOR_EVERY", "10")
 
     by_check = problems(triagem)
 
     assert "TRIAGEM_BATCH_SIZE: Input should be a valid integer" in by_check["settings"]
+    assert "TRIAGEM_MONITOR_EVERY: '10' is not a schedule" in by_check["settings"]
     assert "TRIAGEM_LIVE_HIGH_WATER: Input should be a valid integer" in by_check["settings"]
     assert by_check["Redis"].startswith("TRIAGEM_LIVE_HIGH_WATER: Input should be a valid integer")
 
@@ -204,6 +206,8 @@ class TestStatus:
         self, triagem: Triagem, database: Database
     ) -> None:
         insert_unlabelled(database, "1")
+        database.execute("UPDATE tickets SET source = 'predict'")
+        insert_unlabelled(database, "2")
 
         rows = {row["check"]: row for row in json.loads(triagem("status", "--json").out)}
 

@@ -44,7 +44,7 @@ def names(page: dict[str, list[dict[str, str]]]) -> list[str]:
     [
         ("/v1/results?lable=venda", "query: 'lable' is unknown: did you mean label?"),
         ("/v1/changes?since=2026-11-01", "query: 'since' is unknown: known are after, format, limit"),
-        ("/v1/tickets/zendesk/1?x=1", "query: 'x' is unknown: known are none"),
+        ("/v1/tickets/zendesk/1?x=1", "query: 'x' is unknown: known are skip"),
         ("/v1/results?label=venda&label=suporte", "query: 'label' is given twice: give one value"),
         ("/v1/results?Não%20recebi=1", "query: a parameter is unknown: known are after, band"),
     ],
@@ -64,6 +64,14 @@ def test_a_wrong_method_is_405_and_the_right_one_is_named(
 
     assert answer.status_code == 405
     assert answer.json()["detail"] == f"this address takes only {allowed}"
+
+
+@pytest.mark.parametrize("path", ["/v1/ticket", "/tickets", "/metrics"])
+def test_an_unknown_path_is_404_and_names_the_list_of_paths(reader: TestClient, path: str) -> None:
+    answer = reader.post(path)
+
+    assert answer.status_code == 404
+    assert answer.json()["detail"] == "no such path: /docs lists all"
 
 
 def test_without_a_key_an_unknown_query_parameter_is_401(opened: Services) -> None:

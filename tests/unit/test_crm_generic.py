@@ -1,5 +1,6 @@
 """Field maps turn any JSON into tickets: HubSpot's batches, Salesforce's callouts and others."""
 
+import gzip
 import json
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -260,6 +261,14 @@ def test_commas_and_brackets_in_texts_are_no_values() -> None:
 
     assert parse(json.dumps([text, text]).encode()) == [text, text]
     assert parse(json.dumps(text).encode("utf-16")) == text
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"), [(b"", "is empty"), (b" \n", "is empty"), (gzip.compress(b"{}"), "is compressed: send it w")]
+)
+def test_an_empty_and_a_compressed_body_are_called_so(body: bytes, reason: str) -> None:
+    with pytest.raises(InvalidTicket, match=f"^body: {reason}"):
+        parse(body)
 
 
 def test_a_long_text_without_an_end_is_not_json() -> None:

@@ -111,7 +111,7 @@ def describe_invalid(error: ValidationError) -> list[str]:
     prefixes = {known.__name__: known.model_config.get("env_prefix") for known in Settings.__subclasses__()}
     prefix = prefixes.get(error.title) or _PREFIX
     return [
-        f"{prefix}{'_'.join(map(str, detail['loc'])).upper()}: {detail['msg']}"
+        f"{prefix}{'_'.join(map(str, detail['loc'])).upper()}: {detail['msg'].removeprefix('Value error, ')}"
         for detail in error.errors(include_url=False, include_input=False)
     ]
 

@@ -120,6 +120,8 @@ def error_response(error: TriagemError | HTTPException) -> JSONResponse:
         detail = error.detail
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (allowed := (error.headers or {}).get("Allow")):
             detail = f"this address takes only {allowed}"
+        elif detail == HTTPStatus.NOT_FOUND.phrase:  # Starlette's: no route has this path
+            detail = "no such path: /docs lists all"
         return problem_response(error.status_code, detail, error.headers, getattr(error, "more", None))
     status, detail = status_of(error), str(error)
     if isinstance(error, AccessDenied):  # the gateway's wrong password is not the client's error

@@ -32,7 +32,9 @@ from triagem.contracts.errors import TriagemError
 from triagem.inbox.client import redis_errors
 
 _WATCH_S: Final = 2.0
-_UNLABELLED: Final = "SELECT count(*) FROM (SELECT FROM tickets WHERE state = 'unlabelled' LIMIT 100000) AS stored"
+_UNLABELLED: Final = """
+SELECT count(*) FROM (SELECT FROM tickets WHERE state = 'unlabelled' AND source <> 'predict' LIMIT 100000) AS stored
+"""
 # Resources to classify with BERT-base, from the original specification (docs/explanation/specification.md).
 _MINIMUM: Final = {"cores": 4, "GB of memory": 8, "GB of disk": 2}
 _GPU_MEMORY: Final = "GB of GPU memory"
