@@ -387,9 +387,9 @@ class TestReview:
         write_window(database, [unsure("1")])
         monkeypatch.setenv("TRIAGEM_GUIDELINES_FILE", str(tmp_path / "guia.md"))
         assert "TRIAGEM_GUIDELINES_FILE: guia.md: FileNotFoundError" in ana.see("review")
-        (tmp_path / "guia.md").write_text(f"## Cobrança\n\n**suporte**: {EVIL}\n\n[x](javascript:alert(3))\n")
+        (tmp_path / "guia.md").write_text(f"# Cobrança\n\n**suporte**: {EVIL}\n\n[x](javascript:alert(3))\n")
         page = ana.see("review")
-        assert "<h2>Cobrança</h2>" in page
+        assert "<h3>Cobrança</h3>" in page
         assert "<strong>suporte</strong>: &lt;script&gt;" in page
         assert "<script>alert" not in page
         assert 'href="javascript' not in page

@@ -311,6 +311,20 @@ class TestTraining:
 
         assert requested(labelled).count(JobKind.HEAD) == 1
 
+    def test_none_is_requested_once_a_full_training_has_made_the_current_version(
+        self, database: Database, inbox: Inbox, tmp_path: Path, labelled: Database
+    ) -> None:
+        registry = Registry(tmp_path / "models")
+        register(registry)
+        registry.promote("v1.0.0")
+        for number in range(20):
+            answer(labelled, number, ("venda", "suporte")[number % 2])
+
+        page = Person(services(database, inbox, models=registry.root), Scope.REVIEW).see("start")
+
+        assert JobKind.HEAD not in requested(labelled)
+        assert "v1.0.0 is in use." in page
+
     def test_questions_are_requested_when_few_are_left(self, owner: Person, labelled: Database) -> None:
         owner.see("start")
         owner.see("start")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from triagem.contracts.model import Manifest
 from triagem.db import Database, training_jobs
 from triagem.db.audit import Actor
 from triagem.db.reviews.labelling import LabellingState
@@ -29,13 +30,26 @@ def questions_due(state: LabellingState, chosen_at: int | None) -> bool:
     return state.texts > 0 and state.questions < _FEW_QUESTIONS and chosen_at != state.total
 
 
+def head_versions_continue(database: Database, current: Manifest | None) -> bool:
+    """Whether answers still make head versions: not once a full training has made the current version."""
+    if current is None:
+        return True
+    job = training_jobs.find(database, int(current.job.split()[0])) if current.job else None
+    return job is not None and job.kind is JobKind.HEAD
+
+
 def request_due_jobs(
-    database: Database, state: LabellingState, requested_by: str, actor: Actor | None = None
+    database: Database,
+    state: LabellingState,
+    requested_by: str,
+    actor: Actor | None = None,
+    *,
+    head_versions: bool = True,
 ) -> None:
     """Request the jobs that are due. Repeating it is harmless: at most one job of a kind is active."""
     parameters = {"answers": state.total}
     head = training_jobs.newest_job(database, JobKind.HEAD)
-    if not (head and head.active) and answers_to_version(state.answers, _answers(head)) == 0:
+    if head_versions and not (head and head.active) and answers_to_version(state.answers, _answers(head)) == 0:
         training_jobs.request(database, JobKind.HEAD, requested_by=requested_by, parameters=parameters, actor=actor)
     embed = training_jobs.newest_job(database, JobKind.EMBED)
     if not (embed and embed.active) and questions_due(state, _answers(embed) if embed else None):

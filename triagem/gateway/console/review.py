@@ -198,7 +198,12 @@ def _read_guidelines(path: Path | None) -> Markup | None:
     if path is None:
         return None
     try:
-        return Markup(_MARKDOWN.render(path.read_text(encoding="utf-8")))  # noqa: S704 - escapes HTML, bad links
+        tokens = _MARKDOWN.parse(path.read_text(encoding="utf-8"))
+        for token in tokens:
+            if token.type in {"heading_open", "heading_close"}:  # they are below the page's own two levels
+                token.tag = f"h{min(6, int(token.tag[1]) + 2)}"
+        html = _MARKDOWN.renderer.render(tokens, _MARKDOWN.options, {})
+        return Markup(html)  # noqa: S704 - escapes HTML, bad links
     except (OSError, UnicodeDecodeError) as error:
         return Markup("<p>TRIAGEM_GUIDELINES_FILE: {}: {}</p>").format(path.name, type(error).__name__)
 

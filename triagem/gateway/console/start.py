@@ -25,7 +25,12 @@ from triagem.gateway.console.session import Admin, Form, Reviewer, Visitor
 from triagem.gateway.console.tickets import label_context
 from triagem.gateway.console.upload import enqueue_upload, parse_upload
 from triagem.gateway.services import Services, ServicesDep
-from triagem.ops.labelling import answers_to_version, newest_version_answers, request_due_jobs
+from triagem.ops.labelling import (
+    answers_to_version,
+    head_versions_continue,
+    newest_version_answers,
+    request_due_jobs,
+)
 from triagem.process import TimezoneSettings
 from triagem.producer.load import LoadSummary
 
@@ -62,10 +67,11 @@ def _page(
     context = label_context(services)
     labels, state = context["labels"], labelling_state(services.database)
     ready = len(labels) > 1
-    question = None
+    question, model = None, services.current_manifest()
+    head_versions = head_versions_continue(services.database, model)
     if ready:
         question = next_question(services.database, visitor.name, skipped=dotted_ids(skipped), suspicious=again)
-        request_due_jobs(services.database, state, visitor.name, visitor.actor)
+        request_due_jobs(services.database, state, visitor.name, visitor.actor, head_versions=head_versions)
     return render_page(
         request,
         "start.html",
@@ -78,9 +84,11 @@ def _page(
         state=state,
         ready=ready,
         proposals=list_proposals(services.database),
-        model=services.current_manifest(),
+        model=model,
         jobs=[job for job in newest_jobs(services.database, limit=5) if job.active],
-        to_version=answers_to_version(state.answers, newest_version_answers(services.database)),
+        to_version=answers_to_version(state.answers, newest_version_answers(services.database))
+        if head_versions
+        else 0,
         loaded=loaded,
         notes=notes,
         **context,
