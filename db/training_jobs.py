@@ -110,12 +110,23 @@ _REPORT: Final = f"UPDATE training_jobs SET stage = :stage, fraction = :fraction
 _RELEASE: Final = f"""
 UPDATE training_jobs SET state = 'queued', trainer = NULL, attempts = attempts - CAST(:interrupted AS int) {_HELD}
 """  # noqa: S608
+_SUMMARIES: Final = {
+    "promoted": "{version} is the current version now; to undo: `triagem models rollback`",
+    "proposed": "{version} passed the gate and waits for a person: `triagem models promote {version}`",
+    "rejected": "the gate rejected {version}: `triagem models compare {version}` shows why",
+    "failed": "training {training} failed: `triagem jobs show {training}` shows why",
+}
+# Not of a version after ten answers: the person who answers sees it.
 _FINISH: Final = f"""
 WITH job AS (
   UPDATE training_jobs SET state = :state, stage = coalesce(CAST(:stage AS text), stage), version = :version,
     error = :error, finished_at = now() {_HELD}
   RETURNING id, kind
-), entry AS ({_AUDITED})
+), entry AS ({_AUDITED}), alert AS (
+  INSERT INTO alerts (kind, key, detail)
+  SELECT 'training-ended', 'training ' || id, CAST(:detail AS jsonb) FROM job WHERE kind = 'full'
+  ON CONFLICT DO NOTHING
+)
 SELECT id FROM job
 """  # noqa: S608
 
@@ -209,19 +220,26 @@ def release(database: Database, job_id: int, trainer: str, *, interrupted: bool 
 
 def finish(database: Database, job_id: int, trainer: str, version: str | None, outcome: str | None = None) -> bool:
     """Record that the job is done, the version that it registered, and its outcome as the stage. False as in
-    `renew`. The end of a training is added to the audit trail."""
+    `renew`. The end of a training is added to the audit trail, and that of a full one raises an alert."""
     audited = " ".join(filter(None, (outcome or "done", version)))
-    return _finish(database, job_id, trainer, audited, state="done", stage=outcome, version=version, error=None)
+    values = {"state": "done", "stage": outcome, "version": version, "error": None}
+    return _finish(database, job_id, trainer, audited, values)
 
 
 def fail(database: Database, job_id: int, trainer: str, error: str) -> bool:
     """Record that the job has failed, with a one-line diagnosis. False as in `renew`."""
-    return _finish(database, job_id, trainer, "failed", state="failed", stage=None, version=None, error=error)
+    values = {"state": "failed", "stage": None, "version": None, "error": error}
+    return _finish(database, job_id, trainer, "failed", values)
 
 
-def _finish(database: Database, job_id: int, trainer: str, audited: str, **values: Any) -> bool:
+def _finish(database: Database, job_id: int, trainer: str, audited: str, values: Mapping[str, str | None]) -> bool:
     entry = _audited(Actor(f"training {job_id}"), "training.finish", audited)
-    return _update(database, _FINISH, job_id, trainer, **values, **entry)
+    outcome = values["stage"] or values["state"] or ""
+    summary = _SUMMARIES.get(outcome, "training {training} is done").format(
+        training=job_id, version=values["version"]
+    )
+    detail = {"training": job_id, "version": values["version"], "outcome": outcome, "summary": summary}
+    return _update(database, _FINISH, job_id, trainer, detail=to_json(detail).decode(), **values, **entry)
 
 
 def _audited(actor: Actor, action: Action, outcome: str) -> dict[str, str]:

@@ -22,12 +22,13 @@ RETRAINING_DUE: Final = "retraining-due"
 CALIBRATION: Final = "calibration"
 LOW_CONFIDENCE: Final = "low-confidence"
 RUN_ENDED: Final = "run-ended"
+TRAINING_ENDED: Final = "training-ended"
 # Checked every minute by a task that beat schedules.
 MONITOR_KINDS: Final = ("unsure-share", "error-rate", "latency", "memory", "oldest-ticket", "no-worker", "registry")
 # Sent by the process that detects the problem, without a row in `alerts`.
 OUTAGE_KINDS: Final = ("redis", "postgres", "no-task")
 ALERT_KINDS: Final = frozenset(
-    {LOW_CONFIDENCE, DRIFT, RETRAINING_DUE, CALIBRATION, RUN_ENDED, *MONITOR_KINDS, *OUTAGE_KINDS}
+    {LOW_CONFIDENCE, DRIFT, RETRAINING_DUE, TRAINING_ENDED, CALIBRATION, RUN_ENDED, *MONITOR_KINDS, *OUTAGE_KINDS}
 )
 
 _RAISE: Final = """

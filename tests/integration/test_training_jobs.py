@@ -7,6 +7,7 @@ import pytest
 
 from tests.integration.test_old_rows import execute
 from triagem.db import Database, training_jobs
+from triagem.db.outbox.alerts import newest_alerts
 from triagem.db.training_jobs import JobKind, TrainingJob
 from triagem.ops.retention import delete_old_data
 
@@ -129,6 +130,32 @@ def test_a_failed_job_has_its_diagnosis(database: Database) -> None:
     training_jobs.fail(database, job.id, "a", "no rows")
 
     assert (found(database, job).state, found(database, job).error) == ("failed", "no rows")
+
+
+@pytest.mark.parametrize("outcome", ["promoted", "proposed", "rejected", "failed"])
+def test_the_end_of_a_full_training_raises_one_alert(database: Database, outcome: str) -> None:
+    job = request(database)
+    claim(database)
+
+    for _ in range(2):
+        if outcome == "failed":
+            training_jobs.fail(database, job.id, "a", "no rows")
+        else:
+            training_jobs.finish(database, job.id, "a", "v1.1.0", outcome)
+
+    (alert,) = newest_alerts(database, limit=9)
+    assert (alert.kind, alert.about, (alert.detail or {})["outcome"]) == ("training-ended", "training 1", outcome)
+    assert alert.summary
+    assert (f"jobs show {job.id}" if outcome == "failed" else "v1.1.0") in alert.summary
+
+
+def test_the_end_of_a_training_after_ten_answers_raises_none(database: Database) -> None:
+    job, _ = training_jobs.request(database, JobKind.HEAD, requested_by="ana")
+    claim(database)
+
+    training_jobs.finish(database, job.id, "a", "v1.0.0", "promoted")
+
+    assert newest_alerts(database, limit=9) == []
 
 
 @pytest.mark.parametrize("is_running", [False, True])

@@ -140,6 +140,17 @@ def test_the_number_of_changed_tickets_is_right_in_portuguese(flips: int, writte
     assert describe("pt-BR", "run-ended", detail) == line + written
 
 
+@pytest.mark.parametrize("outcome", ["promoted", "proposed", "rejected", "failed"])
+def test_the_end_of_a_training_is_described_in_portuguese(outcome: str) -> None:
+    detail = {"training": 3, "version": "v1.1.0", "outcome": outcome, "summary": "in English"}
+
+    line = describe("pt-BR", "training-ended", detail)
+
+    assert line.startswith("treinamento encerrado: ")
+    assert "in English" not in line
+    assert ("`triagem jobs show 3`" if outcome == "failed" else "a versão v1.1.0") in line
+
+
 def test_a_contradiction_of_reviews_and_confidences_names_both_figures() -> None:
     detail = {"version": "v1.0.0", "expected": "95.1%", "low": "80.2%", "high": "88.0%", "sampled": 120}
 

@@ -43,6 +43,7 @@ _PHRASES: Final[_Texts] = {
     "low-confidence": ("low confidence", "baixa confiança"),
     "drift": ("data drift", "mudança nos dados (drift)"),
     "retraining-due": ("retraining is due", "hora de retreinar o modelo"),
+    "training-ended": ("training ended", "treinamento encerrado"),
     "calibration": ("confidences do not match reviews", "a confiança não corresponde às revisões"),
     "run-ended": ("reclassification ended", "reclassificação encerrada"),
     "unsure-share": ("many low-confidence tickets", "muitos tickets com baixa confiança"),
@@ -108,6 +109,22 @@ _EFFECTS: Final[_Texts] = {
     "retraining-due": (
         "{summary}",
         "a versão {version} precisa de um novo treinamento ({trigger}); veja `triagem due`",
+    ),
+    "training-ended promoted": (
+        "{summary}",
+        "a versão {version} agora é a atual; para desfazer: `triagem models rollback`",
+    ),
+    "training-ended proposed": (
+        "{summary}",
+        "a versão {version} atende aos critérios e aguarda uma pessoa: `triagem models promote {version}`",
+    ),
+    "training-ended rejected": (
+        "{summary}",
+        "a versão {version} não atende aos critérios: `triagem models compare {version}` mostra o motivo",
+    ),
+    "training-ended failed": (
+        "{summary}",
+        "o treinamento {training} falhou: `triagem jobs show {training}` mostra o motivo",
     ),
     "calibration": (
         "{summary}",
@@ -177,7 +194,8 @@ def describe(language: Language, kind: str, detail: Mapping[str, Any]) -> str:
     if since := detail.get("since"):
         time = datetime.fromisoformat(since).strftime(_TIME_FORMATS[language])
         line += f" ({phrase(language, 'since', since=time)})"
-    more = _filled(_EFFECTS, language, kind, detail) if detail.get("state") != "resolved" else None
+    effect = f"{kind} {detail['outcome']}" if "outcome" in detail else kind
+    more = _filled(_EFFECTS, language, effect, detail) if detail.get("state") != "resolved" else None
     if more is None and "state" not in detail:
         more = str(detail.get("summary", ""))
     return f"{line}: {more}" if more else line

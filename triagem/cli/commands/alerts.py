@@ -30,8 +30,8 @@ def list_alerts(
     kind: Annotated[
         str | None,
         typer.Option(
-            help="low-confidence, drift, retraining-due, calibration, run-ended, unsure-share, error-rate, latency, "
-            "memory, oldest-ticket, no-worker or registry."
+            help="low-confidence, drift, retraining-due, training-ended, calibration, run-ended, unsure-share, "
+            "error-rate, latency, memory, oldest-ticket, no-worker or registry."
         ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of alerts.")] = 50,
