@@ -27,6 +27,7 @@ from triagem.db.outbox.alerts import RETRAINING_DUE, newest_alerts
 from triagem.db.tickets.dead_letters import find_dead_letter, list_dead_letters
 from triagem.inbox import Inbox, connect
 from triagem.ops.app import ops_app
+from triagem.ops.heartbeat import seconds_since_completed
 from triagem.ops.replay import replay
 from triagem.ops.settings import OpsSettings
 from triagem.stack import Endpoints, LocalStack
@@ -188,6 +189,8 @@ def test_a_service_that_uses_celery_submits_tickets(start: Start, endpoints: End
 
     until(lambda: waiting_payloads(inbox) != [], seconds=60)
     until(lambda: broker.llen("ops") == broker.hlen("unacked") == 0)
+
+    until(lambda: seconds_since_completed(inbox.redis) is not None)
 
     (ticket,) = map(decode, waiting_payloads(inbox))
     assert (ticket.external_id, ticket.text) == ("4711", "Quanto custa?")

@@ -27,6 +27,7 @@ from triagem.db.tickets.dead_letters import insert_dead_letter
 from triagem.db.tickets.window import write_window
 from triagem.inbox import Inbox
 from triagem.inbox.lease import Lease
+from triagem.ops.heartbeat import record_completed
 from triagem.stack import LocalStack
 
 
@@ -202,6 +203,28 @@ class TestStatus:
         assert rows["results"]["detail"].startswith("live tickets in 5 min: 1")
         assert (rows["alerts"]["detail"], rows["to do"]["detail"]) == ("none open", "nothing")
 
+    @pytest.mark.parametrize(
+        ("ago_s", "warning", "detail"),
+        [
+            (None, "none was completed in the last day: results and alerts are not sent", ""),
+            (180, "the last one was completed 3 min ago: results and alerts are not sent", ""),
+            (0, "", "the last one was completed "),
+        ],
+    )
+    def test_background_tasks_that_have_stopped_are_named(
+        self, triagem: Triagem, inbox: Inbox, ago_s: int | None, warning: str, detail: str
+    ) -> None:
+        if ago_s is not None:
+            record_completed(inbox.redis)
+            (key,) = inbox.redis.keys("*task-completed")
+            inbox.redis.expire(key, 86_400 - ago_s)
+        rows = {row["check"]: row for row in json.loads(triagem("status", "--json").out)}
+
+        row = rows["background tasks"]
+        assert (row["warning"] or "").startswith(warning)
+        assert bool(row["warning"]) is bool(warning)
+        assert row["detail"].startswith(detail)
+
     def test_tickets_that_were_stored_before_the_first_model_are_counted(
         self, triagem: Triagem, database: Database
     ) -> None:
@@ -238,7 +261,7 @@ class TestStatus:
         monkeypatch.setattr("triagem.cli.checks.print_lines", lambda _: events.append("row"))
         triagem("status")
 
-        assert events == ["row", "row", "last check", "row"]
+        assert events == ["row", "row", "row", "last check", "row"]
 
     def test_a_watch_shows_a_dead_store_with_its_fix_and_goes_on(
         self, triagem: Triagem, inbox: Inbox, monkeypatch: pytest.MonkeyPatch

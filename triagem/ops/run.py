@@ -19,6 +19,7 @@ import structlog
 from celery import Celery, beat, bootsteps, current_app, signals
 from celery.worker import state
 from kombu.exceptions import OperationalError
+from redis import RedisError
 
 from triagem import servers
 from triagem.broker import OPS_QUEUE, broker_url, run_celery_worker
@@ -31,6 +32,7 @@ from triagem.inbox import connect
 from triagem.inbox.client import redis_errors
 from triagem.notify.outage import OutageWatch
 from triagem.ops.app import is_worth_logging, ops_app
+from triagem.ops.heartbeat import record_completed
 from triagem.ops.settings import OpsSettings
 from triagem.process import read_secret_files
 from triagem.worker import health
@@ -235,6 +237,12 @@ def _open_connections(**_: object) -> None:
     current_app.database = servers.database()
     current_app.inbox = servers.inbox()
     current_app.registry = servers.registry()
+
+
+@signals.task_postrun.connect  # type: ignore[untyped-decorator]
+def _record_completed(task: Any, **_: object) -> None:
+    with suppress(RedisError):
+        record_completed(task.app.inbox.redis)
 
 
 def redact_exception(record: logging.LogRecord) -> bool:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final, cast
+from typing import Annotated, Any, Final, cast
 
 import typer
 from redis.exceptions import NoPermissionError
@@ -30,8 +30,10 @@ from triagem.cli.options import AsJson
 from triagem.cli.output import EXTRAS, console, installed_version, print_lines
 from triagem.contracts.errors import TriagemError
 from triagem.inbox.client import redis_errors
+from triagem.ops.heartbeat import seconds_since_completed
 
 _WATCH_S: Final = 2.0
+_TASK_S: Final = 120.0  # by default, several tasks run every 5 seconds
 _UNLABELLED: Final = """
 SELECT count(*) FROM (SELECT FROM tickets WHERE state = 'unlabelled' AND source <> 'predict' LIMIT 100000) AS stored
 """
@@ -174,8 +176,14 @@ def doctor(*, as_json: AsJson = False) -> None:
 
 
 def run_status() -> Iterator[CheckResult]:
-    """The rows of `triagem status`. While Postgres does not answer, one row replaces all rows that need it."""
-    yield run_check("queue, workers", _queue)
+    """The rows of `triagem status`. While a store does not answer, one row replaces all rows that need it."""
+    try:
+        state, task_s = _read_redis()
+    except TriagemError as error:
+        yield CheckResult("queue, workers", problem=str(error))
+    else:
+        yield run_check("queue, workers", lambda: _queue(state))
+        yield run_check("background tasks", lambda: _background_tasks(task_s))
     yield run_check("model", lambda: current_model()[1].version)
     try:
         yield from _stored()
@@ -183,9 +191,28 @@ def run_status() -> Iterator[CheckResult]:
         yield CheckResult("Postgres", problem=str(error))
 
 
-def _queue() -> str:
-    with answering(servers.redis_url(), 6379, "TRIAGEM_REDIS_URL"):
-        state = read_state(servers.inbox())
+def _read_redis() -> tuple[dict[str, Any], float | None]:
+    with answering(servers.redis_url(), 6379, "TRIAGEM_REDIS_URL"), redis_errors():
+        inbox = servers.inbox()
+        return read_state(inbox), seconds_since_completed(inbox.redis)
+
+
+def _background_tasks(last_s: float | None) -> str:
+    from triagem.notify.alert_messages import duration
+
+    last = (
+        "none was completed in the last day"
+        if last_s is None
+        else f"the last one was completed {duration(last_s)} ago"
+    )
+    if last_s is None or last_s > _TASK_S:
+        raise CheckWarned(
+            f"{last}: results and alerts are not sent; is `triagem ops` running, and `triagem beat`? See their logs"
+        )
+    return last
+
+
+def _queue(state: dict[str, Any]) -> str:
     *lines, diagnosis = describe(state)
     text = "\n".join((diagnosis, *lines))
     if not state["states"]:
