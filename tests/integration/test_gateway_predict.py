@@ -27,7 +27,7 @@ from triagem.db.tickets.forgetting import write_tombstone
 from triagem.db.tickets.window import write_window
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox
-from triagem.inbox.lease import Lease
+from triagem.inbox.lease import COLLECTING, Lease
 from triagem.ops.tasks import sweep
 from triagem.stack import Endpoints
 
@@ -97,6 +97,17 @@ class TestWithoutAWorker:
         with running(endpoints, instant_models, window_s=0.1):
             until(lambda: stored(database) == 1)
         assert caller.get(location).json()["class_name"] == "suporte"
+
+    def test_before_the_first_model_it_is_503_as_health_says(self, opened: Services, inbox: Inbox) -> None:
+        lease = Lease(inbox.redis, 60)
+        lease.acquire()
+        lease.report_state(COLLECTING)
+        caller = client(opened)
+
+        answer = caller.post("/predict", json={"text": TEXT})
+
+        assert answer.status_code == 503
+        assert answer.json()["detail"] == caller.get("/health").json()["detail"]
 
     def test_it_goes_through_the_live_lane(self, opened: Services, inbox: Inbox) -> None:
         client(opened).post("/predict", json={"text": TEXT})

@@ -41,6 +41,9 @@ class Health(BaseModel):
     )
 
 
+NO_MODEL: Final = "there is no model yet: label messages at /console/start"
+
+
 class Readiness:
     """Checks the stores in its own thread: while a store hangs, probes do not occupy the threads of requests."""
 
@@ -80,15 +83,22 @@ def _tables(services: Services) -> Health:
     return Health()
 
 
+def lacks_model(services: Services) -> bool:
+    """Whether workers run, and none has a model yet. False if Redis does not answer."""
+    try:
+        states = worker_states(services.inbox.redis).values()
+    except TriagemError:
+        return False
+    return COLLECTING in states and not any(state.startswith(AT_WORK) for state in states)
+
+
 def _workers(services: Services) -> Health | str:
     states = worker_states(services.inbox.redis).values()
     if not states:
         return "no worker is running: start `triagem up` or `triagem worker`"
     if not any(state.startswith(AT_WORK) for state in states):
         if COLLECTING in states:
-            return Health(
-                status="collecting labels", detail="there is no model yet: label messages at /console/start"
-            )
+            return Health(status="collecting labels", detail=NO_MODEL)
         return Health(status="degraded", detail=f"texts wait, because the worker is not ready: {next(iter(states))}")
     problems = [reason for state in states if (reason := state.partition(f"{AT_WORK}: ")[2])]
     return Health(status="degraded", detail=problems[0]) if problems else Health()

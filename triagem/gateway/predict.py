@@ -24,6 +24,7 @@ from triagem.db.auth import Scope
 from triagem.db.tickets.queries import results_by_external_id
 from triagem.gateway.admission import read_body
 from triagem.gateway.authentication import Credentials, require_scope
+from triagem.gateway.health import NO_MODEL, lacks_model
 from triagem.gateway.problems import (
     NEEDS_KEY,
     ProblemError,
@@ -150,7 +151,7 @@ async def predict(
 ) -> PredictResponse | JSONResponse:
     """Requires a key with the scope `enqueue`, unless the gateway and the URL's host are loopback only.
 
-    Returns 202 if there is no result within two seconds: poll the path in `Location`.
+    Returns 202 if there is no result within two seconds: poll the path in `Location`; 503 if there is no model yet.
     """
     prediction_id = secrets.token_hex(16)
     text = predict_ticket(body.text, prediction_id, now=services.now())
@@ -159,6 +160,8 @@ async def predict(
     result = await waiter.wait(prediction_id, services.settings.predict_wait_s)
     if result is not None:
         return _response(result)
+    if await run_in_threadpool(lacks_model, services):
+        raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, NO_MODEL)
     ask = f"/predict/{prediction_id}"
     return JSONResponse(PredictionPending(ask=ask).model_dump(), HTTPStatus.ACCEPTED, {"Location": ask})
 
