@@ -88,9 +88,9 @@ class TestNotPromoted:
     def test_if_it_is_due_itself_a_training_replaces_it(self, database: Database, registry: Registry) -> None:
         assert self.requested(database, registry, in_days=100)
 
-    def test_after_a_rollback_it_no_longer_counts(self, database: Database, registry: Registry) -> None:
+    def test_after_a_promotion_it_no_longer_counts(self, database: Database, registry: Registry) -> None:
         registry.promote("v1.1.0")
-        registry.rollback()
+        registry.promote("v1.0.0")
         assert self.requested(database, registry)
 
     def test_due_names_it(
@@ -99,6 +99,29 @@ class TestNotPromoted:
         monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(registry.root))
         command = "reclassify diff" if outcome == "proposed" else "models compare v1.1.0"
         assert f"`triagem {command}`" in triagem("due").out
+
+
+class TestRolledBack:
+    """v1.1.0 was promoted and rolled back; v1.0.0, the current version, is due by its age."""
+
+    @pytest.fixture
+    def registry(self, tmp_path: Path) -> Registry:
+        registry = current_and_better(tmp_path / "models", created_at=NOW - timedelta(days=100))
+        registry.promote("v1.1.0")
+        registry.rollback()
+        return registry
+
+    def test_no_training_repeats_it(self, database: Database, registry: Registry) -> None:
+        assert request_due_retraining(database, registry, DueSettings(), OpsSettings(), NOW) is None
+
+    def test_if_it_is_due_itself_a_training_replaces_it(self, database: Database, registry: Registry) -> None:
+        now = NOW + timedelta(days=100)
+        assert request_due_retraining(database, registry, DueSettings(), OpsSettings(), now)
+
+    def test_due_names_it(self, triagem: Triagem, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(registry.root))
+        assert "v1.1.0 was rolled back" in triagem("due").out
+        assert json.loads(triagem("due", "--json").out)["rolled_back"] == "v1.1.0"
 
 
 def test_the_command_proposes_by_default(triagem: Triagem) -> None:

@@ -149,7 +149,7 @@ class TestCommand:
         assert facts.pop("facts")["new_rows"] == 1
         assert [round(row["value"], 1) for row in facts["distances"] if row["trigger"] == "age"] == [12.5]
         assert facts | {"distances": []} == {
-            "due": False, "reasons": [], "distances": [], "proposed": None, "rejected": None,
+            "due": False, "reasons": [], "distances": [], "proposed": None, "rejected": None, "rolled_back": None,
         }  # fmt: skip
 
     @pytest.mark.parametrize(

@@ -81,6 +81,14 @@ def unpromoted_version(database: Database, registry: Registry, *outcomes: str) -
     return None if changed else job.version
 
 
+def rolled_back_version(registry: Registry) -> str | None:
+    """The version that the last rollback replaced, if the current version has not changed since."""
+    last = next(reversed(registry.promotions()), None)
+    if last is None or last.decision != "rollback" or last.previous not in registry.versions():
+        return None
+    return last.previous
+
+
 def read_facts(database: Database, registry: Registry, now: datetime, version: str | None = None) -> RetrainingFacts:
     """The facts on a version, by default the current one. Raises NoModel if there is none."""
     version = version or registry.current().version

@@ -9,7 +9,7 @@ from triagem.db.audit import SCHEDULE
 from triagem.db.training_jobs import JobKind, TrainingJob
 from triagem.ops.settings import OpsSettings
 from triagem.registry import Registry
-from triagem.trainer.monitor.due import check_due, read_facts, unpromoted_version
+from triagem.trainer.monitor.due import check_due, read_facts, rolled_back_version, unpromoted_version
 from triagem.trainer.settings import DueSettings
 
 log = structlog.get_logger(__name__)
@@ -22,13 +22,15 @@ def request_due_retraining(
 
     Repeating it is harmless: a trainer runs the job, and at most one is active. Without a model, nothing is due.
     A training on the same reviews would only repeat the last one. So if its version waits for a person, or the gate
-    has rejected it, this version must be due too, for example because it lacks many newer reviews.
+    has rejected it, or a person has rolled it back, this version must be due too, for example because it lacks many
+    newer reviews.
     """
     if registry.find_current() is None:
         return None
     facts = read_facts(database, registry, now)
     reasons = check_due(facts, rules)
-    if reasons and (newest := unpromoted_version(database, registry, "proposed", "rejected")):
+    newest = unpromoted_version(database, registry, "proposed", "rejected") or rolled_back_version(registry)
+    if reasons and newest:
         facts = read_facts(database, registry, now, newest)
         reasons = check_due(facts, rules)
     if not reasons:

@@ -14,7 +14,13 @@ from triagem.cli.output import as_mapping, errors, print_answer, print_lines, pr
 from triagem.contracts.errors import InvalidInput
 from triagem.db import Database, training_jobs
 from triagem.db.training_jobs import JobKind, TrainingJob
-from triagem.trainer.monitor.due import check_due, distances, read_facts, unpromoted_version
+from triagem.trainer.monitor.due import (
+    check_due,
+    distances,
+    read_facts,
+    rolled_back_version,
+    unpromoted_version,
+)
 from triagem.trainer.settings import DueSettings
 
 jobs = typer.Typer(
@@ -142,6 +148,7 @@ def due(*, as_json: AsJson = False) -> None:
         facts = read_facts(database, registry, datetime.now(UTC))
         proposed = unpromoted_version(database, registry, "proposed")
         newest = unpromoted_version(database, registry, "proposed", "rejected")
+    rolled_back = None if newest else rolled_back_version(registry)
     reasons, limits = check_due(facts, rules), [*distances(facts, rules)]
     rejected = None if proposed else newest
     lines = [f"retraining of {facts.version} is not due: it exceeds no limit"]
@@ -165,12 +172,16 @@ def due(*, as_json: AsJson = False) -> None:
         lines.append(
             f"the gate rejected {rejected}, the newest training: `triagem models compare {rejected}` shows why"
         )
-    if newest:
+    elif rolled_back:
+        lines.append(
+            f"{rolled_back} was rolled back: the same reviews would train it again; review more of its mistakes"
+        )
+    if newest := newest or rolled_back:
         lines.append(f"a schedule (TRIAGEM_RETRAIN_AT) starts no training until {newest} is due itself")
     figures = [{"trigger": limit.trigger, "value": limit.value, "limit": limit.limit} for limit in limits]
     answer = {
         "due": bool(reasons), "reasons": reasons, "distances": figures, "facts": facts, "proposed": proposed,
-        "rejected": rejected,
+        "rejected": rejected, "rolled_back": rolled_back,
     }  # fmt: skip
     print_answer(answer, lines, as_json=as_json)
     if reasons:
