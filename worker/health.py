@@ -41,6 +41,8 @@ def check(file: Path, *, max_age_s: float = ALIVE_S, need_ready: bool = False) -
         content = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         return f"no heartbeat file {file}: the worker has not started, or has exited"
+    except OSError as error:
+        return f"the heartbeat file {file} cannot be read ({error.strerror})"
     if age > max_age_s:
         return f"a worker thread has sent no heartbeat for {age:.0f} s"
     if need_ready and content != READY:

@@ -96,7 +96,7 @@ ORDER BY id DESC LIMIT :limit
 _NEWEST: Final = text("""
 SELECT id, lane, entry_id, died_at, attempts, reason, octet_length(payload) AS size, payload
 FROM (SELECT * FROM dead_letters ORDER BY id DESC LIMIT 1000) newest
-WHERE lane IN ('live', 'bulk') AND position(CAST(:fragment AS bytea) IN payload) > 0
+WHERE lane IN ('live', 'bulk', 'task') AND position(CAST(:fragment AS bytea) IN payload) > 0
 ORDER BY id DESC LIMIT 50
 """)
 

@@ -123,7 +123,9 @@ def test_an_unknown_lane_is_a_usage_error(triagem: Triagem) -> None:
 
 def test_the_source_of_a_file_without_one_is_named(triagem: Triagem) -> None:
     Path("t.jsonl").write_text('{"external_id": "1", "text": "ok"}\n', encoding="utf-8")
-    assert "fields: source = 'import' (--source), external_id" in triagem("enqueue", "t.jsonl").out
+    answer = triagem("enqueue", "t.jsonl")
+    assert answer.out.startswith("1 row of JSON lines")
+    assert "fields: source = 'import' (--source), external_id" in answer.out
     assert "fields: source = 'zendesk' (--source), " in triagem("enqueue", "t.jsonl", "--source", "zendesk").out
 
 

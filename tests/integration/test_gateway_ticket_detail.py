@@ -22,7 +22,7 @@ from triagem.contracts.ticket import Lane
 from triagem.contracts.wire import encode
 from triagem.db import Database
 from triagem.db.auth import Scope
-from triagem.db.tickets.dead_letters import insert_dead_letter
+from triagem.db.tickets.dead_letters import insert_dead_letter, insert_task_dead_letter
 from triagem.db.tickets.window import write_window
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox
@@ -102,7 +102,9 @@ def test_a_ticket_that_waits_answers_with_its_state_and_no_text(
 def test_a_ticket_that_became_a_dead_letter_answers_with_its_state(admin: TestClient, database: Database) -> None:
     insert_dead_letter(database, Lane.LIVE, b"1-0", encode(ticket(external_id="4711")), "the model failed")
 
+    insert_task_dead_letter(database, "task-1", {"source": "zendesk", "external_id": "4712", "body": "A"}, "text")
     assert admin.get(path("zendesk", "4711")).json()["state"] == "failed"
+    assert admin.get(path("zendesk", "4712")).json()["state"] == "failed"
     assert admin.get(path("zendesk", "471")).status_code == 404
 
 

@@ -123,3 +123,9 @@ def test_a_remote_registry_without_its_library_is_reported_in_one_line(
     monkeypatch.setenv("TRIAGEM_REGISTRY_URL", "s3://bucket/models")
 
     assert_one_line(bare("models", "list"), "pip install s3fs")
+
+
+def test_an_empty_registry_is_named(bare: Triagem, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", "moved")
+
+    assert "no versions in moved: run `triagem train DATA_DIR`" in bare("models", "list").err

@@ -55,6 +55,10 @@ def test_a_ready_worker_with_fresh_heartbeats_is_healthy(file: Path) -> None:
     assert check_results(file) == [None, None]
 
 
+def test_a_heartbeat_file_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
+    assert health.check(tmp_path) == f"the heartbeat file {tmp_path} cannot be read (Is a directory)"
+
+
 def test_a_worker_without_its_model_is_warming_up(file: Path) -> None:
     assert check_results(file, ready=False) == ["the worker is still loading its model"] * 2
 

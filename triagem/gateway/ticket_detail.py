@@ -98,7 +98,7 @@ def get_ticket(services: ServicesDep, identity: _TicketIdentity, *, skip: Skippe
         return _unstored(identity, "waiting", datetime.fromtimestamp(entry.put_at, UTC))
     if letter := find_ticket_dead_letter(services.database, identity):
         return _unstored(identity, "failed", letter.died_at)
-    raise ProblemError(HTTPStatus.NOT_FOUND, "no such ticket: unknown or forgotten, or it has waited for long")
+    raise ProblemError(HTTPStatus.NOT_FOUND, "no such ticket: unknown, forgotten, or behind thousands that wait")
 
 
 def _unstored(identity: Identity, state: str, since: datetime) -> TicketDetail:

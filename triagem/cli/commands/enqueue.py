@@ -131,7 +131,8 @@ def _print_reading(text: TextFile | ParquetFile, tickets: TicketFile, timezone: 
         form = f"CSV separated by {_SEPARATOR_NAMES.get(rows.separator, rows.separator)}, {text.encoding}"
     elif isinstance(text, ParquetFile):
         form = "Parquet"
-    lines = [f"{tickets.survey.rows:,} rows of {form}"]
+    rows_read = "1 row" if tickets.survey.rows == 1 else f"{tickets.survey.rows:,} rows"
+    lines = [f"{rows_read} of {form}"]
     if "revised_at" in rules.mapping.columns:
         order = {DateOrder.DAY_FIRST: ", day first", DateOrder.MONTH_FIRST: ", month first", None: ""}
         lines.append(f"times without an offset are in {timezone}{order[rules.moments.order]}")

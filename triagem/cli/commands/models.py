@@ -12,6 +12,7 @@ from triagem.cli.options import ACTION_NEEDED, AsJson, FormatOption, JsonFlag
 from triagem.cli.output import Format, as_mapping, errors, print_answer, print_lines, print_rows
 from triagem.contracts.errors import InvalidInput, TriagemError
 from triagem.db.audit import Action
+from triagem.registry import RegistrySettings
 from triagem.registry.decision import Reject, Rule
 from triagem.registry.promote import evaluate_version, promote_through_gate, roll_back
 from triagem.registry.records import read_report
@@ -53,7 +54,8 @@ def list_(*, form: FormatOption = Format.TABLE, _json: JsonFlag = False) -> None
     leaked = () if form is Format.TABLE else ("leaked",)
     print_rows(
         rows, ("version", "current", "trained", "rows", "texts", "accuracy", *leaked, "labels", "base"), form,
-        empty="no versions yet: run `triagem train DATA_DIR`, or label messages (`triagem start`)",
+        empty=f"no versions in {RegistrySettings().registry_url}: run `triagem train DATA_DIR`, label messages "
+        "(`triagem start`), or correct TRIAGEM_REGISTRY_URL",
     )  # fmt: skip
 
 
