@@ -27,7 +27,7 @@ from triagem.db.tickets.forgetting import write_tombstone
 from triagem.db.tickets.window import write_window
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox
-from triagem.inbox.lease import COLLECTING, Lease
+from triagem.inbox.lease import AT_WORK, COLLECTING, Lease
 from triagem.ops.tasks import sweep
 from triagem.stack import Endpoints
 
@@ -108,6 +108,22 @@ class TestWithoutAWorker:
 
         assert answer.status_code == 503
         assert answer.json()["detail"] == caller.get("/health").json()["detail"]
+
+    def test_before_the_first_model_a_repeated_request_stores_no_text_until_there_is_a_model(
+        self, opened: Services, inbox: Inbox
+    ) -> None:
+        lease = Lease(inbox.redis, 60)
+        lease.acquire()
+        lease.report_state(COLLECTING)
+        caller = client(opened)
+
+        repeated = [caller.post("/predict", json={"text": TEXT}).status_code for _ in range(3)]
+        stored_before = inbox.depth(Lane.LIVE).waiting
+        lease.report_state(AT_WORK)
+        later = caller.post("/predict", json={"text": TEXT}).status_code
+
+        assert (repeated, stored_before) == ([503, 503, 503], 1)
+        assert (later, inbox.depth(Lane.LIVE).waiting) == (202, 2)
 
     def test_it_goes_through_the_live_lane(self, opened: Services, inbox: Inbox) -> None:
         client(opened).post("/predict", json={"text": TEXT})

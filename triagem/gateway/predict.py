@@ -31,7 +31,7 @@ from triagem.gateway.problems import (
     problem_responses,
     refuse_unknown_parameters,
 )
-from triagem.gateway.services import ServicesDep, is_loopback
+from triagem.gateway.services import Services, ServicesDep, is_loopback
 from triagem.producer.crm.payload import parse
 
 _POLL_INTERVAL_S: Final = 0.02
@@ -48,6 +48,7 @@ class ResultWaiter:
         self._fetch = fetch
         self._waiting: dict[str, asyncio.Future[Result]] = {}
         self._poller: asyncio.Task[None] | None = None
+        self.had_no_model = False  # no worker had a model when the last request was answered
 
     async def wait(self, external_id: str, seconds: float) -> Result | None:
         """The ticket's result, or None if there is none within `seconds`."""
@@ -153,17 +154,24 @@ async def predict(
 
     Returns 202 if there is no result within two seconds: poll the path in `Location`; 503 if there is no model yet.
     """
+    waiter: ResultWaiter = request.app.state.result_waiter
+    await _require_model(services, waiter, check=waiter.had_no_model)
     prediction_id = secrets.token_hex(16)
     text = predict_ticket(body.text, prediction_id, now=services.now())
     await run_in_threadpool(services.publisher.put, [text], request_id=request.state.request_id)
-    waiter: ResultWaiter = request.app.state.result_waiter
     result = await waiter.wait(prediction_id, services.settings.predict_wait_s)
     if result is not None:
         return _response(result)
-    if await run_in_threadpool(lacks_model, services):
-        raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, NO_MODEL)
+    await _require_model(services, waiter, check=True)
     ask = f"/predict/{prediction_id}"
     return JSONResponse(PredictionPending(ask=ask).model_dump(), HTTPStatus.ACCEPTED, {"Location": ask})
+
+
+async def _require_model(services: Services, waiter: ResultWaiter, *, check: bool) -> None:
+    """Raise ProblemError before the first model, without storing the text again once that is known."""
+    waiter.had_no_model = check and await run_in_threadpool(lacks_model, services)
+    if waiter.had_no_model:
+        raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, NO_MODEL)
 
 
 @router.get(
