@@ -129,6 +129,11 @@ def test_the_source_of_a_file_without_one_is_named(triagem: Triagem) -> None:
     assert "fields: source = 'zendesk' (--source), " in triagem("enqueue", "t.jsonl", "--source", "zendesk").out
 
 
+def test_filters_that_match_no_result_are_named(triagem: Triagem, database: Database) -> None:
+    assert "no result matches these filters" in triagem("results", "--label", "vendas").err
+    assert "`triagem status`" in triagem("results").err
+
+
 def test_without_servers_a_command_names_the_setting_and_triagem_up(bare: Triagem) -> None:
     Path("t.jsonl").write_text('{"external_id": "1", "text": "ok"}\n', encoding="utf-8")
     assert_one_line(bare("enqueue", "t.jsonl"), "TRIAGEM_REDIS_URL", "triagem up")

@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 from tests.support.console import Person
 from tests.support.gateway import services
 from tests.support.reviewing import NOW, sure, unsure
+from tests.support.windows import doubtful
 from triagem.contracts.prediction import AbstainReason
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
@@ -380,6 +381,13 @@ class TestReview:
         assert "in your queue: 2" in ana.see("review")
         assert "in your queue: 1" in rui.see("review")
         assert "na sua fila: 1" in ana.see("review", lang="pt")
+
+    def test_an_alert_about_a_ticket_shows_its_band(self, ana: Person, database: Database) -> None:
+        write_window(database, [doubtful()])
+
+        alerts = ana.see("overview").partition("Latest alerts")[2]
+
+        assert '<span class="chip band-review">Needs review</span>' in alerts
 
     def test_guidelines_are_shown_next_to_the_text_and_run_no_code(
         self, ana: Person, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -42,6 +42,9 @@ def test_from_start_to_diff(
     assert triagem("reclassify", "diff", "--limit", "2").out == shown  # the newest run
     assert "v1.1.0 on 30 tickets: 30 labels change (100.0%), confidence +0.300 on average" in shown
     assert shown.count("minha internet") == 2
+    triagem("reclassify", "start", "--where", "source=nobody")
+    assert finish_run(database, inbox, instant_models).put == 0
+    assert triagem("reclassify", "diff", "--limit", "2").out == shown  # the newest run with tickets
     diff = json.loads(triagem("reclassify", "diff", "1", "--format", "json").out)
     assert {(group["before"], group["after"]): group["tickets"] for group in diff["groups"]} == {
         ("other", "suporte"): 15,
@@ -52,7 +55,7 @@ def test_from_start_to_diff(
     assert csv[0].removeprefix("\ufeff") == "source,month,before,after,tickets,confidence_before,confidence_after"
     assert csv[1] == "zendesk,2026-11,other,suporte,15,0.6,0.9"
 
-    assert "run 2: apply v1.1.0: running" in triagem("reclassify", "apply", "--model", "v1.1.0", "--no-wait").out
+    assert "run 3: apply v1.1.0: running" in triagem("reclassify", "apply", "--model", "v1.1.0", "--no-wait").out
     assert finish_run(database, inbox, instant_models).done == 30
 
 

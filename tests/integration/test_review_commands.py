@@ -18,6 +18,7 @@ from tests.support.windows import digest, rows
 from triagem.contracts.model import MANIFEST_FILE, ROWS_FILE, SplitDigests
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
+from triagem.db.reviews.records import record_review
 from triagem.db.tickets.forgetting import delete_related, write_tombstone
 from triagem.db.tickets.window import write_window
 from triagem.trainer.data.rows import read_parts
@@ -60,6 +61,16 @@ class TestLabel:
         assert answer.out == "zendesk 1: suporte\n"
         (row,) = json.loads(triagem("results", "--format", "json").out)["results"]
         assert (row["label"], row["reviewer"]) == ("suporte", "ana")
+
+    def test_the_ticket_shows_a_comment_as_text(self, triagem: Triagem, database: Database) -> None:
+        write_window(database, [unsure("1", label="venda")])
+        assert "comment" not in triagem("show", "zendesk", "1").out
+        record_review(database, Identity("zendesk", "1"), "suporte", "ana", comment="não é [b]venda\x1b[2J")
+
+        shown = triagem("show", "zendesk", "1").out
+
+        assert "não é [b]venda" in shown
+        assert "\x1b" not in shown
 
     def test_unclear_is_a_valid_verdict(self, triagem: Triagem, database: Database) -> None:
         write_window(database, [unsure("1")])

@@ -96,7 +96,7 @@ def start(
 @reclassify.command()
 def status(
     run_id: Annotated[
-        int | None, typer.Argument(metavar="RUN", min=1, help="Number of the run; default: the newest.")
+        int | None, typer.Argument(metavar="RUN", min=1, help="Number of the run; default: the newest with tickets.")
     ] = None,
     *,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the run has finished or is paused.")] = False,
@@ -186,7 +186,7 @@ def diff(
     Example: `triagem reclassify diff 7 --format csv`
     """
     with servers.database() as database:
-        run = _find(database, run_id)
+        run = _find(database, run_id or _newest_with_tickets(database))
         difference = diff_run(database, run.id, limit=limit)
     if form in {Format.CSV, Format.PARQUET}:  # all other figures can be computed from the groups
         print_rows(difference.groups, _GROUP_COLUMNS, form)
@@ -202,6 +202,11 @@ def diff(
         "most_confident_flips": difference.most_confident,
     }
     print_answer(answer, _describe_diff(run, difference), as_json=form is Format.JSON)
+
+
+def _newest_with_tickets(database: Database) -> int | None:
+    """The newest run that had work, among the last 1,000: after a promotion, most nightly runs find nothing to do."""
+    return next((run.id for run in runs.newest_runs(database, limit=1000) if run.put), None)
 
 
 def _describe_diff(run: ReclassifyRun, difference: RunDiff) -> Iterator[RenderableType]:

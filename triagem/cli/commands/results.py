@@ -86,6 +86,8 @@ def results(
         print_json({"results": page.rows, "after": page.after})
         return
     empty = "no results; `triagem status` shows tickets that wait, and whether there is a model"
+    if filters != Filters():
+        empty = "no result matches these filters"
     print_rows(page.rows, _COLUMNS, form, empty=empty)
     if page.after:
         print_lines(f"next page: --after {page.after}", screen=errors)
@@ -158,7 +160,8 @@ def _describe(record: TicketWithHistory, *, cleaned: bool) -> Iterator[Renderabl
     if record.reviews:
         yield Text("\nreviews", "bold")
         reviews = [{**review, "label": review["label"] or "(unclear)"} for review in record.reviews]
-        yield rows_table(reviews, ("reviewed_at", "reviewer", "label"))
+        written = [name for name in ("comment", "proposal") if any(review[name] for review in reviews)]
+        yield rows_table(reviews, ("reviewed_at", "reviewer", "label", *written))
         yield from _older("reviews", record.older_reviews)
 
 
