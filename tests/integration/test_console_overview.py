@@ -140,6 +140,13 @@ class TestModels:
         assert "did not pass the promotion gate" in answer.text
         assert registry.current().version == "v1.1.0"
 
+    def test_a_rollback_is_offered_only_if_there_is_a_previous_version(
+        self, admin: Person, registry: Registry
+    ) -> None:
+        assert 'action="/console/rollback"' not in admin.see("models")
+        registry.promote("v1.1.0")
+        assert 'Roll back to the previous version</button> <span class="dim">v1.0.0</span>' in admin.see("models")
+
     def test_a_rollback_is_recorded_with_user_and_reason(self, admin: Person, registry: Registry) -> None:
         registry.promote("v1.1.0")
         admin.send("rollback", admin.see("models"), reason="misses refunds")

@@ -75,7 +75,7 @@ def test_other_spellings_of_a_label_are_reported_in_one_line(tmp_path: Path) -> 
 
 def test_a_label_is_spelled_as_declared_or_as_the_starting_version_does(tmp_path: Path) -> None:
     assert load_corpus(tmp_path, SMALL_ROWS, "SUPORTE", "VENDA").labels == ("SUPORTE", "VENDA")
-    assert load(tmp_path, parent_labels=("Venda", "Suporte")).labels == ("Suporte", "Venda")
+    assert load(tmp_path, known_labels=("Venda", "Suporte")).labels == ("Suporte", "Venda")
 
 
 def test_a_rare_label_close_to_a_frequent_one_is_an_error_with_a_suggestion(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_rare_label_close_to_a_frequent_one_is_an_error_with_a_suggestion(tmp_
     ):
         load_corpus(tmp_path, rows)
     assert load_corpus(tmp_path, rows, "suporte", "venda", "vendas").labels == ("suporte", "venda", "vendas")
-    assert load(tmp_path, parent_labels=("suporte", "venda", "vendas")).labels == ("suporte", "venda", "vendas")
+    assert load(tmp_path, known_labels=("suporte", "venda", "vendas")).labels == ("suporte", "venda", "vendas")
 
 
 @pytest.mark.parametrize("label", ["cobranca", "v2"])

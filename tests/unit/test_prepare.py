@@ -74,12 +74,16 @@ def test_other_spellings_of_a_label_come_first_in_the_notes(tmp_path: Path, regi
     assert prepared.parts.labels == ("suporte", "venda")
 
 
-def test_the_parents_spelling_of_a_label_is_kept(tmp_path: Path, registry: Registry) -> None:
+@pytest.mark.parametrize("parent", ["v1.0.0", None])
+def test_the_spelling_of_the_parent_or_the_current_version_is_kept(
+    tmp_path: Path, registry: Registry, parent: str | None
+) -> None:
     write(tmp_path / "train.jsonl", balanced_rows(50))
     register(registry, prepare(tmp_path, registry, TrainSettings()))
+    registry.promote("v1.0.0")
     write(tmp_path / "train.jsonl", [*rows(60, "Suporte", seed=20), *rows(60, "VENDA", seed=21)])
 
-    assert prepare(tmp_path, registry, TrainSettings(), parent="v1.0.0").parts.labels == ("suporte", "venda")
+    assert prepare(tmp_path, registry, TrainSettings(), parent=parent).parts.labels == ("suporte", "venda")
 
 
 def test_the_data_info_counts_the_rows_given_and_their_different_texts(tmp_path: Path, registry: Registry) -> None:

@@ -151,8 +151,8 @@ def prepare(
     Raises:
         InvalidInput: the rows cannot be used, or test rows leak into the training rows.
     """
-    parent_labels = registry.manifest(parent).labels if parent else ()
-    corpus = load(source, settings.labels, parent_labels=parent_labels, rules=reading_rules(settings, own))
+    known_labels = registry.manifest(parent).labels if parent else registry.current_labels()
+    corpus = load(source, settings.labels, known_labels=known_labels, rules=reading_rules(settings, own))
     audited = audit(corpus)
     on_audit(corpus, audited)
     if not allow_leakage:

@@ -104,7 +104,7 @@ def load(
     data: Path,
     labels: Sequence[str] = (),
     *,
-    parent_labels: Sequence[str] = (),
+    known_labels: Sequence[str] = (),
     rules: ReadingRules = USUAL,
 ) -> Corpus:
     """Read a file of training rows, or a folder with `train` and optionally `dev`, `calibration` and `test` files.
@@ -115,7 +115,8 @@ def load(
     Args:
         labels: the labels in the order of the model's outputs. By default those of the training rows, sorted, which
             gives the original specification's `suporte` = 0, `venda` = 1.
-        parent_labels: the labels of the version that the training starts from; they keep their spelling.
+        known_labels: the labels of the version that the training starts from, or of the current one; they keep their
+            spelling, which reviews and CRMs use.
         rules: the names of columns, and the rows to leave out. Columns that it does not name are found by their usual
             names.
 
@@ -126,7 +127,7 @@ def load(
     train = files["train"]
     read, column_notes = read_parts(data, rules)
     declared = declared_labels(labels) if labels else ()
-    spelling, notes = _spelling([row for rows in read.values() for row in rows], (*parent_labels, *declared))
+    spelling, notes = _spelling([row for rows in read.values() for row in rows], (*known_labels, *declared))
     notes = (*column_notes, *notes, *_markers([row for rows in read.values() for row in rows]))
     parts = {
         part: tuple(dataclasses.replace(row, label=spelling[row.label]) for row in rows)
@@ -137,7 +138,7 @@ def load(
         raise InvalidInput(f"{train}: every row has the label {known[0]!r}, at least two labels are needed")
     _check_labels([row for rows in parts.values() for row in rows], known, declared=bool(labels))
     if not labels:
-        _check_typos(parts["train"], known, parent_labels)
+        _check_typos(parts["train"], known, known_labels)
     _check_counts(parts["train"], known, train)
     return Corpus(known, **parts, notes=notes)
 
@@ -200,11 +201,11 @@ def _markers(rows: Sequence[Row]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _check_typos(rows: Sequence[Row], known: Sequence[str], parent_labels: Sequence[str]) -> None:
-    """Raise InvalidInput for a rare label close to a frequent one, unless the starting version knows it."""
+def _check_typos(rows: Sequence[Row], known: Sequence[str], known_labels: Sequence[str]) -> None:
+    """Raise InvalidInput for a rare label close to a frequent one, unless it is one of `known_labels`."""
     count = Counter(row.label for row in rows)
     for rare, frequent in permutations(known, 2):
-        if rare in parent_labels or count[rare] >= MAX_TYPO_SHARE * count[frequent]:
+        if rare in known_labels or count[rare] >= MAX_TYPO_SHARE * count[frequent]:
             continue
         distance = edit_distance(folded_label(rare), folded_label(frequent))
         if distance <= MAX_TYPO_DISTANCE and 2 * distance < min(len(rare), len(frequent)):  # not p1 and p2

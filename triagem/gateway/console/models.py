@@ -72,7 +72,9 @@ def models(request: Request, services: ServicesDep, visitor: Reader) -> Response
     days, lowest = _accuracy_days(newest_accuracy_reports(services.database, limit=_CHART_DAYS))
     return render_page(
         request, "models.html", visitor, known=versions, versions=manifests, current=services.current_version(),
-        promotions=services.registry.promotions()[:-11:-1], jobs=newest_jobs(services.database, limit=10),
+        promotions=services.registry.promotions()[:-11:-1],
+        previous=services.registry.rollback_version() if services.current_version() else None,
+        jobs=newest_jobs(services.database, limit=10),
         first_head=FIRST_HEAD, days=days, lowest=lowest, width=_CHART_WIDTH, height=_CHART_HEIGHT,
     )  # fmt: skip
 
