@@ -125,3 +125,7 @@ def test_a_text_that_is_not_known_as_a_whole_is_not_translated(text: str) -> Non
 @pytest.mark.parametrize("part", ["a: ", "a; ", "a (b): ", ": ; ", "record 1: ", "is empty; "])
 def test_a_text_nested_hundreds_of_times_is_answered(part: str) -> None:
     assert in_portuguese(part * (1000 // len(part))) is None
+
+
+def test_a_small_number_has_a_decimal_comma() -> None:
+    assert in_portuguese("step 400: 2.452e-05") == "passo 400: 2,452e-05"

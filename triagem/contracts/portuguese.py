@@ -19,7 +19,7 @@ _MAX_DEPTH: Final = 5
 _MAX_COLONS: Final = 3
 # Values with these names are numbers.
 _NUMBERS: Final = frozenset(("rows", "count", "number", "low", "high", "model", "baseline"))
-_NUMBER: Final = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?%?")
+_NUMBER: Final = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[+-]\d+)?%?")
 _LIST_MARK: Final = re.compile(r"\s*\d+\. ")
 # What a reason is about: a field or a file and its line; a field and its expression; a field of a table of a file.
 _PLACE: Final = re.compile(r"\S+(?: = .{1,81}| \[\S+\](?: \S+)?)?")
