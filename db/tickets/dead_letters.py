@@ -48,9 +48,8 @@ def insert_webhook_dead_letter(database: Database, source: str, body: bytes, rea
 
 def insert_task_dead_letter(database: Database, task_id: str, arguments: Mapping[str, Any], reason: str) -> None:
     """Store the arguments of a task `triagem.enqueue` that are not a valid ticket, as JSON."""
-    payload = json.dumps(arguments, ensure_ascii=False).encode(
-        errors="backslashreplace"
-    )  # JSON escapes surrogates so
+    # A lone surrogate becomes an escape such as \ud800, which JSON knows.
+    payload = json.dumps(arguments, ensure_ascii=False).encode(errors="backslashreplace")
     _insert(database, TASK_LANE, task_id, payload, reason=reason, attempts=1)
 
 
