@@ -146,6 +146,7 @@ class Pipeline:
     def _keep_lease(self) -> None:
         reported: tuple[str, float] | None = None
         self._retry(self.lease.acquire)
+        self._retry(self._reclaimer.inbox.create_groups)
         self._leased.set()
         # Runs until everything is acknowledged, not only until `stopping`: no other worker may reclaim entries in
         # flight meanwhile.

@@ -146,6 +146,15 @@ def test_the_command_prints_the_same(triagem: Triagem, reader: TestClient, inbox
     assert "25 tickets per busy second per worker, drained in 100 s; desired workers: 1" in triagem("backlog").out
 
 
+def test_a_rate_that_no_worker_has_reported_is_called_assumed(
+    triagem: Triagem, reader: TestClient, inbox: Inbox
+) -> None:
+    assert "10 tickets per busy second per worker (assumed until a worker reports its rate)" in triagem("backlog").out
+    assert reader.get("/autoscale").json()["rate_measured"] is False
+    worker(inbox, rate=25).release()
+    assert reader.get("/autoscale").json()["rate_measured"] is True
+
+
 def test_with_redis_unavailable_the_command_fails(triagem: Triagem, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIAGEM_REDIS_URL", "redis://127.0.0.1:1/0")
     answer = triagem("backlog", "--json")

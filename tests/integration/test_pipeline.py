@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from tests.support.engines import NoopModel, noop
 from tests.support.pipeline import publish, running, stored
@@ -139,6 +140,17 @@ def test_a_worker_that_lost_its_lease_continues_under_a_new_name(
         until(lambda: pipeline.lease.consumer != before)
         publish(inbox, 10)
         until(lambda: stored(database) == 10)
+
+
+def test_the_first_start_with_an_empty_redis_logs_no_outage(
+    endpoints: Endpoints, redis: Redis, database: Database, instant_models: Path
+) -> None:
+    redis.flushall()
+    with capture_logs() as lines, running(endpoints, instant_models) as (pipeline, _):
+        assert pipeline.models.ready.wait(90)
+        publish(Inbox(redis), 10)
+        until(lambda: stored(database) == 10)
+    assert [line["event"] for line in lines if line["log_level"] == "warning"] == []
 
 
 def test_consumer_groups_are_recreated_after_redis_lost_its_data(

@@ -27,6 +27,7 @@ def test_the_login_can_write_rows_and_a_second_upgrade_leaves_it_alone(
         answer = triagem("db", "upgrade")
         assert answer.status == 0, answer
         assert "p@ss:word" not in answer.out + answer.err
+        assert "the login worker's can read and write rows" in answer.out
         with psycopg.connect(writer_url) as session:
             query = "SELECT pg_has_role(current_user, 'triagem_writer', 'member')"
             assert session.execute(query).fetchone() == (True,)

@@ -111,6 +111,7 @@ class ScalingSignal:
     oldest_s: Annotated[float | None, Field(description="age of the oldest entry; null if there is none")]
     workers: Annotated[int, Field(description="workers that hold a lease")]
     rate: Annotated[float, Field(description="tickets per busy second of one worker")]
+    rate_measured: Annotated[bool, Field(description="whether a worker has reported `rate`; else it is assumed")]
     drain_s: Annotated[float | None, Field(description="time that the warm workers still need; null without one")]
 
 
@@ -119,6 +120,7 @@ def scaling_signal(inbox: Inbox, settings: ScalingSettings) -> ScalingSignal:
     depths = {lane: inbox.depth(lane) for lane in Lane}
     workers = list_workers(inbox.redis)
     rates = [worker.rate for worker in workers if worker.rate]
+    measured = sum(rates) / len(rates) if rates else last_rate(inbox)
     warm = [worker for worker in workers if worker.state != WARMING_UP]
     sample = BacklogSample(
         waiting=sum(depth.waiting for depth in depths.values()),
@@ -127,7 +129,7 @@ def scaling_signal(inbox: Inbox, settings: ScalingSettings) -> ScalingSignal:
         workers=len(workers),
         warm=len(warm),
         halted=sum(worker.state.startswith("waiting") for worker in warm),
-        rate=sum(rates) / len(rates) if rates else last_rate(inbox) or settings.rate,
+        rate=measured or settings.rate,
         paused=paused(inbox.redis),
     )
     decision = decide(sample, settings)
@@ -140,6 +142,7 @@ def scaling_signal(inbox: Inbox, settings: ScalingSettings) -> ScalingSignal:
         oldest_s=max((depth.oldest_s for depth in depths.values() if depth.oldest_s is not None), default=None),
         workers=sample.workers,
         rate=sample.rate,
+        rate_measured=bool(measured),
         drain_s=(sample.waiting + sample.in_flight) / (sample.rate * len(warm)) if warm else None,
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from triagem import servers
 from triagem.cli.options import AsJson
-from triagem.cli.output import print_answer, print_lines
+from triagem.cli.output import print_answer
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Depth, Inbox, InboxSettings, lease
 from triagem.inbox.lease import SILENT, WARMING_UP
@@ -50,8 +50,9 @@ def describe(state: Mapping[str, Any]) -> Iterator[str]:
     counts = ", ".join(f"{number} {name}" for name, number in Counter(states.values()).most_common())
     yield f"{len(states)} worker{'' if len(states) == 1 else 's'}" + (f": {counts}" if counts else "")
     drain = "" if state["drain_s"] is None else f", drained in {state['drain_s']:.0f} s"
+    assumed = "" if state["rate_measured"] else " (assumed until a worker reports its rate)"
     yield (
-        f"{state['rate']:,.4g} tickets per busy second per worker{drain};"
+        f"{state['rate']:,.4g} tickets per busy second per worker{assumed}{drain};"
         f" desired workers: {state['desired']} ({state['reason']})"
     )
     yield state["diagnosis"]
@@ -92,19 +93,19 @@ def diagnose(
     return next((text for text, holds in diagnoses.items() if holds), "idle: no tickets in the inbox")
 
 
-def pause() -> None:
+def pause(*, as_json: AsJson = False) -> None:
     """Make all workers finish their current window and fetch no more tickets.
 
     Example: `triagem pause`
     """
     lease.pause(servers.inbox().redis)
-    print_lines("paused: tickets stay in the inbox until `triagem resume`")
+    print_answer({"paused": True}, ["paused: tickets stay in the inbox until `triagem resume`"], as_json=as_json)
 
 
-def resume() -> None:
+def resume(*, as_json: AsJson = False) -> None:
     """Let workers fetch tickets again.
 
     Example: `triagem resume`
     """
     lease.resume(servers.inbox().redis)
-    print_lines("resumed")
+    print_answer({"paused": False}, ["resumed"], as_json=as_json)

@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError
 from triagem import servers
 from triagem.cli.commands.access import record_action
 from triagem.cli.options import ACTION_NEEDED, AsJson, ExternalId, Source, Yes, confirm
-from triagem.cli.output import console, print_answer, print_lines, progress, rows_table
+from triagem.cli.output import console, print_answer, progress, rows_table
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import identify
 from triagem.db import DatabaseSettings
@@ -29,7 +29,7 @@ db = typer.Typer(
 
 
 @db.command()
-def upgrade() -> None:
+def upgrade(*, as_json: AsJson = False) -> None:
     """Create or migrate tables, views and the roles `triagem_reader` and `triagem_writer`.
 
     If TRIAGEM_WRITER_URL is set, the command also creates the login of that URL, a member of `triagem_writer`, unless
@@ -42,17 +42,22 @@ def upgrade() -> None:
     with servers.database() as database:
         before, after = upgrade(database)
     outcome = "is up to date" if before == after else f"was migrated from {before or 'an empty schema'} to {after}"
-    print_lines(f"the database {outcome}")
-    _ensure_writer_login(servers.database_url())
+    login = _ensure_writer_login(servers.database_url())
+    answer = {"before": before, "after": after, "login": login}
+    print_answer(answer, [f"the database {outcome}", *_login_lines(login)], as_json=as_json)
 
 
-def _ensure_writer_login(database_url: str) -> None:
-    """Create the login of TRIAGEM_WRITER_URL, if that variable is set."""
+def _login_lines(login: str | None) -> list[str]:
+    return [] if login is None else [f"the login {login} can read and write rows"]
+
+
+def _ensure_writer_login(database_url: str) -> str | None:
+    """Create the login of TRIAGEM_WRITER_URL, if that variable is set; returns its name."""
     from triagem.stack.postgres import ensure_writer_login
 
     writer_url = DatabaseSettings().writer_url
     if writer_url is None:
-        return
+        return None
     try:
         url = make_url(writer_url.get_secret_value())
     except (ArgumentError, ValueError):  # the message may contain the password
@@ -62,7 +67,7 @@ def _ensure_writer_login(database_url: str) -> None:
             "TRIAGEM_WRITER_URL is not a URL with user and password: expected postgresql://user:password@host/db"
         )
     ensure_writer_login(database_url, str(url.password), url.username)
-    print_lines(f"the login {url.username} can read and write rows")
+    return url.username
 
 
 @db.command()
@@ -72,6 +77,7 @@ def url(
         bool,
         typer.Option("--reader", help="For the login `analyst`, which reads only the SQL views. Local stack only."),
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print the database's URL, for psql and other tools. It contains a password.
 
@@ -86,7 +92,7 @@ def url(
                 "use a login in the role triagem_reader"
             )
         database_url = stack.reader_url
-    typer.echo(database_url)
+    print_answer({"url": database_url}, [database_url], as_json=as_json)
 
 
 _Models = Annotated[bool, typer.Option("--models", help="Include the model registry's folder, in FILE.models.tgz.")]
@@ -94,7 +100,10 @@ _Models = Annotated[bool, typer.Option("--models", help="Include the model regis
 
 @db.command()
 def dump(
-    file: Annotated[Path, typer.Argument(help="A new file, which only you can read.")], *, models: _Models = False
+    file: Annotated[Path, typer.Argument(help="A new file, which only you can read.")],
+    *,
+    models: _Models = False,
+    as_json: AsJson = False,
 ) -> None:
     """Back up all tables with the pg_dump of the server's version. Workers may keep running.
 
@@ -107,8 +116,9 @@ def dump(
         backup.dump(database, servers.database_url(), file)
     if registry:
         backup.dump_models(registry, _models_file(file))
-    written = [file, _models_file(file)] if registry else [file]
-    print_lines(*(f"{path}: {path.stat().st_size:,} bytes" for path in written))
+    sizes = {str(path): path.stat().st_size for path in ([file, _models_file(file)] if registry else [file])}
+    lines = [f"{path}: {size:,} bytes" for path, size in sizes.items()]
+    print_answer([{"file": path, "bytes": size} for path, size in sizes.items()], lines, as_json=as_json)
 
 
 @db.command()
@@ -116,6 +126,7 @@ def restore(
     file: Annotated[Path, typer.Argument(help="A file of `triagem db dump` or pg_dump -Fc.")],
     *,
     models: _Models = False,
+    as_json: AsJson = False,
 ) -> None:
     """Restore a backup into a database without tickets, such as `triagem up --workers 0` creates in a new folder.
 
@@ -128,8 +139,9 @@ def restore(
         backup.restore_models(servers.registry().root, _models_file(file))
     with servers.database() as database, console.status("restore the database"):
         backup.restore(database, url, file)
-    print_lines(f"{file} was restored")
-    _ensure_writer_login(url)
+    login = _ensure_writer_login(url)
+    lines = [f"{file} was restored", *_login_lines(login)]
+    print_answer({"restored": str(file), "login": login}, lines, as_json=as_json)
 
 
 def _models_file(file: Path) -> Path:
