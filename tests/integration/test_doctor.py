@@ -129,6 +129,20 @@ def test_status_names_a_server_that_accepts_connections_and_hangs(
     assert "hush" not in problem
 
 
+@pytest.mark.parametrize("command", ["status", "doctor"])
+def test_a_redis_that_hangs_is_waited_for_once(
+    triagem: Triagem, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", "nothing here")  # would workers have a model?
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("TRIAGEM_REDIS_URL", f"redis://127.0.0.1:{server.getsockname()[1]}/0")
+        triagem(command)
+        server.setblocking(False)
+        server.accept()
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
 @pytest.mark.parametrize(
     ("variable", "check"), [("TRIAGEM_REDIS_URL", "Redis"), ("TRIAGEM_DATABASE_URL", "Postgres")]
 )

@@ -135,14 +135,17 @@ def _had_a_model() -> bool:
         return False
 
 
-def current_model() -> tuple[Registry, CurrentModel]:
-    """The registry and its current version. Raises CheckFailed, or CheckWarned before the first model."""
+def current_model(*, redis_answers: bool) -> tuple[Registry, CurrentModel]:
+    """The registry and its current version. Raises CheckFailed, or CheckWarned before the first model.
+
+    If Redis does not answer, the workers are not asked for their model: the time limit of that call is 5 s.
+    """
     registry = servers.registry()
     try:
         return registry, registry.current()
     except NoModel as error:
         url, fix = RegistrySettings().registry_url, "check TRIAGEM_REGISTRY_URL"
-        if _is_a_worker_at_work():
+        if redis_answers and _is_a_worker_at_work():
             raise CheckFailed(
                 f"no current model in {url}, but workers have one: {fix}; the workers keep the model that they run"
             ) from None

@@ -59,7 +59,7 @@ def run_checks() -> Iterator[CheckResult]:
         yield run_check("inbox", _inbox)
     yield (postgres := run_check("Postgres", _postgres))
     yield run_check("GPU", _gpu)
-    yield (model := run_check("model", _model))
+    yield (model := run_check("model", lambda: _model(redis_answers=not redis.problem)))
     if importlib.util.find_spec("torch") and not any((redis.problem, postgres.problem, model.problem, model.warning)):
         yield run_check("loading the model", _load_model)
 
@@ -153,14 +153,14 @@ def _postgres() -> str:
     return f"version {version}, schema up to date, {dead} dead letters"
 
 
-def _model() -> str:
-    registry, current = current_model()
+def _model(*, redis_answers: bool) -> str:
+    registry, current = current_model(redis_answers=redis_answers)
     manifest = registry.verify(current.version)
     return f"{current.version} (epoch {current.epoch}), labels {', '.join(manifest.labels)}, files unchanged"
 
 
 def _load_model() -> str:
-    registry, current = current_model()
+    registry, current = current_model(redis_answers=True)
     from triagem.engine.classify import load
 
     load(registry.folder(current.version))
@@ -177,14 +177,16 @@ def doctor(*, as_json: AsJson = False) -> None:
 
 def run_status() -> Iterator[CheckResult]:
     """The rows of `triagem status`. While a store does not answer, one row replaces all rows that need it."""
+    redis_answers = False
     try:
         state, task_s = _read_redis()
     except TriagemError as error:
         yield CheckResult("queue, workers", problem=str(error))
     else:
+        redis_answers = True
         yield run_check("queue, workers", lambda: _queue(state))
         yield run_check("background tasks", lambda: _background_tasks(task_s))
-    yield run_check("model", lambda: current_model()[1].version)
+    yield run_check("model", lambda: current_model(redis_answers=redis_answers)[1].version)
     try:
         yield from _stored()
     except TriagemError as error:
