@@ -1,8 +1,10 @@
 """`python -m bench pipe`: the cost of the pipeline around the engine."""
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from bench.harness import BenchStack
@@ -15,6 +17,7 @@ from triagem.engine.classify import LoadedModel, classify, load
 BATCH_S = 0.02  # latency of `bench.noop_engines:fixed_latency`
 _SHARE_S = 20.0  # in a shorter run, the worker's first and last windows would dominate
 _CHUNK = 256
+_MAX_WORKERS = 8  # each holds a copy of the model
 _LARGE = 90_000  # no worker drains the lane: stay below the bulk lane's high-water mark
 
 
@@ -36,6 +39,9 @@ class PipelineBenchmark:
     engine_alone_per_s: Measurement
     with_engine_per_s: Measurement
     share_of_engine: float
+    one_thread_workers: int  # as many as cores; 0 on a GPU
+    one_thread_workers_per_s: Measurement | None
+    one_thread_share_of_engine: float | None
 
 
 def run(
@@ -77,7 +83,8 @@ def run(
     large = stack.enqueue(texts, _LARGE)
     loaded = load(model.folder)
     classify(loaded, texts[:32])
-    alone, with_engine = list[float](), list[float]()
+    alone, with_engine, one_thread = list[float](), list[float](), list[float]()
+    cores = min(os.cpu_count() or 1, _MAX_WORKERS) if loaded.device.type == "cpu" else 0
     for round_number in range(rounds):
         on_progress(f"share of the engine, round {round_number + 1}")
         alone.append(_alone_per_s(loaded, texts))
@@ -86,6 +93,14 @@ def run(
         stack.enqueue(texts, number)
         with stack.worker("triagem.engine.classify:load"):
             with_engine.append(stack.drain_rate(number))
+        if not cores:
+            continue
+        stack.clear()
+        stack.enqueue(texts, number)
+        with ExitStack() as workers:
+            for _ in range(cores):
+                workers.enter_context(stack.worker("triagem.engine.classify:load", OMP_NUM_THREADS="1"))
+            one_thread.append(stack.drain_rate(number))
     return PipelineBenchmark(
         machine=describe_machine(loaded.device),
         tickets=tickets,
@@ -103,6 +118,11 @@ def run(
         engine_alone_per_s=_measurement(alone),
         with_engine_per_s=_measurement(with_engine),
         share_of_engine=statistics.median(a / b for a, b in zip(with_engine, alone, strict=True)),
+        one_thread_workers=cores,
+        one_thread_workers_per_s=_measurement(one_thread) if cores else None,
+        one_thread_share_of_engine=(
+            statistics.median(a / b for a, b in zip(one_thread, alone, strict=True)) if cores else None
+        ),
     )
 
 

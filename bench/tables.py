@@ -37,6 +37,10 @@ def print_pipe(report: PipelineBenchmark) -> None:
     rows.add_row("the real engine alone, texts/s", format_rate(report.engine_alone_per_s))
     rows.add_row("the real engine in the pipeline, tickets/s", format_rate(report.with_engine_per_s))
     rows.add_row("share of the engine", format_share(report.share_of_engine))
+    if report.one_thread_workers_per_s:
+        name = f"{report.one_thread_workers} workers with one thread each, tickets/s"
+        rows.add_row(name, format_rate(report.one_thread_workers_per_s))
+        rows.add_row("share of the engine", format_share(report.one_thread_share_of_engine))
     console.print(rows)
 
 

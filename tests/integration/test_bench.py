@@ -52,6 +52,7 @@ def test_the_pipeline_is_measured_on_its_own_servers(bench: Triagem, bert_models
     assert report["noop_engine_per_s"]["median"] > 0
     assert min(report["noop_cpu_us"][stage] for stage in ("worker", "Redis", "language", "store")) > 0
     assert report["share_of_engine"] > 0
+    assert report["one_thread_share_of_engine"] > 0
     assert report["idle_ms"]["runs"] == 50
 
 
