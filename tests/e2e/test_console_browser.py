@@ -134,6 +134,26 @@ def test_a_ticket_arrives_is_reviewed_by_keyboard_and_found_and_a_model_is_promo
     assert registry.current().version == "v1.1.0"
 
 
+def test_a_typed_comment_survives_an_undo_and_is_stored_with_a_proposal(console: Any, database: Database) -> None:
+    t = partial(translate, console.lang)
+    write_window(database, [unsure("4711", source="crm", text="Quero meu dinheiro de volta")])
+    console.goto(f"{console.address}/review")
+    console.get_by_label(t("comment")).fill("não é suporte")
+    console.get_by_text("Quero meu dinheiro de volta").click()
+    press(console, "s")
+    console.get_by_text(t("saved", label="suporte")).wait_for()
+    press(console, "b")
+    console.get_by_text(t("undone")).wait_for()
+    console.locator("summary", has_text=t("propose_label")).click()
+    console.keyboard.type("estorno")
+    console.keyboard.press("Enter")
+    console.get_by_text(t("proposed")).wait_for()
+
+    detail = find_ticket_with_history(database, "crm", "4711")
+    assert detail
+    assert [(review["proposal"], review["comment"]) for review in detail.reviews] == [("estorno", "não é suporte")]
+
+
 @english_first
 def test_an_open_overview_shows_within_seconds_that_redis_is_gone_and_that_it_is_back(
     console: Any, opened: Services

@@ -1,4 +1,4 @@
-// Local times, keyboard shortcuts and automatic refresh.
+// Local times, keyboard shortcuts, comments and automatic refresh.
 "use strict";
 
 function localTimes(root) {
@@ -31,9 +31,19 @@ document.addEventListener("click", (event) => {
   field.focus();
 });
 
+// A comment stays in its field after an undo or a reload, until the tab is closed or the user logs in again.
+const comment = document.getElementById("comment");
+if (comment) {
+  const name = `comment ${comment.form.elements.digest.value}`;
+  comment.value ||= sessionStorage.getItem(name) ?? "";
+  comment.addEventListener("input", () => sessionStorage.setItem(name, comment.value));
+} else if (document.getElementById("key")) sessionStorage.clear();
+
 // Submit a form once, even if the key is pressed again quickly.
 document.addEventListener("submit", (event) => {
   if (event.target.method !== "post") return;
+  const copy = event.target.querySelector("input[type=hidden][name=comment]");
+  if (copy) copy.value = comment.value;
   if (event.target.dataset.sent) event.preventDefault();
   event.target.dataset.sent = "yes";
 });
