@@ -76,6 +76,13 @@ def test_a_probable_label_error_is_named(bare: Triagem, data: Path) -> None:
     assert bare("train", "data", "--suspects", "suspects.csv").status == 2
 
 
+def test_a_missing_folder_of_the_suspects_file_is_named_before_the_check(bare: Triagem, data: Path) -> None:
+    refused = bare("train", "data", "--check", "--suspects", "none/suspects.csv")
+
+    assert (refused.status, refused.out) == (2, "")
+    assert "there is no folder none" in refused.err
+
+
 @pytest.mark.parametrize("options", [[], ["--json"]])
 def test_leaked_test_rows_are_shown_and_then_refused(bare: Triagem, data: Path, options: list[str]) -> None:
     write(data / "test.jsonl", balanced_rows(2))

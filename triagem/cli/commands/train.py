@@ -110,6 +110,8 @@ def train(
         raise typer.BadParameter("--promote-unverified needs --allow-leakage: any other version is up to the gate")
     if suspects and not check:
         raise typer.BadParameter("--suspects needs --check, which looks for them")
+    if suspects and not suspects.parent.is_dir():
+        raise typer.BadParameter(f"--suspects: there is no folder {suspects.parent}")
     registry = servers.registry()
     given = {
         "folds": folds,
