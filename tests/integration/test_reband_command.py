@@ -36,13 +36,13 @@ def test_after_a_threshold_change_stored_results_show_new_bands_at_once(
         until(lambda: inbox.redis.xlen(f"triagem:{{0}}:{Lane.LIVE}") == 0)
     console = Person(services(database, inbox, models=instant_models), Scope.READ)
     assert "crm" not in console.see("tickets", band="review").partition("<tbody>")[2]
-    assert "no results" in triagem("results", "--band", "review").err
+    assert "no result matches" in triagem("results", "--band", "review").err
     monkeypatch.setenv("TRIAGEM_REVIEW_THRESHOLD", "0.95")
 
     dry_run = triagem("reband", "--dry-run")
     assert "v1.0.0: review under 0.950\n" in dry_run.out
     assert dry_run.out.endswith("4 of 4 tickets would change; automated: 100.0% before, 0.0% after\n")
-    assert "no results" in triagem("results", "--band", "review").err
+    assert "no result matches" in triagem("results", "--band", "review").err
 
     done = triagem("reband")
     assert done.out.endswith("4 of 4 tickets changed; automated: 100.0% before, 0.0% after\n")
