@@ -233,7 +233,7 @@ def test_a_message_in_a_language_that_the_model_did_not_learn_gets_no_decision(
     assert {name for name, row in rows.items() if row["band"] == "abstain"} == {"es", "und"}
     assert (rows["es"]["abstain_reason"], rows["pt"]["abstain_reason"]) == ("other-language", None)
     assert "no decision: other-language" in triagem("show", "crm", "es").out
-    spanish = json.loads(triagem("results", "--language", "es", "--format", "json").out)["results"]
+    spanish = json.loads(triagem("results", "--language", "ES", "--format", "json").out)["results"]
     assert [row["external_id"] for row in spanish] == ["es"]
 
 

@@ -241,7 +241,7 @@ class TestTickets:
 
     def test_the_language_filters_tickets_and_is_on_the_tickets_page(self, ana: Person, database: Database) -> None:
         write_window(database, [sure("en"), sure("spanish", detected="es", reason=AbstainReason.OTHER_LANGUAGE)])
-        page = ana.see("tickets", language="es")
+        page = ana.see("tickets", language="ES")
         assert "text spanish" in page
         assert "text en" not in page
         assert "written in a language that the model did not learn" in page
@@ -364,7 +364,7 @@ class TestReview:
             page = ana.see("review", **queue)
             assert f"text {shown[0]}" in page if shown else "No more texts" in page
         assert "in your queue: 3" in ana.see("review", source="chatwoot")
-        page = ana.see("review", language="es")
+        page = ana.see("review", language="ES")
         assert 'action="/console/review?language=es"' in page
         page = ana.http.post(
             "/console/review?language=es", data=fields_of(page) | {"action": "", "label": "venda"}

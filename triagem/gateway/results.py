@@ -56,7 +56,7 @@ def _filters(
         FilterText | None, Query(description="the text's language; `und` if it is unknown", examples=["pt"])
     ] = None,
 ) -> Filters:
-    return Filters(label, band, source, model, since, until, language)
+    return Filters(label, band, source, model, since, until, language and language.lower())
 
 
 @router.get(

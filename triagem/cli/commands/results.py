@@ -78,7 +78,7 @@ def results(
             raise InvalidInput("--changed-since lists all changes: it allows only --limit and --format")
         _changes(None if changed_since == "start" else changed_since, limit, form)
         return
-    filters = Filters(label, band, source, model, since, until, language)
+    filters = Filters(label, band, source, model, since, until, language and language.lower())
     with servers.database() as database:
         pages = [*result_pages(database, filters, limit=limit, after=after)]
     page = ResultPage([row for page in pages for row in page.rows], pages[-1].after)

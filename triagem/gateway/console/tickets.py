@@ -68,7 +68,7 @@ def tickets(
         model or None,
         _day(since),
         _day(until),
-        language or None,
+        language.lower() or None,
         ReviewState(reviewed) if reviewed in set(ReviewState) else None,
         visitor.name,
     )
