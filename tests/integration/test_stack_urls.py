@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from tests.support.command import Triagem, assert_one_line
+from triagem.db import Database
 from triagem.stack import LocalStack
 
 
@@ -69,3 +70,16 @@ def test_of_a_stack_with_a_dead_server_the_other_one_is_used_and_the_dead_one_na
         assert_one_line(bare("results"), "start `triagem up`")
     finally:
         stack.erase()
+
+
+def test_the_link_of_start_leads_to_the_running_gateway(
+    in_stack_folder: Triagem,
+    stack: LocalStack,
+    database: Database,  # clean tables
+) -> None:
+    file = stack.folder / "gateway_url"  # written by `triagem up`, here with TRIAGEM_GATEWAY_PORT=8137
+    file.write_text("http://127.0.0.1:8137", encoding="utf-8")
+    try:
+        assert "continue at http://127.0.0.1:8137/console/enter?link=" in in_stack_folder("start", "--link").out
+    finally:
+        file.unlink()

@@ -25,9 +25,11 @@ from triagem.db.reviews.labelling import LabellingState, labelling_state
 from triagem.notify.alert_rules import AlertSettings
 from triagem.ops.labelling import answers_to_version
 from triagem.stack import Endpoints, LocalStack, ensure_reader_login, ensure_writer_login
+from triagem.stack.state import write_private
 from triagem.worker.settings import WorkerSettings
 
 _OWNER: Final = "owner"
+_ADDRESS_FILE: Final = "gateway_url"
 _ANSWER_S: Final = 1.0
 _DIRECTLY: Final = build_opener(ProxyHandler({}))  # the gateway is on this machine
 
@@ -53,6 +55,7 @@ def up(
         if console.is_terminal:  # show the URL on a terminal only: a log must not contain its password
             print_lines(f"psql '{endpoints.reader_url}'")
         if address:
+            write_private(servers.STACK_FOLDER / _ADDRESS_FILE, address)
             print_lines(
                 f"API: {address} (described at {address}/docs); a key: `triagem keys create NAME --scope enqueue`"
             )
@@ -185,9 +188,18 @@ def start(
     with servers.database() as database:
         state = labelling_state(database)
         labels = [label.label for label in list_labels(database) if not label.retired_at]
-        page = login_link(database, gateway_address()) if link else f"{gateway_address()}/console/start"
+        address = _running_address() or gateway_address()
+        page = login_link(database, address) if link else f"{address}/console/start"
     lines = [*describe(state, labels), f"continue at {page}"]
     print_answer({"labels": labels, **as_mapping(state), "page": page}, lines, as_json=as_json)
+
+
+def _running_address() -> str | None:
+    """The gateway's URL that `triagem up` printed in this folder; None if another database is used."""
+    stack, file = servers.local_stack(), servers.STACK_FOLDER / _ADDRESS_FILE
+    if stack is None or stack.database_url != servers.database_url() or not file.exists():
+        return None
+    return file.read_text()
 
 
 def gateway_address(*, check: bool = False) -> str:
