@@ -81,5 +81,7 @@ def test_the_link_of_start_leads_to_the_running_gateway(
     file.write_text("http://127.0.0.1:8137", encoding="utf-8")
     try:
         assert "continue at http://127.0.0.1:8137/console/enter?link=" in in_stack_folder("start", "--link").out
+        file.write_text("", encoding="utf-8")  # `triagem up --workers 0` starts no gateway
+        assert "continue at http://127.0.0.1:8000/console/start" in in_stack_folder("start").out
     finally:
         file.unlink()

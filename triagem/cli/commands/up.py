@@ -54,8 +54,8 @@ def up(
             prepare_database(endpoints)
         if console.is_terminal:  # show the URL on a terminal only: a log must not contain its password
             print_lines(f"psql '{endpoints.reader_url}'")
+        write_private(servers.STACK_FOLDER / _ADDRESS_FILE, address or "")
         if address:
-            write_private(servers.STACK_FOLDER / _ADDRESS_FILE, address)
             print_lines(
                 f"API: {address} (described at {address}/docs); a key: `triagem keys create NAME --scope enqueue`"
             )
@@ -194,12 +194,12 @@ def start(
     print_answer({"labels": labels, **as_mapping(state), "page": page}, lines, as_json=as_json)
 
 
-def _running_address() -> str | None:
-    """The gateway's URL that `triagem up` printed in this folder; None if another database is used."""
+def _running_address() -> str:
+    """The gateway's URL that `triagem up` printed in this folder; empty without one, or with another database."""
     stack, file = servers.local_stack(), servers.STACK_FOLDER / _ADDRESS_FILE
     if stack is None or stack.database_url != servers.database_url() or not file.exists():
-        return None
-    return file.read_text()
+        return ""
+    return file.read_text(encoding="utf-8")
 
 
 def gateway_address(*, check: bool = False) -> str:
