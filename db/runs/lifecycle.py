@@ -177,7 +177,8 @@ INSERT INTO alerts (kind, key, detail)
 SELECT 'run-ended', 'run ' || id, jsonb_build_object(
   'run', id, 'kind', kind, 'version', version, 'shadow', shadow, 'done', done, 'unchanged', unchanged,
   'changed', changed, 'gone', gone, 'failed', failed, 'flips', flips,
-  'summary', format('%s %s: %s tickets, %s with another label than before', kind, version, put, flips)
+  'summary', format('%srun %s, version %s: %s tickets, %s with another label than before',
+    CASE WHEN shadow THEN 'shadow ' END, id, version, put, flips)
 ) FROM finished WHERE put > 0 ON CONFLICT DO NOTHING
 """)
 

@@ -130,10 +130,7 @@ _EFFECTS: Final[_Texts] = {
         "{summary}",
         "a versão {version} espera {expected} de acertos; {sampled} revisões sorteadas indicam de {low} a {high}",
     ),
-    "run-ended": (
-        "run {run}, version {version}; tickets that changed their label: {flips}",
-        "execução {run}, versão {version}; tickets que mudaram de categoria: {flips}",
-    ),
+    "run-ended": ("{summary}", "execução {run}, versão {version}; tickets que mudaram de categoria: {flips}"),
 }
 # Sections of docs/how-to/runbook.md.
 RUNBOOK_SECTIONS: Final[Mapping[str, str]] = {
