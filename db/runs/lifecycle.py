@@ -120,6 +120,7 @@ SELECT {_COLUMNS} FROM run
 _NEWEST: Final = text(f"""
 SELECT {_COLUMNS} FROM reclassify_runs
 WHERE (CAST(:id AS bigint) IS NULL OR id = :id) AND (NOT :active OR state IN ('running', 'paused'))
+  AND (NOT :with_tickets OR put > 0 OR state IN ('running', 'paused'))
 ORDER BY id DESC LIMIT :limit
 """)  # noqa: S608
 _PAUSE: Final = text(f"""
@@ -226,10 +227,14 @@ def find_active(database: Database) -> ReclassifyRun | None:
 
 
 def newest_runs(
-    database: Database, *, limit: int = 1, run_id: int | None = None, active: bool = False
+    database: Database, *, limit: int = 1, run_id: int | None = None, active: bool = False, with_tickets: bool = False
 ) -> list[ReclassifyRun]:
-    """The newest runs: all, the one with this id, or an active one."""
-    return [ReclassifyRun(**row._asdict()) for row in database.rows(_NEWEST, id=run_id, active=active, limit=limit)]
+    """The newest runs: all, the one with this id, or an active one.
+
+    `with_tickets` leaves out runs that found nothing to do, as most nightly runs after a promotion.
+    """
+    rows = database.rows(_NEWEST, id=run_id, active=active, with_tickets=with_tickets, limit=limit)
+    return [ReclassifyRun(**row._asdict()) for row in rows]
 
 
 def pause(database: Database, run_id: int, reason: str = "") -> bool:

@@ -208,6 +208,12 @@ class TestOperations:
         assert "v1.1.0" in page
         assert "<progress" in page
 
+    def test_runs_that_found_nothing_to_do_are_left_out(self, reader: Person, database: Database) -> None:
+        run = runs.start(database, runs.RunPlan("v1.1.0", 1, filters={"unseen": True}))
+        assert "v1.1.0" in reader.see("operations")
+        runs.finish_if_done(database, run.id)
+        assert "v1.1.0" not in reader.see("operations")
+
     def test_a_dead_letter_is_put_back_on_its_lane(self, admin: Person, database: Database, inbox: Inbox) -> None:
         dead_letters.insert_dead_letter(database, Lane.LIVE, b"1-0", b"{", EVIL)
         page = admin.see("operations")

@@ -3,6 +3,7 @@
 import json
 import shutil
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ from sqlalchemy import text
 
 from tests.support.command import Triagem, assert_one_line
 from tests.support.pipeline import running
-from tests.support.runs import finish_run, store_tickets
+from tests.support.runs import advance_once, finish_run, store_tickets
 from triagem.db import Database, runs
 from triagem.db.runs import RunPlan
 from triagem.inbox import Inbox
@@ -45,6 +46,7 @@ def test_from_start_to_diff(
     triagem("reclassify", "start", "--where", "source=nobody")
     assert finish_run(database, inbox, instant_models).put == 0
     assert triagem("reclassify", "diff", "--limit", "2").out == shown  # the newest run with tickets
+    assert "nothing to classify: no stored ticket matches" in triagem("reclassify", "status").out
     diff = json.loads(triagem("reclassify", "diff", "1", "--format", "json").out)
     assert {(group["before"], group["after"]): group["tickets"] for group in diff["groups"]} == {
         ("other", "suporte"): 15,
@@ -84,8 +86,45 @@ def test_apply_waits_with_progress_and_warns_about_a_version_that_is_not_current
     applied = triagem("reclassify", "apply", "--model", "v1.1.0")
 
     assert "run 1: apply v1.1.0: done" in applied.out
-    assert "run 1 (waiting for triagem ops): 0 of" in applied.err
+    assert "run 1 (waiting for triagem ops): 0 done" in applied.err
     assert "v1.1.0 is not the current version: workers go on classifying with v1.0.0" in applied.err
+    assert "nothing to change: each result is v1.1.0's already, or v1.1.0 has not classified that text" in applied.out
+
+
+def test_apply_waits_for_the_run_after_a_promotion(
+    triagem: Triagem, database: Database, inbox: Inbox, instant_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs.start(database, RunPlan("v1.0.0", 0))
+    polls = SimpleNamespace(
+        monotonic=count(0, 20).__next__, sleep=lambda _: finish_run(database, inbox, instant_models)
+    )
+    monkeypatch.setattr("triagem.cli.commands.reclassify.time", polls)
+
+    applied = triagem("reclassify", "apply", "--model", "v1.0.0")
+
+    assert "run 1 is active and ends first" in applied.err
+    assert "run 2: apply v1.0.0: done" in applied.out
+
+
+def test_waiting_shows_the_total_once_it_is_known(
+    triagem: Triagem, endpoints: Endpoints, database: Database, inbox: Inbox, instant_models: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    store_tickets(database, 30)
+    triagem("reclassify", "start")
+    advance = partial(advance_once, database, inbox, instant_models)
+    monkeypatch.setattr(
+        "triagem.cli.commands.reclassify.time",
+        SimpleNamespace(monotonic=count(0, 20).__next__, sleep=lambda _: advance()),
+    )
+    monkeypatch.setattr("triagem.cli.output.time", SimpleNamespace(monotonic=count(0, 20).__next__))
+
+    with running(endpoints, instant_models):
+        waited = triagem("reclassify", "status", "--wait")
+
+    assert "0 done" in waited.err
+    assert " of 30" in waited.err
+    assert " of 0" not in waited.err
 
 
 def test_pause_resume_cancel(triagem: Triagem, database: Database) -> None:

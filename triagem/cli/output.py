@@ -231,21 +231,23 @@ def progress(
 
 
 @contextmanager
-def progress_reporter(title: str, total: int) -> Iterator[Callable[[int, str], None]]:
-    """A function that shows the number of finished items, and a note such as "inbox full, waiting".
+def progress_reporter(title: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A function that shows the number of finished items, their total (0: unknown), and a note such as "inbox
+    full, waiting".
 
     On a terminal it moves a bar; elsewhere it prints a line to standard error when the note changes, and every ten
     seconds.
     """
     printed, last_note = time.monotonic(), ""
-    with progress(title, total) as update:
+    with progress(title) as update:
 
-        def report(done: int, note: str) -> None:
+        def report(done: int, total: int, note: str) -> None:
             nonlocal printed, last_note
             description = f"{title} ({note})" if note else title
-            update(completed=done, description=description)
+            update(completed=done, total=total or None, description=description)
             if not errors.is_terminal and (note != last_note or time.monotonic() - printed > _LINE_EVERY_S):
-                errors.print(f"{description}: {done:,} of {total:,}", markup=False, highlight=False)
+                amount = f"{done:,} of {total:,}" if total else f"{done:,} done"
+                errors.print(f"{description}: {amount}", markup=False, highlight=False)
                 printed, last_note = time.monotonic(), note
 
         yield report

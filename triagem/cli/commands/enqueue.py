@@ -85,11 +85,11 @@ def enqueue(
         else:
             publisher = Publisher(servers.inbox())
             write_reject = _rejects_writer(stack, rejects, text, tickets.first.header)
-            with progress_reporter(f"enqueue {name}", tickets.survey.rows) as report:
+            with progress_reporter(f"enqueue {name}") as report:
 
                 def show(summary: LoadSummary) -> None:
                     note = "inbox full, waiting" if summary.waiting else ""
-                    report(summary.accepted + len(summary.rejected), note)
+                    report(summary.accepted + len(summary.rejected), tickets.survey.rows, note)
 
                 summary = load_records(
                     tickets.read().records,

@@ -96,7 +96,7 @@ def start(
 @reclassify.command()
 def status(
     run_id: Annotated[
-        int | None, typer.Argument(metavar="RUN", min=1, help="Number of the run; default: the newest with tickets.")
+        int | None, typer.Argument(metavar="RUN", min=1, help="Number of the run; default: the newest.")
     ] = None,
     *,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the run has finished or is paused.")] = False,
@@ -152,7 +152,8 @@ def apply(
 ) -> None:
     """Make a version's stored predictions the results, without running a model. To undo, apply the previous version.
 
-    `triagem ops` does the work page by page, and this command waits for it.
+    `triagem ops` does the work page by page, and this command waits for it. It first waits for a run that is active,
+    such as the one after a promotion.
 
     Example: `triagem reclassify apply --model v1.1.0`
     """
@@ -167,6 +168,9 @@ def apply(
         )
     plan = runs.RunPlan(version, current.epoch, runs.APPLY)
     with servers.database() as database:
+        while wait and (active := runs.find_active(database)) and active.state == "running":
+            print_lines(f"run {active.id} is active and ends first", screen=errors)
+            _wait_for(database, active)
         run = runs.start(database, plan, command_actor())
         _print_run(_wait_for(database, run) if wait else run, as_json=as_json)
 
@@ -174,7 +178,7 @@ def apply(
 @reclassify.command()
 def diff(
     run_id: Annotated[
-        int | None, typer.Argument(metavar="RUN", min=1, help="Number of the run; default: the newest.")
+        int | None, typer.Argument(metavar="RUN", min=1, help="Number of the run; default: the newest with tickets.")
     ] = None,
     *,
     limit: Annotated[int, typer.Option(min=0, max=1000, help="Maximum number of changed labels to list.")] = 10,
@@ -186,7 +190,8 @@ def diff(
     Example: `triagem reclassify diff 7 --format csv`
     """
     with servers.database() as database:
-        run = _find(database, run_id or _newest_with_tickets(database))
+        newest = runs.newest_runs(database, with_tickets=True) if run_id is None else []
+        run = newest[0] if newest else _find(database, run_id)
         difference = diff_run(database, run.id, limit=limit)
     if form in {Format.CSV, Format.PARQUET}:  # all other figures can be computed from the groups
         print_rows(difference.groups, _GROUP_COLUMNS, form)
@@ -202,11 +207,6 @@ def diff(
         "most_confident_flips": difference.most_confident,
     }
     print_answer(answer, _describe_diff(run, difference), as_json=form is Format.JSON)
-
-
-def _newest_with_tickets(database: Database) -> int | None:
-    """The newest run that had work, among the last 1,000: after a promotion, most nightly runs find nothing to do."""
-    return next((run.id for run in runs.newest_runs(database, limit=1000) if run.put), None)
 
 
 def _describe_diff(run: ReclassifyRun, difference: RunDiff) -> Iterator[RenderableType]:
@@ -235,11 +235,11 @@ def _describe_diff(run: ReclassifyRun, difference: RunDiff) -> Iterator[Renderab
 
 def _wait_for(database: Database, run: ReclassifyRun) -> ReclassifyRun:
     """Show the progress until the run has finished or is paused."""
-    with progress_reporter(f"run {run.id}", run.expected) as report:
+    with progress_reporter(f"run {run.id}") as report:
         started = time.monotonic()
         while run.state == "running":
             idle = not run.processed and time.monotonic() - started > _IDLE_S
-            report(run.processed, "waiting for triagem ops" if idle else run.reason)
+            report(run.processed, run.expected, "waiting for triagem ops" if idle else run.reason)
             time.sleep(_POLL_S)
             run = _find(database, run.id)
     return run
@@ -262,6 +262,12 @@ def _describe(run: ReclassifyRun) -> Iterator[str]:
     yield f"  {expected}{remaining}"
     outcomes = ("done", "unchanged", "changed", "gone", "failed", "flips")
     yield "  " + ", ".join(f"{getattr(run, name):,} {name}" for name in outcomes)
+    if run.state == "done" and not run.put:
+        yield "  " + (
+            f"nothing to change: each result is {run.version}'s already, or {run.version} has not classified that text"
+            if run.kind == runs.APPLY
+            else f"nothing to classify: no stored ticket matches, or {run.version} has classified them all"
+        )
 
 
 def _duration(seconds: float) -> str:

@@ -28,7 +28,7 @@ def operations(request: Request, services: ServicesDep, visitor: Reader) -> Resp
         request,
         "operations.html",
         visitor,
-        runs=newest_runs(services.database, limit=10),
+        runs=newest_runs(services.database, limit=10, with_tickets=True),
         dead_letters=list_dead_letters(services.database, limit=_MAX_DEAD_LETTERS),
         ignored_webhooks=services.webhook_counts.ignored(),
         crm_file_problem=services.crm_file.problem,
