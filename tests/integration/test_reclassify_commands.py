@@ -3,7 +3,6 @@
 import json
 import shutil
 from datetime import UTC, datetime
-from functools import partial
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -88,7 +87,7 @@ def test_apply_waits_with_progress_and_warns_about_a_version_that_is_not_current
     assert "run 1: apply v1.1.0: done" in applied.out
     assert "run 1 (waiting for triagem ops): 0 done" in applied.err
     assert "v1.1.0 is not the current version: workers go on classifying with v1.0.0" in applied.err
-    assert "nothing to change: each result is v1.1.0's already, or v1.1.0 has not classified that text" in applied.out
+    assert "nothing to change: each result is v1.1.0's already, or v1.1.0 never classified that text" in applied.out
 
 
 def test_apply_waits_for_the_run_after_a_promotion(
@@ -107,24 +106,19 @@ def test_apply_waits_for_the_run_after_a_promotion(
 
 
 def test_waiting_shows_the_total_once_it_is_known(
-    triagem: Triagem, endpoints: Endpoints, database: Database, inbox: Inbox, instant_models: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    triagem: Triagem, database: Database, inbox: Inbox, instant_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store_tickets(database, 30)
     triagem("reclassify", "start")
-    advance = partial(advance_once, database, inbox, instant_models)
-    monkeypatch.setattr(
-        "triagem.cli.commands.reclassify.time",
-        SimpleNamespace(monotonic=count(0, 20).__next__, sleep=lambda _: advance()),
-    )
-    monkeypatch.setattr("triagem.cli.output.time", SimpleNamespace(monotonic=count(0, 20).__next__))
+    meanwhile = iter((lambda: advance_once(database, inbox, instant_models), lambda: runs.cancel(database, 1)))
+    polls = SimpleNamespace(monotonic=count(0, 20).__next__, sleep=lambda _: next(meanwhile)())
+    monkeypatch.setattr("triagem.cli.commands.reclassify.time", polls)
+    monkeypatch.setattr("triagem.cli.progress.time", polls)
 
-    with running(endpoints, instant_models):
-        waited = triagem("reclassify", "status", "--wait")
+    waited = triagem("reclassify", "status", "--wait").err
 
-    assert "0 done" in waited.err
-    assert " of 30" in waited.err
-    assert " of 0" not in waited.err
+    assert "run 1 (waiting for triagem ops): 0 done" in waited
+    assert "run 1 (waiting for triagem ops): 0 of 30" in waited
 
 
 def test_pause_resume_cancel(triagem: Triagem, database: Database) -> None:

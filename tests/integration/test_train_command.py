@@ -11,7 +11,8 @@ from tests.support.assessments import rows, sure
 from tests.support.builders import manifest
 from tests.support.command import Triagem
 from triagem.cli.commands.train import ProgressReporter, describe_report
-from triagem.cli.output import print_json, print_lines, progress
+from triagem.cli.output import print_json, print_lines
+from triagem.cli.progress import progress
 from triagem.contracts.assessment import CurvePoint
 from triagem.contracts.prediction import Thresholds
 from triagem.registry.decision import GateEvidence, Promote, Reject

@@ -1,4 +1,4 @@
-"""Output of the commands: tables for people, JSON and CSV for programs, prompts and progress bars."""
+"""Output of the commands: tables for people, JSON and CSV for programs, and prompts."""
 
 import csv
 import dataclasses
@@ -6,12 +6,10 @@ import json
 import os
 import stat
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from enum import StrEnum
-from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -19,7 +17,6 @@ from unicodedata import category
 
 from pydantic import BaseModel
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.segment import Segment
 from rich.table import Column, Table
 from rich.text import Text
@@ -216,43 +213,6 @@ def plain_table(first: str, *others: str) -> Table:
     return Table(*columns, box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
 
 
-@contextmanager
-def progress(
-    title: str, total: float | None = None, *, screen: Console | None = None
-) -> Iterator[Callable[..., None]]:
-    """A function that updates a progress bar, with the parameters of `rich.progress.Progress.update`.
-
-    The bar is shown only on a terminal.
-    """
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    screen = screen or errors
-    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
-        yield partial(bar.update, bar.add_task(title, total=total))
-
-
-@contextmanager
-def progress_reporter(title: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A function that shows the number of finished items, their total (0: unknown), and a note such as "inbox
-    full, waiting".
-
-    On a terminal it moves a bar; elsewhere it prints a line to standard error when the note changes, and every ten
-    seconds.
-    """
-    printed, last_note = time.monotonic(), ""
-    with progress(title) as update:
-
-        def report(done: int, total: int, note: str) -> None:
-            nonlocal printed, last_note
-            description = f"{title} ({note})" if note else title
-            update(completed=done, total=total or None, description=description)
-            if not errors.is_terminal and (note != last_note or time.monotonic() - printed > _LINE_EVERY_S):
-                amount = f"{done:,} of {total:,}" if total else f"{done:,} done"
-                errors.print(f"{description}: {amount}", markup=False, highlight=False)
-                printed, last_note = time.monotonic(), note
-
-        yield report
-
-
 # Optional packages that modules import at the top, with the extra that installs each.
 EXTRAS: Final = {
     "sqlalchemy": "db",
@@ -277,25 +237,3 @@ def installed_version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "(not installed)"
-
-
-class StepTimer:
-    """Prints a line with the duration of each completed step. A failed step prints no line, only its error."""
-
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def step(self, title: str) -> Iterator[None]:
-        """Time a step and show a spinner."""
-        with self.timed(title), self.console.status(title):
-            yield
-
-    @contextmanager
-    def timed(self, title: str) -> Iterator[None]:
-        """Time a step that shows its own progress."""
-        started = time.monotonic()
-        yield
-        seconds = self.seconds[title] = round(time.monotonic() - started, 2)
-        self.console.print(f"[green]✓[/green] {title} [dim]({seconds:.1f} s)[/dim]", highlight=False)

@@ -12,7 +12,8 @@ from sqlalchemy.exc import ArgumentError
 from triagem import servers
 from triagem.cli.commands.access import record_action
 from triagem.cli.options import ACTION_NEEDED, AsJson, ExternalId, Source, Yes, confirm
-from triagem.cli.output import console, print_answer, progress, rows_table
+from triagem.cli.output import console, print_answer, rows_table
+from triagem.cli.progress import progress
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import identify
 from triagem.db import DatabaseSettings

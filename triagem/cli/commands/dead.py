@@ -17,7 +17,8 @@ from triagem.cli.options import (
     require_selection,
     time_option,
 )
-from triagem.cli.output import Format, as_mapping, print_answer, print_rows, progress, rows_table
+from triagem.cli.output import Format, as_mapping, print_answer, print_rows, rows_table
+from triagem.cli.progress import progress
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import Lane
 from triagem.db.tickets.dead_letters import (

@@ -16,18 +16,9 @@ from triagem import servers
 from triagem.cli.commands.train import ProgressReporter, describe_report
 from triagem.cli.commands.up import prepare_database, run_processes
 from triagem.cli.demo import DemoOutcome, OnProgress, classify_attached, classify_export, examples_folder
-from triagem.cli.output import (
-    BAND_STYLES,
-    StepTimer,
-    as_mapping,
-    cell,
-    console,
-    errors,
-    print_answer,
-    print_lines,
-    progress,
-)
+from triagem.cli.output import BAND_STYLES, as_mapping, cell, console, errors, print_answer, print_lines
 from triagem.cli.processes import exit_on_sigterm
+from triagem.cli.progress import StepTimer, progress
 from triagem.db import Database
 from triagem.servers import STACK_FOLDER
 from triagem.stack import Endpoints, LocalStack

@@ -11,7 +11,8 @@ from rich.text import Text
 
 from triagem import servers
 from triagem.cli.options import ACTION_NEEDED, AsJson
-from triagem.cli.output import print_answer, print_lines, progress_reporter
+from triagem.cli.output import print_answer, print_lines
+from triagem.cli.progress import progress_reporter
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.moments import DateOrder, MomentFormat, time_zone
 from triagem.contracts.ticket import Lane

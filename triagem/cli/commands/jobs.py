@@ -10,7 +10,8 @@ import typer
 from triagem import servers
 from triagem.cli.commands.access import command_actor, record_action, user_name
 from triagem.cli.options import ACTION_NEEDED, AsJson
-from triagem.cli.output import as_mapping, errors, print_answer, print_lines, progress, rows_table
+from triagem.cli.output import as_mapping, errors, print_answer, print_lines, rows_table
+from triagem.cli.progress import progress
 from triagem.contracts.errors import InvalidInput
 from triagem.db import Database, training_jobs
 from triagem.db.training_jobs import JobKind, TrainingJob

@@ -11,7 +11,8 @@ from rich.console import RenderableType
 
 from triagem import servers
 from triagem.cli.options import AsJson
-from triagem.cli.output import errors, print_answer, print_lines, progress, rows_table
+from triagem.cli.output import errors, print_answer, print_lines, rows_table
+from triagem.cli.progress import progress
 from triagem.contracts.prediction import Band
 from triagem.db.runs import reband as rebanding
 from triagem.ops.reband import EffectiveThresholds, effective_thresholds

@@ -12,18 +12,8 @@ from rich.console import RenderableType
 from triagem import servers
 from triagem.cli.commands.access import command_actor
 from triagem.cli.options import AsJson, FormatOption, JsonFlag, ModelVersion
-from triagem.cli.output import (
-    Format,
-    as_mapping,
-    cell,
-    errors,
-    plain_table,
-    print_answer,
-    print_lines,
-    print_rows,
-    progress,
-    progress_reporter,
-)
+from triagem.cli.output import Format, as_mapping, cell, errors, plain_table, print_answer, print_lines, print_rows
+from triagem.cli.progress import progress, progress_reporter
 from triagem.contracts.errors import InvalidInput
 from triagem.db import Database, runs
 from triagem.db.runs import ReclassifyRun
@@ -264,7 +254,7 @@ def _describe(run: ReclassifyRun) -> Iterator[str]:
     yield "  " + ", ".join(f"{getattr(run, name):,} {name}" for name in outcomes)
     if run.state == "done" and not run.put:
         yield "  " + (
-            f"nothing to change: each result is {run.version}'s already, or {run.version} has not classified that text"
+            f"nothing to change: each result is {run.version}'s already, or {run.version} never classified that text"
             if run.kind == runs.APPLY
             else f"nothing to classify: no stored ticket matches, or {run.version} has classified them all"
         )

@@ -17,16 +17,8 @@ from rich.console import RenderableType
 
 from triagem import servers
 from triagem.cli.options import ACTION_NEEDED, AsJson, ModelVersion, Reviewer, time_option
-from triagem.cli.output import (
-    as_mapping,
-    errors,
-    print_answer,
-    print_json,
-    print_lines,
-    private_file,
-    progress,
-    rows_table,
-)
+from triagem.cli.output import as_mapping, errors, print_answer, print_json, print_lines, private_file, rows_table
+from triagem.cli.progress import progress
 from triagem.contracts.conversation import message_rows
 from triagem.contracts.errors import InvalidInput, InvalidTicket
 from triagem.contracts.model import ROWS_FILE

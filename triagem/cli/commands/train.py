@@ -14,7 +14,8 @@ from rich.text import Text
 from triagem import servers
 from triagem.cli.model_reports import describe_decision
 from triagem.cli.options import ACTION_NEEDED, AsJson
-from triagem.cli.output import errors, print_answer, print_lines, progress
+from triagem.cli.output import errors, print_answer, print_lines
+from triagem.cli.progress import progress
 from triagem.cli.training_check import print_training_check
 from triagem.records.columns import quoted_column
 from triagem.registry.decision import Promote, Reject

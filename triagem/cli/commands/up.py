@@ -15,8 +15,9 @@ import typer
 
 from triagem import servers
 from triagem.cli.options import AsJson
-from triagem.cli.output import StepTimer, as_mapping, console, local_time, print_answer, print_lines
+from triagem.cli.output import as_mapping, console, local_time, print_answer, print_lines
 from triagem.cli.processes import WorkerProcess, WorkerSlot, exit_on_sigterm, run_until_stopped
+from triagem.cli.progress import StepTimer
 from triagem.contracts.errors import InvalidInput, NotConfigured
 from triagem.db import Database
 from triagem.db.auth import Scope, begin_session, create_key, list_keys
