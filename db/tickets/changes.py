@@ -49,8 +49,7 @@ WITH page AS (
 )
 SELECT page.changed_xid::text::bigint AS transaction, page.id, page.source, page.external_id,
   page.forgotten_at IS NOT NULL AS forgotten, r.ticket_id, r.label, r.confidence, r.band, r.model_label, r.reviewer,
-  r.model_version, r.received_at, r.classified_at, r.tokens, r.truncated, r.language,
-  r.abstain_reason
+  r.unclear, r.model_version, r.received_at, r.classified_at, r.tokens, r.truncated, r.language, r.abstain_reason
 FROM page LEFT JOIN results r ON r.ticket_id = page.id
 ORDER BY page.changed_xid, page.id
 """)

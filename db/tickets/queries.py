@@ -28,7 +28,7 @@ _RESULTS: Final = table(
         column,
         (
             "ticket_id", "source", "external_id", "label", "confidence", "band", "model_label", "reviewer",
-            "model_version", "received_at", "classified_at", "tokens", "truncated", "language",
+            "unclear", "model_version", "received_at", "classified_at", "tokens", "truncated", "language",
             "abstain_reason",
         ),
     ),

@@ -123,6 +123,10 @@ def review(database: Database) -> None:
     assert isinstance(record_review(database, TICKET, "suporte", "ana"), int)
 
 
+def unclear_review(database: Database) -> None:
+    assert isinstance(record_review(database, TICKET, None, "ana"), int)
+
+
 def forget(database: Database) -> None:
     assert write_tombstone(database, TICKET)
 
@@ -134,6 +138,7 @@ CHANGES: dict[str, tuple[Callable[[Database], None], dict[str, Any] | None]] = {
     "an apply run": (apply, {"model_version": "v0.9.0"}),
     "recomputed bands": (change_bands, {"band": "review"}),
     "a review": (review, {"label": "suporte", "model_label": "venda", "reviewer": "ana"}),
+    "an unclear review": (unclear_review, {"label": "venda", "reviewer": "ana", "unclear": True}),
     "forget": (forget, None),
 }
 

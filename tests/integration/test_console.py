@@ -205,6 +205,17 @@ class TestTickets:
         page = ana.see("tickets")
         assert page.index("text new") < page.index("text old")
 
+    def test_an_unclear_verdict_is_not_shown_as_the_reviewers_label(self, ana: Person, database: Database) -> None:
+        write_window(database, [sure("1"), sure("2")])
+        record_review(database, Identity("zendesk", "1"), None, "bia")
+        record_review(database, Identity("zendesk", "2"), "venda", "rui")
+
+        for page in (ana.see("tickets"), ana.see("ticket", source="zendesk", id="1")):
+            assert "bia: can&#39;t tell" in page
+            assert "by bia" not in page
+        assert "by rui" in ana.see("tickets")
+        assert "bia: não dá para saber" in ana.see("tickets", lang="pt")
+
     def test_filters_are_in_the_url_and_in_the_form(self, ana: Person, database: Database) -> None:
         write_window(database, [sure("sold"), sure("helped", label="suporte"), unsure("unsure", source="chatwoot")])
         page = ana.see("tickets", label="venda", source="chatwoot", band="review")

@@ -31,13 +31,13 @@ def test_a_verdict_is_the_effective_label_at_once(reviewer: TestClient, database
 
     assert (answer.status_code, answer.json()["reviewer"]) == (201, "test")
     (row,) = list_results(database, Filters(), limit=2).rows
-    assert (row.label, row.model_label, row.reviewer) == ("suporte", "venda", "test")
+    assert (row.label, row.model_label, row.reviewer, row.unclear) == ("suporte", "venda", "test", False)
 
 
 def test_null_is_unclear_and_leaves_the_models_label(reviewer: TestClient, database: Database) -> None:
     assert reviewer.post("/v1/reviews", json=verdict(label=None)).status_code == 201
     (row,) = list_results(database, Filters(), limit=2).rows
-    assert (row.label, row.reviewer) == ("venda", "test")
+    assert (row.label, row.reviewer, row.unclear) == ("venda", "test", True)
 
 
 @pytest.mark.parametrize(

@@ -75,10 +75,13 @@ class TestLabel:
     def test_unclear_is_a_valid_verdict(self, triagem: Triagem, database: Database) -> None:
         write_window(database, [unsure("1")])
 
-        assert review(triagem, "label", "zendesk", "1", "unclear")["label"] is None
+        assert review(triagem, "label", "zendesk", "1", "unclear", "--reviewer", "ana")["label"] is None
 
         assert rows(database, "reviews")[0]["label"] is None
-        assert "(unclear)" in triagem("show", "zendesk", "1").out
+        for command in (("show", "zendesk", "1"), ("results",), ("results", "--changed-since", "start")):
+            assert "ana (unclear)" in triagem(*command).out
+        assert triagem("results", "--format", "csv").out.endswith(",True\n")
+        assert json.loads(triagem("results", "--format", "json").out)["results"][0]["unclear"] is True
 
     def test_a_new_label_is_a_proposal_until_an_administrator_adds_it(
         self, triagem: Triagem, database: Database

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, Field, JsonValue
 
@@ -23,6 +23,7 @@ _AbstainReason: TypeAlias = Annotated[
 ]
 _Version: TypeAlias = Annotated[str, Field(description="the model version that made the prediction")]
 _Reviewer: TypeAlias = Annotated[str | None, Field(description="who wrote the latest review; null without a review")]
+_UNCLEAR: Final = "whether the latest review could not determine the label; `label` is then the model's"
 _ReceivedAt: TypeAlias = Annotated[datetime, Field(description="when the ticket was first received")]
 _ClassifiedAt: TypeAlias = Annotated[datetime, Field(description="when the prediction was made")]
 _Tokens: TypeAlias = Annotated[int, Field(description="length of the text in the model's tokens")]
@@ -44,6 +45,7 @@ class Result:
     band: _Band
     model_label: _ModelLabel
     reviewer: _Reviewer
+    unclear: Annotated[bool, Field(description=_UNCLEAR)]
     model_version: _Version
     received_at: _ReceivedAt
     classified_at: _ClassifiedAt
@@ -135,6 +137,7 @@ class TicketDetail(BaseModel, frozen=True):
     model_version: str | None = Field(description="the model version that made the prediction")
     probabilities: dict[str, float] | None = Field(description="the probability of each label")
     reviewer: _Reviewer
+    unclear: bool | None = Field(description=_UNCLEAR)
     tokens: int | None = Field(description="length of the text in the model's tokens")
     truncated: bool | None = Field(description="whether the end of the text was not read")
     language: _Language

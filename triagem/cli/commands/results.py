@@ -1,6 +1,6 @@
 """`triagem results` and `triagem show`: lists results page by page, and prints one ticket with its history."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -39,6 +39,7 @@ _COLUMNS = (
     "reviewer",
     "model_version",
     "received_at",
+    "unclear",
 )
 
 _NO_RESULT = {
@@ -88,9 +89,21 @@ def results(
     empty = "no results; `triagem status` shows tickets that wait, and whether there is a model"
     if filters != Filters():
         empty = "no result matches these filters"
-    print_rows(page.rows, _COLUMNS, form, empty=empty)
+    _print_results(map(as_mapping, page.rows), _COLUMNS, form, empty=empty)
     if page.after:
         print_lines(f"next page: --after {page.after}", screen=errors)
+
+
+def _print_results(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], form: Format, *, empty: str) -> None:
+    """Print results; a table has no column `unclear`."""
+    if form is Format.TABLE:
+        rows, columns = map(_verdict_marked, rows), [name for name in columns if name != "unclear"]
+    print_rows(rows, columns, form, empty=empty)
+
+
+def _verdict_marked(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A result for a table. A reviewer who could not determine the label is marked, as `ana (unclear)`."""
+    return {**row, "reviewer": f"{row['reviewer']} (unclear)"} if row["unclear"] else row
 
 
 def _changes(after: str | None, limit: int, form: Format) -> None:
@@ -104,7 +117,7 @@ def _changes(after: str | None, limit: int, form: Format) -> None:
         {**empty, **(as_mapping(change.result) if change.result else {}), **as_mapping(change)}
         for change in page.rows
     ]
-    print_rows(rows, (*_COLUMNS, "forgotten"), form, empty="no changes")
+    _print_results(rows, (*_COLUMNS, "forgotten"), form, empty="no changes")
     print_lines(f"later changes: --changed-since {page.after}", screen=errors)
 
 
@@ -143,7 +156,7 @@ def _describe(record: TicketWithHistory, *, cleaned: bool) -> Iterator[Renderabl
             "label", "confidence", "band", "model_label", "reviewer", "model_version", "language", "tokens",
             "truncated",
         )  # fmt: skip
-        yield rows_table([ticket], columns)
+        yield rows_table([_verdict_marked(ticket)], columns)
     else:
         yield f"no result: {_NO_RESULT[ticket['state']]}"
     if ticket["abstain_reason"]:

@@ -77,6 +77,7 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "older": ("Older", "Mais antigos"),
     "newest": ("Newest", "Mais recentes"),
     "reviewed_by": ("by {name}", "por {name}"),
+    "unclear_by": ("{name}: can't tell", "{name}: não dá para saber"),
     # ticket
     "message": ("Message", "Mensagem"),
     "text_purged": (
