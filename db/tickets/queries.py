@@ -295,4 +295,4 @@ def _decode_cursor(after: str) -> tuple[datetime, int]:
     try:
         return _CURSOR.validate_json(base64.urlsafe_b64decode(after))
     except ValueError:
-        raise InvalidInput("--after: not a cursor from an earlier page") from None
+        raise InvalidInput("after: not a cursor from an earlier page") from None

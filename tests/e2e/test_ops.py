@@ -203,7 +203,7 @@ def test_a_service_that_uses_celery_submits_tickets(start: Start, endpoints: End
     assert {(letter.lane, letter.reason, letter.payload) for letter in letters if letter} == {
         ("task", "lane: is not one of live, bulk",
          b'{"lane": "fast", "source": "shop", "external_id": "4712", "text": "minha senha \\ud800"}'),
-        ("task", "text: Field required; unknown fields: body",
+        ("task", "text: is missing; unknown fields: body",
          b'{"lane": "live", "source": "shop", "external_id": "4713", "body": "minha senha"}'),
         ("task", "argument_4: is not a known field",
          b'{"lane": "live", "source": "shop", "external_id": "4714", "text": "oi", "argument_4": "minha senha"}'),

@@ -46,7 +46,7 @@ def test_without_rules_check_reports_that_no_alert_is_sent(bare: Triagem) -> Non
 
 def test_an_invalid_monitor_setting_stops_the_ops_worker(triagem: Triagem, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIAGEM_MONITOR_LATENCY_S", "fast")
-    assert_one_line(triagem("ops"), "TRIAGEM_MONITOR_LATENCY_S: Input should be a valid number")
+    assert_one_line(triagem("ops"), "TRIAGEM_MONITOR_LATENCY_S: must be a number")
 
 
 def test_a_test_message_goes_through_each_channel(

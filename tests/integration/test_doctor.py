@@ -56,10 +56,10 @@ def test_doctor_names_a_value_that_no_process_would_accept_and_goes_on(
 
     by_check = problems(triagem)
 
-    assert "TRIAGEM_BATCH_SIZE: Input should be a valid integer" in by_check["settings"]
+    assert "TRIAGEM_BATCH_SIZE: must be a whole number" in by_check["settings"]
     assert "TRIAGEM_MONITOR_EVERY: '10' is not a schedule" in by_check["settings"]
-    assert "TRIAGEM_LIVE_HIGH_WATER: Input should be a valid integer" in by_check["settings"]
-    assert by_check["Redis"].startswith("TRIAGEM_LIVE_HIGH_WATER: Input should be a valid integer")
+    assert "TRIAGEM_LIVE_HIGH_WATER: must be a whole number" in by_check["settings"]
+    assert by_check["Redis"].startswith("TRIAGEM_LIVE_HIGH_WATER: must be a whole number")
 
 
 def test_doctor_names_a_changed_model_file(

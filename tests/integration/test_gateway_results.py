@@ -175,24 +175,25 @@ def test_a_negative_number_is_not_a_formula() -> None:
 
 
 @pytest.mark.parametrize(
-    "params",
+    ("name", "value", "detail"),
     [
-        {"after": "x"},
-        {"limit": "0"},
-        {"limit": "many"},
-        {"band": "none"},
-        {"format": "xml"},
-        {"since": "yesterday"},
-        {"since": "0001-01-01T00:00:00+14:00"},
-        {"since": "2026"},
-        {"until": "20261102"},
+        ("after", "x", "after: not a cursor from an earlier page"),
+        ("limit", "0", "query.limit: must be at least 1"),
+        ("limit", "many", "query.limit: must be a whole number"),
+        ("band", "none", "query.band: must be one of automate, review or abstain"),
+        ("format", "xml", "query.format: must be one of json, ndjson or csv"),
+        ("since", "2026-13-01", "query.since: '2026-13-01' is not a date of the calendar"),
+        ("since", "yesterday", "query.since: 'yesterday' is not a time: write 2026-11-02 or 2026-11-02T09:30"),
+        ("since", "0001-01-01T00:00:00+14:00", "query.since: '0001-01-01T00:00:00+14:00' is "),
+        ("since", "2026", "query.since: '2026' is before the year 2000, or not a time: write 2026-11-02"),
+        ("until", "20261102", "query.until: '20261102' is "),
     ],
-    ids=str,
 )
-def test_invalid_parameters_are_refused(reader: TestClient, params: dict[str, str]) -> None:
-    answer = reader.get("/v1/results", params=params)
+def test_invalid_parameters_are_refused_with_a_reason(reader: TestClient, name: str, value: str, detail: str) -> None:
+    answer = reader.get("/v1/results", params={name: value})
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"].startswith(detail)
 
 
 def test_a_nul_in_a_filter_is_replaced_as_in_tickets(reader: TestClient, database: Database) -> None:

@@ -94,6 +94,10 @@ def test_where_no_ticket_is_accepted_the_answer_is_422_and_a_problem(
     assert tickets(inbox) == []
 
 
+def test_an_empty_list_is_called_empty(http: TestClient) -> None:
+    assert http.post(PATH, json=[]).json()["detail"] == "body: the list is empty: send at least one ticket"
+
+
 def test_a_list_of_invalid_rows_gets_receipts_too(http: TestClient) -> None:
     answer = http.post(PATH, json=[ticket_json(text=""), ticket_json(source="")])
 

@@ -90,7 +90,7 @@ class TestPages:
         ids=lambda after: ascii(after[:40]),
     )
     def test_a_string_that_is_not_a_cursor_is_invalid_input(self, database: Database, after: str) -> None:
-        with pytest.raises(InvalidInput, match=r"^--after: not a cursor from an earlier page$"):
+        with pytest.raises(InvalidInput, match=r"^after: not a cursor from an earlier page$"):
             list_results(database, NO_FILTERS, limit=5, after=after)
 
 

@@ -81,7 +81,7 @@ def test_each_table_is_a_source_and_a_secret_may_be_in_a_file(tmp_path: Path) ->
         ('[zendesk]\nsecret = ""', "[zendesk] secret: must have at least 8 characters"),
         ('[zendesk]\nsecret_file = "absent"', "[zendesk] secret_file: cannot be read (No such file"),
         (f'[zendesk]\nsecret = "{SECRET}"\nsecret_file = "x"', "[zendesk] secret_file: give secret or secret_file"),
-        (f'[chatwoot]\nsecret = "{SECRET}"', "[chatwoot] account_id: Field required"),
+        (f'[chatwoot]\nsecret = "{SECRET}"', "[chatwoot] account_id: is missing"),
         (
             f'[chatwoot]\nsecret = "{SECRET}"\naccount = 1\naccountid = 1',
             "[chatwoot] account: is not a known field: did you mean account_id?",
@@ -96,7 +96,7 @@ def test_each_table_is_a_source_and_a_secret_may_be_in_a_file(tmp_path: Path) ->
             f'[shop]\ntoken = "{TOKEN}"',
             "[shop] adapter: expected one of zendesk, chatwoot, freshdesk, zammad, intercom, helpscout, front, g",
         ),
-        (f'["a/b"]\nadapter = "freshdesk"\ntoken = "{TOKEN}"', "[a/b] name: String should match"),
+        (f'["a/b"]\nadapter = "freshdesk"\ntoken = "{TOKEN}"', "[a/b] name: must match the pattern"),
         ('zendesk = "yes"', "zendesk: expected a table"),
         ("allowed_hosts = 5", "allowed_hosts: expected a list"),
         ("[zendesk", "is not valid TOML"),
@@ -122,11 +122,11 @@ def test_each_table_is_a_source_and_a_secret_may_be_in_a_file(tmp_path: Path) ->
         ),
         (
             f'[zendesk]\nsecret = "{SECRET}"\ntags = {{ url = "ftp://acme", {LOGIN} }}',
-            "[zendesk] tags.url: String should match",
+            "[zendesk] tags.url: must match the pattern",
         ),
         (
             f'[zendesk]\nsecret = "{SECRET}"\ntags = {{ url = "https://a.zendesk.com", prefix = "", {LOGIN} }}',
-            "[zendesk] tags.prefix: String should match",
+            "[zendesk] tags.prefix: must match the pattern",
         ),
     ],
 )

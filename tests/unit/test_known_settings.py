@@ -7,11 +7,28 @@ import pytest
 
 from tests.support.command import Triagem
 from tests.support.manifests import ROOT
-from triagem.cli.known_settings import known_variables, unknown_variables
+from triagem.cli.known_settings import invalid_values, known_variables, unknown_variables
 
 
 def test_variables_of_all_packages_are_found() -> None:
     assert {"TRIAGEM_REDIS_URL", "TRIAGEM_DEVICE", "TRIAGEM_SCALE_MAX", "TRIAGEM_TRAIN_SEED"} <= known_variables()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("TRIAGEM_BATCH_TOKENS", "x", "must be a whole number or must be auto"),
+        ("TRIAGEM_BATCH_SIZE", "0", "must be at least 1"),
+        ("TRIAGEM_PRECISION", "x", "must be one of auto, fp32, bf16 or fp16"),
+        ("TRIAGEM_TIMEZONE", "Mars", "is not a time zone: expected a name like America/Sao_Paulo"),
+    ],
+)
+def test_an_invalid_value_is_explained_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    assert invalid_values([name]) == [f"{name}: {reason}"]
 
 
 def test_nested_settings_and_class_attributes_are_not_variables() -> None:

@@ -257,7 +257,7 @@ def test_a_json_row_without_an_id_is_rejected() -> None:
     row = Record(1, {"tickets": [1]})
     result = survey(iter([row]), ReadingRules(field_map(["tickets"], None), "import"))
 
-    assert result.rules.ticket(row) == BadLine(1, "external_id: Field required")
+    assert result.rules.ticket(row) == BadLine(1, "external_id: is missing")
 
 
 def test_rows_with_message_ids_are_messages_of_conversations_and_repeat_no_id() -> None:
@@ -282,7 +282,7 @@ def test_a_json_row_whose_source_is_a_list_is_rejected() -> None:
     row = Record(1, {"id": 1, "text": "a", "source": ["x"]})
     result = survey(iter([row]), ReadingRules(field_map(["id", "text", "source"], None), "import"))
 
-    assert result.rules.ticket(row) == BadLine(1, "source: Input should be a valid string")
+    assert result.rules.ticket(row) == BadLine(1, "source: must be text")
 
 
 def test_ids_in_scientific_form_are_reported() -> None:

@@ -11,6 +11,7 @@ from string import Formatter
 import pytest
 
 import triagem
+from triagem.contracts.field_errors import REASONS
 from triagem.contracts.portuguese import in_portuguese
 from triagem.db.reviews.records import NoCorrection
 from triagem.registry import gate_texts
@@ -82,6 +83,8 @@ def test_each_text_of_the_code_is_translated() -> None:
 def test_each_reason_of_a_preset_of_the_gate_and_of_a_correction_is_translated() -> None:
     presets = PACKAGE.joinpath("producer", "crm", "presets.toml").read_text(encoding="utf-8")
     texts = [reason.replace("{event}", VALUE) for reason in re.findall(r'^reason = "(.+)"$', presets, re.MULTILINE)]
+    of_no_page = {"union_tag_not_found", "literal_of_one"}  # of alert channels, of settings
+    texts += [re.sub(r"{.+?}", VALUE, text) for kind, text in REASONS.items() if kind not in of_no_page]
     gate = [re.sub(r"{.+?}", VALUE, text) for name, text in vars(gate_texts).items() if name.isupper()]
     assert len(texts) > 20
     assert [text for text in (*texts, *gate, *NoCorrection) if in_portuguese(text) is None] == []
@@ -96,7 +99,7 @@ def test_a_translation_names_only_values_of_its_pattern() -> None:
 @pytest.mark.parametrize(
     ("english", "portuguese"),
     [
-        ("revised_at: Field required", "revised_at: campo obrigatório"),
+        ("revised_at: is missing", "revised_at: ausente"),
         ("text: has more than 100,000 characters", "text: tem mais de 100.000 caracteres"),
         ("external_id = detail.id: is missing or not an id", "external_id = detail.id: ausente ou não é um ID"),
         (

@@ -104,9 +104,9 @@ def test_a_row_without_messages_has_a_prompt(tmp_path: Path, messages: object) -
     [
         ("quero", '\'messages\': not JSON; expected [{"author": "customer", "text": "…"}, …]'),
         ({"author": "customer"}, "'messages': must be a list, in brackets"),
-        (["quero cancelar"], "'messages': 0: Input should be a dictionary"),
-        ([{"author": "customer"}], "'messages': 0.text: Field required"),
-        ([{"author": "user", "text": "a"}], "'messages': 0.author: Input should be 'customer', 'agent' or 'bot'"),
+        (["quero cancelar"], "'messages': 0: must be an object with named fields"),
+        ([{"author": "customer"}], "'messages': 0.text: is missing"),
+        ([{"author": "user", "text": "a"}], "'messages': 0.author: must be one of customer, agent or bot"),
         ([{"text": "quero \ud800"}], "'messages': a text contains a lone surrogate"),
         ([{"author": "agent", "text": "Olá"}], "'messages' has no text of the customer"),
     ],

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 import triagem
 from triagem.contracts.errors import TriagemError
+from triagem.contracts.field_errors import explain
 from triagem.process import SECRET_FILE
 from triagem.settings import Settings
 
@@ -110,10 +111,10 @@ def describe_invalid(error: ValidationError) -> list[str]:
     """A line for each environment variable that a settings class refused, without its value."""
     prefixes = {known.__name__: known.model_config.get("env_prefix") for known in Settings.__subclasses__()}
     prefix = prefixes.get(error.title) or _PREFIX
-    return [
-        f"{prefix}{'_'.join(map(str, detail['loc'])).upper()}: {detail['msg'].removeprefix('Value error, ')}"
-        for detail in error.errors(include_url=False, include_input=False)
-    ]
+    reasons: dict[str, list[str]] = {}
+    for detail in error.errors(include_url=False, include_input=False):  # several for a field of several types
+        reasons.setdefault(f"{prefix}{detail['loc'][0]}".upper(), []).append(explain(detail))
+    return [f"{variable}: {' or '.join(texts)}" for variable, texts in reasons.items()]
 
 
 def invalid_values(names: Iterable[str]) -> list[str]:

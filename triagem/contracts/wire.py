@@ -80,7 +80,7 @@ def decode(payload: bytes) -> Ticket:
     if not isinstance(data, dict) or data.pop("v", None) != WIRE_VERSION:
         raise UnreadableEntry(f"the payload's wire version is not {WIRE_VERSION}")
     if "revised_at" not in data:  # required: the default (now) would differ at each delivery
-        raise UnreadableEntry("revised_at: Field required")
+        raise UnreadableEntry("revised_at: is missing")
     try:
         return Ticket.model_validate(data)
     except ValidationError as error:

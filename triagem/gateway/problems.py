@@ -24,6 +24,7 @@ from triagem.contracts.errors import (
     RowRefused,
     TriagemError,
 )
+from triagem.contracts.field_errors import explain
 
 log = structlog.get_logger(__name__)
 
@@ -144,7 +145,10 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        # Return the location and the reason. FastAPI's default response would also return the input.
-        first = error.errors()[0]
-        location = ".".join(str(part) for part in first["loc"])
-        return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, f"{location}: {first['msg']}")
+        return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, describe_invalid(error))
+
+
+def describe_invalid(error: RequestValidationError) -> str:
+    """The place of a request's first invalid value and the reason. FastAPI's own answer would repeat the value."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {explain(first)}"

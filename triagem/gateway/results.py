@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import cache
 from itertools import chain
 from typing import Annotated, Any, Final, Literal
 
@@ -37,8 +37,17 @@ _QUIET_S: Final = 5.0
 
 # Intake replaces NUL characters in the same way: a filter must match the stored values.
 FilterText = Annotated[str, Field(max_length=255), AfterValidator(lambda text: text.replace("\0", "\ufffd"))]
-# A time without an offset is in UTC, as on the command line. A number such as 2026 is not a time.
-_Moment = Annotated[datetime, BeforeValidator(partial(read_moment, format=MomentFormat(UTC)))]
+
+
+def _moment(value: object) -> datetime:
+    """A time without an offset is in UTC, as on the command line. A number such as 2026 is not a time."""
+    try:
+        return read_moment(value, MomentFormat(UTC))
+    except ValueError as error:
+        raise ValueError(f"{str(value)[:40]!r} {error}: write 2026-11-02 or 2026-11-02T09:30") from None
+
+
+_Moment = Annotated[datetime, BeforeValidator(_moment)]
 
 
 def _filters(

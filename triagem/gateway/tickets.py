@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from triagem.contracts.errors import InvalidInput, InvalidTicket, TriagemError
+from triagem.contracts.field_errors import explain
 from triagem.contracts.result import TicketReceipt
 from triagem.contracts.ticket import MESSAGE_FIELDS, Author, Lane, OnReply, Ticket, accept
 from triagem.contracts.wire import encode
@@ -198,7 +199,7 @@ def _parameter(name: str, adapter: TypeAdapter[T], value: str | None) -> T:
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
-        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{name}: {error.errors()[0]['msg']}") from None
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{name}: {explain(error.errors()[0])}") from None
 
 
 def _accepted(ids: Sequence[bytes], rejections: Rejections) -> Response:
@@ -212,8 +213,10 @@ def _rows(body: bytes) -> list[object]:
     document = parse(body)
     if isinstance(document, dict):
         return [document]
-    if not isinstance(document, list) or not document:
+    if not isinstance(document, list):
         raise InvalidInput("body: expected a ticket, or a list of tickets")
+    if not document:
+        raise InvalidInput("body: the list is empty: send at least one ticket")
     if len(document) > MAX_TICKETS:
         raise ProblemError(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

@@ -29,7 +29,7 @@ from triagem.gateway.console.messages import MESSAGES, Lang
 from triagem.gateway.console.overview import ThroughputMeter
 from triagem.gateway.console.render import STATIC, language, redirect, render_page
 from triagem.gateway.console.session import FormRefused, LoginNeeded
-from triagem.gateway.problems import RETRY_AFTER_S, status_of
+from triagem.gateway.problems import RETRY_AFTER_S, describe_invalid, status_of
 from triagem.gateway.services import Services
 
 log = structlog.get_logger(__name__)
@@ -73,8 +73,8 @@ def _install_error_handlers(console: FastAPI) -> None:
         return _error_page(request, status, "" if error.detail == status.phrase else error.detail)
 
     @console.exception_handler(RequestValidationError)
-    async def _invalid(request: Request, _: RequestValidationError) -> Response:
-        return _error_page(request, HTTPStatus.NOT_FOUND)
+    async def _invalid(request: Request, error: RequestValidationError) -> Response:
+        return _error_page(request, HTTPStatus.UNPROCESSABLE_ENTITY, describe_invalid(error))
 
     @console.exception_handler(TriagemError)
     async def _ours(request: Request, error: TriagemError) -> Response:

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, date, datetime
-from typing import Any, Final
+from enum import StrEnum
+from typing import Any, Final, TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from triagem.contracts.errors import InvalidInput
 from triagem.contracts.prediction import Band
 from triagem.contracts.text import clean
 from triagem.contracts.ticket import Identity
@@ -37,6 +39,8 @@ def crm_link(services: Services, ticket: Identity, metadata: Mapping[str, Any] |
     return source.link(ticket.external_id) if source else None
 
 
+Choice = TypeVar("Choice", bound=StrEnum)
+
 _PAGE_SIZE: Final = 50
 _SCAN_LIMIT: Final = 10_000  # tickets searched per page, in under 0.2 s; "Older" continues from there
 
@@ -50,7 +54,7 @@ def tickets(
     visitor: Reader,
     *,
     q: FilterText = "",
-    reviewed: str = "",
+    reviewed: FilterText = "",
     label: FilterText = "",
     band: FilterText = "",
     source: FilterText = "",
@@ -60,16 +64,16 @@ def tickets(
     until: FilterText = "",
     after: FilterText = "",
 ) -> Response:
-    """Show the page. Invalid filter values are ignored."""
+    """Show the page. Raises InvalidInput for a filter that is not a date, a band or a state of reviews."""
     filters = Filters(
         label or None,
-        band if band in set(Band) else None,
+        _choice("band", band, Band),
         source or None,
         model or None,
-        _day(since),
-        _day(until),
+        _day("since", since),
+        _day("until", until),
         language.lower() or None,
-        ReviewState(reviewed) if reviewed in set(ReviewState) else None,
+        _choice("reviewed", reviewed, ReviewState),
         visitor.name,
     )
     search_text = q.strip() or None
@@ -99,9 +103,17 @@ def tickets(
     )
 
 
-def _day(value: str) -> datetime | None:
+def _day(name: str, value: str) -> datetime | None:
+    if not value:
+        return None
     try:
         day = date.fromisoformat(value)
     except ValueError:
-        return None
+        raise InvalidInput(f"{name} {value[:40]!r}: expected a date like 2026-11-02") from None
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def _choice(name: str, value: str, choices: type[Choice]) -> Choice | None:
+    if value and value not in set(choices):
+        raise InvalidInput(f"{name} {value[:40]!r}: expected one of {', '.join(choices)}")
+    return choices(value) if value else None
