@@ -139,11 +139,16 @@ class LabellingState:
         return sum(self.answers.values())
 
 
+def count_answers(database: Database) -> dict[str, int]:
+    """The number of texts whose latest review gave each label."""
+    return dict(database.rows(_COUNTS))
+
+
 def labelling_state(database: Database) -> LabellingState:
     """The state of the labelling."""
     texts = database.scalar_one(_POOL_SIZE, predict=PREDICT_SOURCE, pool=POOL)
     left, progress = database.one(_LEFT), database.first(LabellingProgress, _PROGRESS)
-    return LabellingState(dict(database.rows(_COUNTS)), texts, left.questions, left.suspicious, progress)
+    return LabellingState(count_answers(database), texts, left.questions, left.suspicious, progress)
 
 
 _READ_POOL: Final = text(f"""

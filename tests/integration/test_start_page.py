@@ -1,5 +1,6 @@
 """The start page: labels are named, messages uploaded and labelled, and trainings requested, without any model."""
 
+import json
 import re
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from starlette.testclient import TestClient
 from tests.support.builders import NOW, register
 from tests.support.command import Triagem
 from tests.support.console import Person
-from tests.support.gateway import services
+from tests.support.gateway import client, services
 from tests.support.pipeline import running
 from tests.support.results import insert_unlabelled
 from tests.support.runs import scalar
@@ -34,7 +35,7 @@ from triagem.db.training_jobs import JobKind
 from triagem.gateway.app import create_app
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox
-from triagem.ops.labelling import request_due_jobs
+from triagem.ops.labelling import request_due_version
 from triagem.ops.reclassify import start_nightly_run
 from triagem.ops.settings import OpsSettings
 from triagem.registry import Registry
@@ -71,6 +72,13 @@ def requested(database: Database) -> list[str]:
     return [str(job.kind) for job in training_jobs.newest_jobs(database, limit=10)]
 
 
+@pytest.fixture
+def modelless(triagem: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Triagem:
+    """The command, with a registry that is empty at first."""
+    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(tmp_path / "no-models"))
+    return triagem
+
+
 class TestLink:
     def test_a_link_logs_in_once(self, opened: Services) -> None:
         link = login_link(opened.database, "")
@@ -103,10 +111,10 @@ class TestLink:
 
         assert [key.name for key in list_keys(opened.database)] == ["owner"]
 
-    def test_the_command_prints_the_state_and_a_link(self, triagem: Triagem, labelled: Database) -> None:
+    def test_the_command_prints_the_state_and_a_link(self, modelless: Triagem, labelled: Database) -> None:
         answer(labelled, 1, "venda")
 
-        shown = triagem("start", "--link")
+        shown = modelless("start", "--link")
 
         assert shown.out.splitlines()[:3] == [
             "labels: suporte 0, venda 1",
@@ -288,12 +296,14 @@ class TestProgress:
 
 class TestTraining:
     def test_a_version_is_requested_after_ten_answers_for_each_of_two_labels_and_then_every_ten(
-        self, labelled: Database
+        self, labelled: Database, tmp_path: Path
     ) -> None:
+        registry = Registry(tmp_path / "no-models")
+
         def after(numbers: range, label: str) -> bool:
             for number in numbers:
                 answer(labelled, number, label)
-                request_due_jobs(labelled, labelling_state(labelled), "owner")
+                request_due_version(labelled, registry, "owner")
             return JobKind.HEAD in requested(labelled)
 
         assert not after(range(12), "venda")
@@ -324,6 +334,66 @@ class TestTraining:
 
         assert JobKind.HEAD not in requested(labelled)
         assert "v1.0.0 is in use." in page
+
+    @pytest.mark.parametrize("place", ["the page of a ticket", "HTTP", "a list by HTTP", "label", "import"])
+    def test_the_answer_that_completes_the_first_ten_requests_it_wherever_it_is_given(
+        self, opened: Services, labelled: Database, modelless: Triagem, tmp_path: Path, place: str
+    ) -> None:
+        for number in range(19):
+            answer(labelled, number, ("venda", "suporte")[number % 2])
+        assert requested(labelled) == []
+        verdict = {"source": "zendesk", "external_id": "19", "label": "suporte"}
+
+        if place == "the page of a ticket":
+            ana = Person(opened, Scope.READ, Scope.REVIEW)
+            ana.send("ticket", ana.see("ticket", source="zendesk", id="19"), label="suporte")
+        elif place in {"HTTP", "a list by HTTP"}:
+            body = verdict if place == "HTTP" else [verdict]
+            assert client(opened, Scope.REVIEW).post("/v1/reviews", json=body).status_code == 201
+        elif place == "label":
+            assert modelless("review", "label", "zendesk", "19", "suporte").status == 0
+        else:
+            export = tmp_path / "closed.csv"
+            export.write_text("id,label\n19,suporte\n", encoding="utf-8")
+            assert modelless("review", "import", str(export), "--source", "zendesk").status == 0
+
+        assert requested(labelled).count(JobKind.HEAD) == 1
+
+    def test_the_answers_to_the_next_version_are_shown_while_questions_are_chosen(
+        self, owner: Person, labelled: Database, modelless: Triagem
+    ) -> None:
+        answer(labelled, 1, "venda")
+        missing = "Answers missing until the first version: 19 (ten for each of two labels)."
+
+        owner.see("start")  # requests the questions
+        page = owner.see("start")
+
+        assert "The next questions are being chosen." in page
+        assert missing in page
+        assert modelless("start").out.splitlines()[2:4] == [
+            "the next questions are being chosen",
+            "19 more answers until the first version: ten for each of two labels",
+        ]
+
+    def test_the_command_shows_the_version_in_use_and_the_answers_to_the_next_one(
+        self, labelled: Database, modelless: Triagem, tmp_path: Path
+    ) -> None:
+        registry = Registry(tmp_path / "no-models")
+        for number in range(20):
+            answer(labelled, number, ("venda", "suporte")[number % 2])
+        request_due_version(labelled, registry, "owner")
+        assert "a version is being trained\n10 more answers until the next version" in modelless("start").out
+        job = training_jobs.claim(labelled, "t", lease_s=60)
+        assert job
+        register(registry, thresholds=Thresholds(automate=False), job=f"{job.id} owner")
+        registry.promote("v1.0.0")
+        training_jobs.finish(labelled, job.id, "t", "v1.0.0")
+
+        shown = modelless("start").out
+
+        assert "10 more answers until the next version" in shown
+        assert "v1.0.0 is in use\na person reviews all its results until" in shown
+        assert json.loads(modelless("start", "--json").out)["answers_to_version"] == 10
 
     def test_questions_are_requested_when_few_are_left(self, owner: Person, labelled: Database) -> None:
         owner.see("start")

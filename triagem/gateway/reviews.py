@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from triagem.contracts.errors import InvalidInput, InvalidTicket
@@ -14,9 +14,10 @@ from triagem.db.auth import ApiKey, Scope
 from triagem.db.reviews import MAX_COMMENT_CHARS, ReviewRejected, record_review
 from triagem.db.reviews.records import Unasked
 from triagem.gateway.admission import LargeBody
-from triagem.gateway.authentication import require_scope
+from triagem.gateway.authentication import actor_of, require_scope
 from triagem.gateway.problems import NEEDS_KEY, ProblemError, problem_responses
 from triagem.gateway.services import Services, ServicesDep
+from triagem.ops.labelling import request_due_version
 from triagem.producer.crm.payload import parse
 
 router = APIRouter(tags=["reviews"])
@@ -82,6 +83,7 @@ _REQUEST_BODY: Final = {
     responses=problem_responses(*NEEDS_KEY, 404, 408, 409, 413, 422),
 )
 def submit_review(
+    request: Request,
     services: ServicesDep,
     key: Annotated[ApiKey, Depends(require_scope(Scope.REVIEW))],
     body: LargeBody,
@@ -94,7 +96,9 @@ def submit_review(
     """
     document, labels = parse(body), services.known_labels()
     if not isinstance(document, list):
-        return _recorded(services, document, labels, key.name)
+        receipt = _recorded(services, document, labels, key.name)
+        request_due_version(services.database, services.registry, key.name, actor_of(request, key))
+        return receipt
     if not 1 <= len(document) <= MAX_REVIEWS:
         raise InvalidInput(f"body: expected a verdict, or a list of 1 to {MAX_REVIEWS:,}; it has {len(document):,}")
     receipts = []
@@ -105,6 +109,7 @@ def submit_review(
             reason = error.detail if isinstance(error, ProblemError) else str(error)
             receipts.append(ReviewReceipt(status="rejected", reason=reason))
     recorded = sum(receipt.status == "recorded" for receipt in receipts)
+    request_due_version(services.database, services.registry, key.name, actor_of(request, key))
     return ReviewReceipts(recorded=recorded, rejected=len(receipts) - recorded, receipts=receipts)
 
 

@@ -14,6 +14,7 @@ from triagem.gateway.admission import authenticate_sender, read_body
 from triagem.gateway.authentication import Authenticator
 from triagem.gateway.problems import ProblemError, problem_responses
 from triagem.gateway.services import Services, ServicesDep
+from triagem.ops.labelling import request_due_version
 from triagem.producer import crm
 
 log = structlog.get_logger(__name__)
@@ -101,6 +102,8 @@ def receive(
     outcome = crm.read_webhook(webhook, source, now)
     corrections = _record_corrections(services, source, webhook)
     verdicts = sum(isinstance(correction, int) for correction in corrections) or None
+    if verdicts:
+        request_due_version(services.database, services.registry, source.name)
     match outcome:
         case crm.OversizedWebhook():
             raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, outcome.reason)

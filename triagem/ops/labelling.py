@@ -1,13 +1,15 @@
 """Requests training jobs while a person labels: questions to ask next, and a version after every ten answers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from triagem.contracts.model import Manifest
 from triagem.db import Database, training_jobs
 from triagem.db.audit import Actor
-from triagem.db.reviews.labelling import LabellingState
+from triagem.db.reviews.labelling import LabellingState, count_answers
 from triagem.db.training_jobs import JobKind, TrainingJob
+from triagem.registry import Registry
 
 FIRST_ANSWERS: Final = 10  # for each of two labels
 EVERY_ANSWERS: Final = 10
@@ -30,35 +32,58 @@ def questions_due(state: LabellingState, chosen_at: int | None) -> bool:
     return state.texts > 0 and state.questions < _FEW_QUESTIONS and chosen_at != state.total
 
 
-def head_versions_continue(database: Database, current: Manifest | None) -> bool:
+@dataclass(frozen=True, slots=True)
+class VersionState:
+    """The current version, the active jobs, and the number of answers until the next version; 0 without a next one.
+
+    `first`: whether no version was requested yet.
+    """
+
+    model: Manifest | None
+    jobs: Sequence[TrainingJob]
+    answers_missing: int
+    first: bool
+
+
+def version_state(database: Database, registry: Registry, answers: Mapping[str, int]) -> VersionState:
+    """The state of the versions that answers make."""
+    current, newest = registry.find_current(), training_jobs.newest_job(database, JobKind.HEAD)
+    model = registry.manifest(current.version) if current else None
+    missing = answers_to_version(answers, _answers(newest)) if _head_versions_continue(database, model) else 0
+    jobs = training_jobs.newest_jobs(database, limit=len(JobKind), active=True)
+    return VersionState(model, jobs, missing, newest is None)
+
+
+def request_due_version(
+    database: Database, registry: Registry, requested_by: str, actor: Actor | None = None
+) -> None:
+    """Request the next version if it is due: after each stored answer, wherever it was given.
+
+    Repeating it is harmless: at most one job of a kind is active.
+    """
+    current = registry.find_current()
+    if not _head_versions_continue(database, registry.manifest(current.version) if current else None):
+        return
+    answers, head = count_answers(database), training_jobs.newest_job(database, JobKind.HEAD)
+    if not (head and head.active) and answers_to_version(answers, _answers(head)) == 0:
+        parameters = {"answers": sum(answers.values())}
+        training_jobs.request(database, JobKind.HEAD, requested_by=requested_by, parameters=parameters, actor=actor)
+
+
+def request_due_questions(database: Database, state: LabellingState, requested_by: str) -> None:
+    """Request the choice of the next questions if it is due. Repeating it is harmless."""
+    embed = training_jobs.newest_job(database, JobKind.EMBED)
+    if not (embed and embed.active) and questions_due(state, _answers(embed) if embed else None):
+        parameters = {"answers": state.total}
+        training_jobs.request(database, JobKind.EMBED, requested_by=requested_by, parameters=parameters)
+
+
+def _head_versions_continue(database: Database, current: Manifest | None) -> bool:
     """Whether answers still make head versions: not once a full training has made the current version."""
     if current is None:
         return True
     job = training_jobs.find(database, int(current.job.split()[0])) if current.job else None
     return job is not None and job.kind is JobKind.HEAD
-
-
-def request_due_jobs(
-    database: Database,
-    state: LabellingState,
-    requested_by: str,
-    actor: Actor | None = None,
-    *,
-    head_versions: bool = True,
-) -> None:
-    """Request the jobs that are due. Repeating it is harmless: at most one job of a kind is active."""
-    parameters = {"answers": state.total}
-    head = training_jobs.newest_job(database, JobKind.HEAD)
-    if head_versions and not (head and head.active) and answers_to_version(state.answers, _answers(head)) == 0:
-        training_jobs.request(database, JobKind.HEAD, requested_by=requested_by, parameters=parameters, actor=actor)
-    embed = training_jobs.newest_job(database, JobKind.EMBED)
-    if not (embed and embed.active) and questions_due(state, _answers(embed) if embed else None):
-        training_jobs.request(database, JobKind.EMBED, requested_by=requested_by, parameters=parameters)
-
-
-def newest_version_answers(database: Database) -> int:
-    """The number of answers when the newest version was requested; 0 before the first."""
-    return _answers(training_jobs.newest_job(database, JobKind.HEAD))
 
 
 def _answers(job: TrainingJob | None) -> int:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from triagem import servers
+from triagem.cli.commands.access import command_actor
 from triagem.cli.commands.review_results import (
     accuracy,
     export,
@@ -22,6 +23,7 @@ from triagem.contracts.ticket import identify
 from triagem.db import Database
 from triagem.db.labels import UNCLEAR, label_name
 from triagem.db.reviews import ReviewRejected, ReviewTask, draw_tasks, record_review
+from triagem.ops.labelling import request_due_version
 
 review = typer.Typer(no_args_is_help=True, help="Reviews: next, label, accuracy, export, import.")
 review.command()(accuracy)
@@ -86,6 +88,8 @@ def label(
                 require_known_label(reviewed_label, known)
             reviewed_label, proposal = None, reviewed_label
         outcome = record_review(database, identity, reviewed_label, name, digest=text_digest, proposal=proposal)
+        if reviewed_label is not None:
+            request_due_version(database, servers.registry(), name, command_actor())
     if isinstance(outcome, ReviewRejected):
         raise InvalidInput(f"ticket {identity.external_id!r} of {identity.source!r}: {outcome}")
     answer = {**identity._asdict(), "label": reviewed_label, "proposal": proposal, "reviewer": name}

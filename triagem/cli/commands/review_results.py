@@ -16,6 +16,7 @@ import typer
 from rich.console import RenderableType
 
 from triagem import servers
+from triagem.cli.commands.access import command_actor
 from triagem.cli.options import ACTION_NEEDED, AsJson, ModelVersion, Reviewer, time_option
 from triagem.cli.output import as_mapping, errors, print_answer, print_json, print_lines, private_file, rows_table
 from triagem.cli.progress import progress
@@ -29,6 +30,7 @@ from triagem.db.reviews import AccuracyEstimate, model_accuracy
 from triagem.db.reviews.agreed_labels import Exclusion, LabelledExample, labelled_examples
 from triagem.db.reviews.expected import MIN_SAMPLED, ExpectedAccuracy, expected_accuracy
 from triagem.db.reviews.records import Unasked, record_correction
+from triagem.ops.labelling import request_due_version
 from triagem.producer.columns import field_map
 from triagem.records.columns import mapped_label, parse_label_map
 from triagem.records.rows import BadLine, read_rows
@@ -165,6 +167,7 @@ def import_(
                 counts["recorded" if isinstance(outcome, int) else str(outcome)] += 1
             except (InvalidInput, InvalidTicket) as error:
                 rejected.append({"line": record.line, "reason": str(error)})
+        request_due_version(database, servers.registry(), name, command_actor())
     recorded = counts.pop("recorded", 0)
     lines = [f"{recorded:,} recorded", *(f"{count:,} left out: {reason}" for reason, count in counts.items())]
     lines += [f"line {row['line']} rejected: {row['reason']}" for row in rejected[:_MAX_REJECTED]]

@@ -23,8 +23,9 @@ from triagem.db import Database
 from triagem.db.auth import Scope, begin_session, create_key, list_keys
 from triagem.db.labels import list_labels
 from triagem.db.reviews.labelling import LabellingState, labelling_state
+from triagem.db.training_jobs import JobKind
 from triagem.notify.alert_rules import AlertSettings
-from triagem.ops.labelling import answers_to_version
+from triagem.ops.labelling import VersionState, version_state
 from triagem.stack import Endpoints, LocalStack, ensure_reader_login, ensure_writer_login
 from triagem.stack.state import write_private
 from triagem.worker.settings import WorkerSettings
@@ -189,10 +190,15 @@ def start(
     with servers.database() as database:
         state = labelling_state(database)
         labels = [label.label for label in list_labels(database) if not label.retired_at]
+        versions = version_state(database, servers.registry(), state.answers)
         address = _running_address() or gateway_address()
         page = login_link(database, address) if link else f"{address}/console/start"
-    lines = [*describe(state, labels), f"continue at {page}"]
-    print_answer({"labels": labels, **as_mapping(state), "page": page}, lines, as_json=as_json)
+    lines = [*describe(state, labels, versions), f"continue at {page}"]
+    answer = {
+        "labels": labels, **as_mapping(state), "version": versions.model and versions.model.version,
+        "jobs": [job.kind for job in versions.jobs], "answers_to_version": versions.answers_missing, "page": page,
+    }  # fmt: skip
+    print_answer(answer, lines, as_json=as_json)
 
 
 def _running_address() -> str:
@@ -222,12 +228,22 @@ def gateway_address(*, check: bool = False) -> str:
     return url(settings.host, settings.port)
 
 
-def describe(state: LabellingState, labels: list[str]) -> list[str]:
-    """The state of the labelling, line by line. Pure."""
+_WORK: Final = {
+    JobKind.EMBED: "the next questions are being chosen",
+    JobKind.HEAD: "a version is being trained",
+    JobKind.FULL: "a full training is running",
+    JobKind.PREFLIGHT: "an export is being rated",
+}
+
+
+def describe(state: LabellingState, labels: list[str], versions: VersionState) -> list[str]:
+    """The state of the labelling, line by line, as on the page Start. Pure."""
     counts = ", ".join(f"{label} {state.answers.get(label, 0)}" for label in labels)
     lines = [f"labels: {counts or 'none'}", f"messages: {state.texts:,}"]
-    if missing := answers_to_version(state.answers, 0):
-        lines.append(f"{missing} more answers until the first version: ten for each of two labels")
+    lines += [_WORK[job.kind] for job in versions.jobs]
+    if missing := versions.answers_missing:
+        version = "first version: ten for each of two labels" if versions.first else "next version"
+        lines.append(f"{missing} more answers until the {version}")
     if progress := state.progress:
         lines.append(
             f"estimated macro-F1 after {progress.answers} answers: {progress.macro_f1:.2f},"
@@ -235,6 +251,12 @@ def describe(state: LabellingState, labels: list[str]) -> list[str]:
         )
         if progress.answers_missing:
             lines.append(f"about {progress.answers_missing} more answers reach 0.9")
+    if model := versions.model:
+        lines.append(f"{model.version} is in use")
+        if not model.thresholds.automate:
+            lines.append("a person reviews all its results until the answers prove its precision")
+        if progress and progress.proof_missing:
+            lines.append(f"about {progress.proof_missing} more answers may prove the precision")
     return lines
 
 

@@ -35,10 +35,11 @@ from triagem.db.reviews import (
 )
 from triagem.db.tickets.messages import Thread, read_thread
 from triagem.gateway.console.render import address, redirect, render_page
-from triagem.gateway.console.session import Form, Reviewer, row_id
+from triagem.gateway.console.session import Form, Reviewer, Visitor, row_id
 from triagem.gateway.console.tickets import crm_link, label_context
 from triagem.gateway.results import FilterText
 from triagem.gateway.services import Services, ServicesDep
+from triagem.ops.labelling import request_due_version
 from triagem.process import TimezoneSettings
 from triagem.settings import Settings
 
@@ -131,17 +132,18 @@ def review(
 @router.post("/review")
 def submit_review(services: ServicesDep, visitor: Reviewer, queue: _Queue, form: Form) -> Response:
     """Store a label, "unclear" or a proposal, skip, or undo; then show the next text of the queue."""
-    return store_answer(services, visitor.name, form, partial(address, "review", **asdict(queue)))
+    return store_answer(services, visitor, form, partial(address, "review", **asdict(queue)))
 
 
 def store_answer(
     services: Services,
-    reviewer: str,
+    visitor: Visitor,
     form: Mapping[str, str],
     page_address: Callable[..., str],
     kind: str | None = None,
 ) -> Response:
     """Store, skip or undo, as the form says, and show the page again. `kind`: see `record_review`."""
+    reviewer = visitor.name
     skipped, action = form.get("skipped", ""), form.get("action", "")
     if action == ReviewAction.UNDO:
         review = last_review(services.database, reviewer)
@@ -170,6 +172,7 @@ def store_answer(
     )  # fmt: skip
     if isinstance(outcome, ReviewRejected):
         return redirect(page_address(skipped=skipped, message=f"rejected_{outcome.name.lower()}"))
+    request_due_version(services.database, services.registry, reviewer, visitor.actor)
     message = "saved" if label else "proposed" if proposal else "saved_unclear"
     return redirect(page_address(skipped=skipped, message=message, about=label))
 

@@ -12,7 +12,6 @@ from triagem.contracts.text import plain
 from triagem.db.audit import record
 from triagem.db.labels import change_label, label_name, list_labels, list_proposals, reject_proposal
 from triagem.db.reviews.labelling import QuestionKind, labelling_state, next_question
-from triagem.db.training_jobs import newest_jobs
 from triagem.gateway.admission import LargeBody
 from triagem.gateway.console.render import address, redirect, render_page
 from triagem.gateway.console.review import (
@@ -25,12 +24,7 @@ from triagem.gateway.console.session import Admin, Form, Reviewer, Visitor
 from triagem.gateway.console.tickets import label_context
 from triagem.gateway.console.upload import enqueue_upload, parse_upload
 from triagem.gateway.services import Services, ServicesDep
-from triagem.ops.labelling import (
-    answers_to_version,
-    head_versions_continue,
-    newest_version_answers,
-    request_due_jobs,
-)
+from triagem.ops.labelling import request_due_questions, request_due_version, version_state
 from triagem.process import TimezoneSettings
 from triagem.producer.load import LoadSummary
 
@@ -67,11 +61,11 @@ def _page(
     context = label_context(services)
     labels, state = context["labels"], labelling_state(services.database)
     ready = len(labels) > 1
-    question, model = None, services.current_manifest()
-    head_versions = head_versions_continue(services.database, model)
+    question = None
     if ready:
         question = next_question(services.database, visitor.name, skipped=dotted_ids(skipped), suspicious=again)
-        request_due_jobs(services.database, state, visitor.name, visitor.actor, head_versions=head_versions)
+        request_due_version(services.database, services.registry, visitor.name, visitor.actor)
+        request_due_questions(services.database, state, visitor.name)
     return render_page(
         request,
         "start.html",
@@ -84,11 +78,7 @@ def _page(
         state=state,
         ready=ready,
         proposals=list_proposals(services.database),
-        model=model,
-        jobs=[job for job in newest_jobs(services.database, limit=5) if job.active],
-        to_version=answers_to_version(state.answers, newest_version_answers(services.database))
-        if head_versions
-        else 0,
+        versions=version_state(services.database, services.registry, state.answers),
         loaded=loaded,
         notes=notes,
         **context,
@@ -102,7 +92,7 @@ def answer(services: ServicesDep, visitor: Reviewer, form: Form) -> Response:
     page_address = partial(address, "start", again=form.get("again", ""))
     if (kind := form.get("kind", "")) not in set(QuestionKind):
         raise InvalidInput("no such question")
-    return store_answer(services, visitor.name, form, page_address, kind)
+    return store_answer(services, visitor, form, page_address, kind)
 
 
 @router.post("/start/label")

@@ -57,4 +57,4 @@ def ticket(
 def correct(services: ServicesDep, visitor: Reviewer, form: Form) -> Response:
     """Store a review of the text that was shown, and show the ticket again."""
     page_address = partial(address, "ticket", source=form.get("source", ""), id=form.get("id", ""))
-    return store_answer(services, visitor.name, form, page_address)
+    return store_answer(services, visitor, form, page_address)
