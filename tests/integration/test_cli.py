@@ -102,7 +102,7 @@ def test_strict_stops_at_the_first_bad_line(triagem: Triagem) -> None:
         (("enqueue", "export.csv", "--map", "text=nope"), "no column 'nope'"),
         (("show", "crm", "nobody"), "no ticket 'nobody'"),
         (("results", "--since", "yesterday"), "--since"),
-        (("results", "--after", "x"), "--after"),
+        (("results", "--after", "x"), "after: not a cursor from an earlier page"),
         (("models", "show", "v9.9.9"), "no model version v9.9.9"),
         (("models", "promote", "../../etc"), "is not a version name"),
         (("classify", " "), "empty"),
@@ -132,6 +132,27 @@ def test_the_source_of_a_file_without_one_is_named(triagem: Triagem) -> None:
 def test_filters_that_match_no_result_are_named(triagem: Triagem, database: Database) -> None:
     assert "no result matches these filters" in triagem("results", "--label", "vendas").err
     assert "`triagem status`" in triagem("results").err
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        (("alerts", "list"), "no undelivered alerts"),
+        (("audit",), "no entries"),
+        (("dead", "list"), "no dead letters"),
+        (("deliveries", "list"), "no deliveries"),
+        (("jobs", "list"), "no jobs: `triagem retrain` and `triagem train --queue` request one"),
+        (("keys", "list"), "no keys: create one with `triagem keys create NAME --scope enqueue`"),
+        (("labels", "list"), "no labels: "),
+    ],
+)
+def test_an_empty_list_is_one_line_without_a_header(triagem: Triagem, command: tuple[str, ...], line: str) -> None:
+    answer = triagem(*command)
+
+    assert (answer.status, answer.out) == (0, "")
+    assert answer.err.startswith(line)
+    assert answer.err.count("\n") == 1
+    assert triagem(*command, "--json").out == "[]\n"
 
 
 def test_without_servers_a_command_names_the_setting_and_triagem_up(bare: Triagem) -> None:

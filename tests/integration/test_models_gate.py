@@ -128,4 +128,7 @@ def test_a_remote_registry_without_its_library_is_reported_in_one_line(
 def test_an_empty_registry_is_named(bare: Triagem, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIAGEM_REGISTRY_URL", "moved")
 
-    assert "no versions in moved: run `triagem train DATA_DIR`" in bare("models", "list").err
+    assert (
+        "no versions in moved: run `triagem train DATA_DIR` with labelled rows, or `triagem start`"
+        in bare("models", "list").err
+    )

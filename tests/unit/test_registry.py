@@ -151,7 +151,7 @@ def test_a_folder_without_a_manifest_is_not_a_version(registry: Registry, files:
 
 
 def test_with_no_version_promoted_none_is_current(registry: Registry) -> None:
-    with pytest.raises(NoModel, match=r"no current model in .*: run `triagem train DATA_DIR`"):
+    with pytest.raises(NoModel, match=r"no current model in .*: run `triagem train .*`triagem start`"):
         registry.current()
 
 

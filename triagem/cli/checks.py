@@ -154,6 +154,4 @@ def current_model(*, redis_answers: bool) -> tuple[Registry, CurrentModel]:
                 f"no current model in {url}, but there was one: {fix}, or restore the folder; meanwhile tickets are "
                 "stored without a result"
             ) from None
-        raise CheckWarned(
-            f"{error}, or label messages in the console (`triagem start`); meanwhile tickets are stored"
-        ) from None
+        raise CheckWarned(f"{error}; meanwhile tickets are stored") from None

@@ -74,13 +74,16 @@ def print_answer(value: Any, lines: Iterable[RenderableType], *, as_json: bool) 
         print_lines(*lines)
 
 
-def print_rows(rows: Iterable[Any], columns: Sequence[str], form: Format = Format.TABLE, *, empty: str = "") -> None:
+def print_rows(
+    rows: Iterable[Any], columns: Sequence[str], form: Format = Format.TABLE, *, empty: str = "no rows"
+) -> None:
     """Print rows (mappings or dataclasses) as a table, a JSON array, CSV or Parquet.
 
     A CSV file begins with a byte order mark, for Excel.
 
     Args:
-        empty: a text that is printed to standard error if there are no rows, except with JSON.
+        empty: a text that is printed to standard error if there are no rows, except with JSON. A table without rows
+            is not printed.
     """
     rows = [row if isinstance(row, Mapping) else as_mapping(row) for row in rows]
     if form is Format.JSON:
@@ -91,9 +94,9 @@ def print_rows(rows: Iterable[Any], columns: Sequence[str], form: Format = Forma
         write_parquet(rows, columns, sys.stdout.buffer)
     elif form is Format.CSV:
         write_csv(sys.stdout, rows, columns, mark=_is_new_file())
-    else:
+    elif rows:
         print_lines(rows_table(rows, columns))
-    if empty and not rows and form is not Format.JSON:
+    if not rows and form is not Format.JSON:
         print_lines(empty, screen=errors)
 
 

@@ -34,6 +34,7 @@ from triagem.registry.history import Promotion, PromotionReason
 from triagem.registry.settings import RegistrySettings
 
 FIRST_VERSION: Final = "v1.0.0"
+FIRST_STEP: Final = "run `triagem train DATA_DIR` with labelled rows, or `triagem start` to label messages"
 
 
 class Registry:
@@ -242,7 +243,7 @@ class Registry:
     def _next_step(self) -> str:
         """The next step without a current version."""
         if not (versions := self.versions()):
-            return "run `triagem train DATA_DIR`"
+            return FIRST_STEP
         command = f"`triagem models promote {versions[-1]}`"
         return (
             f'{versions[-1]} is registered but not current; {command} runs the gate, with --force --reason "…" it '

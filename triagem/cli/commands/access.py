@@ -17,7 +17,6 @@ from triagem.cli.output import (
     print_json,
     print_lines,
     print_rows,
-    rows_table,
 )
 from triagem.contracts.errors import InvalidInput
 from triagem.db import Database
@@ -121,9 +120,10 @@ def list_(*, as_json: AsJson = False) -> None:
     with servers.database() as database:
         rows = [as_mapping(key) | {"scopes": sorted(key.scopes)} for key in list_keys(database)]
     shown = [row | {"scopes": ", ".join(row["scopes"])} for row in rows]
-    print_answer(rows, [rows_table(shown, _COLUMNS)], as_json=as_json)
-    if not (rows or as_json):
-        print_lines("no keys: create one with `triagem keys create NAME --scope enqueue`", screen=errors)
+    if as_json:
+        print_json(rows)
+    else:
+        print_rows(shown, _COLUMNS, empty="no keys: create one with `triagem keys create NAME --scope enqueue`")
 
 
 @keys.command()

@@ -48,7 +48,7 @@ def list_alerts(
     if form is not Format.JSON:
         rows = [row | {"summary": (row["detail"] or {}).get("summary", row["band"])} for row in rows]
         columns = ("created_at", "kind", "about", "confidence", "summary")
-    print_rows(rows, columns, form)
+    print_rows(rows, columns, form, empty="no undelivered alerts")
 
 
 @alerts.command()
@@ -77,7 +77,7 @@ def check(
             {key: ", ".join(value) if isinstance(value, list) else value for key, value in row.items()}
             for row in rows
         ]
-    print_rows(rows, ("rule", "channel", "type", "language", *_CONDITIONS), form)
+    print_rows(rows, ("rule", "channel", "type", "language", *_CONDITIONS), form, empty="no rules: no alert is sent")
 
 
 @alerts.command("test")

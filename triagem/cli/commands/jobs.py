@@ -10,7 +10,7 @@ import typer
 from triagem import servers
 from triagem.cli.commands.access import command_actor, record_action, user_name
 from triagem.cli.options import ACTION_NEEDED, AsJson
-from triagem.cli.output import as_mapping, errors, print_answer, print_lines, rows_table
+from triagem.cli.output import as_mapping, errors, print_answer, print_json, print_lines, print_rows
 from triagem.cli.progress import progress
 from triagem.contracts.errors import InvalidInput
 from triagem.db import Database, training_jobs
@@ -45,7 +45,10 @@ def list_(
     with servers.database() as database:
         newest = training_jobs.newest_jobs(database, limit=limit)
     rows = [as_mapping(job) | {"done": f"{job.fraction:.0%}" if job.state == "running" else ""} for job in newest]
-    print_answer(newest, [rows_table(rows, _COLUMNS)], as_json=as_json)
+    if as_json:
+        print_json(newest)
+    else:
+        print_rows(rows, _COLUMNS, empty="no jobs: `triagem retrain` and `triagem train --queue` request one")
 
 
 @jobs.command()

@@ -10,6 +10,8 @@ from triagem.cli.options import FormatOption, JsonFlag
 from triagem.cli.output import Format, print_lines, print_rows
 from triagem.db.labels import Colour, change_label, label_name, list_labels
 
+_NO_LABELS = "no labels: models and reviews add them, or name them on the page that `triagem start` shows"
+
 labels = typer.Typer(no_args_is_help=True, help="Labels: list, rename, group, describe, retire.")
 
 
@@ -21,7 +23,7 @@ def list_(*, form: FormatOption = Format.TABLE, _json: JsonFlag = False) -> None
     """
     with servers.database() as database:
         stored = list_labels(database)
-    print_rows(stored, ("label", "name", "parent", "description", "colour", "retired_at"), form)
+    print_rows(stored, ("label", "name", "parent", "description", "colour", "retired_at"), form, empty=_NO_LABELS)
 
 
 @labels.command("set")

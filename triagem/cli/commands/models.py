@@ -16,6 +16,7 @@ from triagem.registry import RegistrySettings
 from triagem.registry.decision import Reject, Rule
 from triagem.registry.promote import evaluate_version, promote_through_gate, roll_back
 from triagem.registry.records import read_report
+from triagem.registry.store import FIRST_STEP
 
 models = typer.Typer(no_args_is_help=True, help="Model versions: list, show, compare, promote, rollback, archive.")
 
@@ -54,8 +55,7 @@ def list_(*, form: FormatOption = Format.TABLE, _json: JsonFlag = False) -> None
     leaked = () if form is Format.TABLE else ("leaked",)
     print_rows(
         rows, ("version", "current", "trained", "rows", "texts", "accuracy", *leaked, "labels", "base"), form,
-        empty=f"no versions in {RegistrySettings().registry_url}: run `triagem train DATA_DIR`, label messages "
-        "(`triagem start`), or correct TRIAGEM_REGISTRY_URL",
+        empty=f"no versions in {RegistrySettings().registry_url}: {FIRST_STEP}; or correct TRIAGEM_REGISTRY_URL",
     )  # fmt: skip
 
 
