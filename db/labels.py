@@ -8,8 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, get_args
+from unicodedata import category
 
 from triagem.contracts.errors import InvalidInput
+from triagem.contracts.label_spelling import folded_label
+from triagem.contracts.unicode_form import normalized
 from triagem.db.connect import Database
 
 MAX_LABEL_CHARS: Final = 64
@@ -20,8 +23,9 @@ COLOURS: Final = get_args(Colour)
 
 
 def label_name(text: str) -> str:
-    """A label, or the name of one, as a person typed it. Raises InvalidInput."""
-    label = " ".join(text.split())
+    """A label, or the name of one, as a person typed it, without invisible characters. Raises InvalidInput."""
+    visible = "".join(char for char in text if category(char) != "Cf")
+    label = " ".join(normalized("NFC", visible).split())
     if not label or len(label) > MAX_LABEL_CHARS or not label.isprintable():
         raise InvalidInput(f"label {text!r}: expected 1 to {MAX_LABEL_CHARS} printable characters")
     if label == UNCLEAR:
@@ -92,6 +96,19 @@ def reject_proposal(database: Database, label: str) -> int:
     )
 
 
+def stored_label(database: Database, text: str, choices: Iterable[str]) -> str:
+    """The label that a typed label means; `text` itself if it is a new one.
+
+    It is one of the `choices` or a stored label, by itself or by its name, or a proposed label. Labels that
+    `folded_label` makes equal are one label.
+    """
+    stored = list_labels(database)
+    meanings = {folded_label(proposal.label): proposal.label for proposal in list_proposals(database)}
+    meanings |= {folded_label(label.name): label.label for label in stored}
+    meanings |= {folded_label(label): label for label in (*(label.label for label in stored), *choices)}
+    return text if text in choices else meanings.get(folded_label(text), text)
+
+
 _CHANGE: Final = """
 UPDATE labels SET
   name = coalesce(:name, name), description = coalesce(:description, description), colour = coalesce(:colour, colour),
@@ -124,9 +141,11 @@ def change_label(
     if label not in known and not new:
         raise InvalidInput(f"unknown label {label!r}: known are {', '.join(known) or 'none'}; --new-label adds it")
     others = [other for other in known.values() if other.label != label]
-    used = {word: other.label for other in others for word in (other.label, other.name)}
-    if name in used:
-        raise InvalidInput(f"the name {name!r} is in use by the label {used[name]!r}: choose another")
+    used = {folded_label(word): other.label for other in others for word in (other.label, other.name)}
+    if label not in known and (same := used.get(folded_label(label))):
+        raise InvalidInput(f"{label!r} is the label {same!r}: use this spelling")
+    if name is not None and (same := used.get(folded_label(name))):
+        raise InvalidInput(f"the name {name!r} is in use by the label {same!r}: choose another")
     ancestor = parent or None
     while ancestor is not None:
         if ancestor == label:
@@ -139,8 +158,11 @@ def change_label(
         _CHANGE, label=label, name=name, parent=parent, description=description, colour=colour, retired=retired
     )
     if new:
+        shown = name or (known[label].name if label in known else label)
+        names = {folded_label(label), folded_label(shown)}
+        proposals = [proposal.label for proposal in list_proposals(database)]
         database.execute(
-            "UPDATE reviews r SET label = l.label FROM labels l "
-            "WHERE l.label = :label AND r.proposal IN (l.label, l.name) AND r.label IS NULL",
+            "UPDATE reviews SET label = :label WHERE proposal = ANY(:proposals) AND label IS NULL",
             label=label,
+            proposals=[proposal for proposal in proposals if folded_label(proposal) in names],
         )

@@ -458,6 +458,22 @@ class TestReview:
         assert effective_label(database, "1") == "reembolso"
         assert "Proposed labels" not in boss.see("start")
 
+    def test_a_proposal_that_differs_only_in_spelling_is_the_existing_label(
+        self, ana: Person, opened: Services, database: Database
+    ) -> None:
+        write_window(database, [unsure(str(number), confidence=0.5 + number / 100) for number in range(1, 5)])
+        answers = []
+        for proposal in ("Su\u200bPORTE", "Devolução de  Valor", "devolucao de valor", "devolucao-de-valor"):
+            form = fields_of(ana.see("review")) | {"action": "propose", "proposal": proposal}
+            answers.append(ana.http.post("/console/review", data=form, headers={"Accept-Language": "pt"}).text)
+
+        assert "Salvo: suporte. Esta categoria já existe." in answers[0]
+        assert all("Proposta salva" in answer for answer in answers[1:])
+        boss = Person(opened, Scope.ADMIN, name="boss")
+        boss.send("start/label", boss.see("start"), name="Devolucao de valor", description="")
+        labels = database.rows("SELECT label, count(*) FROM reviews GROUP BY label ORDER BY label")
+        assert [tuple(row) for row in labels] == [("Devolução de Valor", 3), ("suporte", 1)]
+
     def test_an_administrator_rejects_a_proposed_label(
         self, ana: Person, opened: Services, database: Database
     ) -> None:

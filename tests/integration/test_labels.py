@@ -62,6 +62,8 @@ def test_a_label_is_put_into_a_group_and_taken_out_of_it(triagem: Triagem, store
     [
         (["spam", "--name", "Spam"], "unknown label 'spam': known are cobranca, venda; --new-label adds it"),
         (["venda", "--name", "cobranca"], "the name 'cobranca' is in use by the label 'cobranca'"),
+        (["Cobrança", "--new-label"], "'Cobrança' is the label 'cobranca': use this spelling"),
+        (["venda", "--name", "COBRANÇA"], "the name 'COBRANÇA' is in use by the label 'cobranca'"),
         (["venda", "--parent", "nada"], "unknown parent 'nada'"),
         (["venda", "--parent", "venda"], "'venda' is in the group 'venda'"),
     ],

@@ -107,6 +107,13 @@ class TestLabel:
 
         assert [row["label"] for row in rows(database, "reviews")] == ["venda"]
 
+    def test_a_new_label_that_differs_only_in_spelling_is_the_existing_one(
+        self, triagem: Triagem, database: Database
+    ) -> None:
+        write_window(database, [unsure("1")])
+
+        assert review(triagem, "label", "zendesk", "1", "Suporte", "--new-label")["label"] == "suporte"
+
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [

@@ -21,7 +21,7 @@ from triagem.contracts.ticket import Identity
 from triagem.db import Database, training_jobs
 from triagem.db.audit import list_audit
 from triagem.db.auth import Scope, list_keys
-from triagem.db.labels import change_label
+from triagem.db.labels import change_label, list_labels
 from triagem.db.reviews import record_review
 from triagem.db.reviews.labelling import (
     LabellingProgress,
@@ -164,6 +164,18 @@ class TestSetUp:
         assert owner.http.get("/console/start/upload?lang=pt").status_code == 200
         with running(endpoints, tmp_path / "no-models"):
             until(lambda: "fatura nº" in owner.see("start"))
+
+    def test_a_label_in_another_spelling_is_the_stored_one_which_comes_back_if_it_was_retired(
+        self, owner: Person, labelled: Database
+    ) -> None:
+        change_label(labelled, "suporte", retired=True)
+
+        page = owner.send("start/label", owner.see("start"), name=" SUPORTE", description="")
+
+        assert "Saved as the existing label suporte." in page
+        assert "about suporte" in page
+        assert 'value="suporte" class="answer' in page
+        assert {label.label for label in list_labels(labelled)} == {"suporte", "venda"}
 
     def test_a_file_without_the_columns_is_refused_with_the_reason(self, owner: Person) -> None:
         token = re.search(r'name="token" value="(\w+)"', owner.see("start"))

@@ -6,8 +6,8 @@ import pytest
 
 from tests.support.rows import SMALL_ROWS, jsonl
 from triagem.contracts.errors import InvalidInput
+from triagem.contracts.label_spelling import folded_label
 from triagem.trainer import TrainSettings
-from triagem.trainer.data.columns import folded_label
 from triagem.trainer.data.rows import Corpus, load
 
 BILLING_ROWS = [("segunda via do boleto", "cobranca"), ("quero parcelar a dívida", "cobranca")]

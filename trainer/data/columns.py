@@ -2,19 +2,18 @@
 
 import functools
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final
-from unicodedata import category
 
 from pydantic import TypeAdapter, ValidationError
 
 from triagem.contracts.conversation import ConversationMessage, judge
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.field_errors import first_error
+from triagem.contracts.label_spelling import folded_label
 from triagem.contracts.text import clean
 from triagem.contracts.ticket import OnReply
 from triagem.contracts.unicode_form import normalized
@@ -31,9 +30,7 @@ from triagem.records.columns import (
 )  # fmt: skip
 from triagem.trainer.settings import TrainSettings
 
-_BETWEEN_WORDS: Final = re.compile(r"(?<=[^\W\d_]) ?[-_\u2010-\u2014] ?(?=[^\W\d_])")  # not in A-, -1, 1-2
 _MAX_WORDS: Final = 10  # shown of the rows that were left out
-_QUOTED: Final = re.compile(r"([\"'])[^\"']+\1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,10 +231,3 @@ def suggest_label(label: str, known: Sequence[str]) -> str:
 def composed(text: str) -> str:
     """A label's normal form for comparisons."""
     return normalized("NFC", text).strip()  # otherwise the same letter in two Unicode forms would make two labels
-
-
-def folded_label(label: str) -> str:
-    """A label without case, accents, invisible characters and quotes; its words are separated by single spaces."""
-    plain = (char for char in normalized("NFKD", label.casefold()) if category(char) not in {"Mn", "Cf"})
-    words = _BETWEEN_WORDS.sub(" ", " ".join("".join(plain).split()))
-    return words[1:-1].strip() if _QUOTED.fullmatch(words) else words

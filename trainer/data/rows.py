@@ -18,6 +18,7 @@ from typing import Final
 
 from triagem.contracts.conversation import ConversationMessage, judge
 from triagem.contracts.errors import InvalidInput
+from triagem.contracts.label_spelling import folded_label
 from triagem.contracts.text import clean
 from triagem.contracts.ticket import OnReply
 from triagem.contracts.unicode_form import normalized
@@ -34,7 +35,6 @@ from triagem.trainer.data.columns import (
     describe_columns,
     describe_left_out,
     edit_distance,
-    folded_label,
     is_header,
     read_messages,
     suggest_label,

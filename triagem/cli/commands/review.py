@@ -21,7 +21,7 @@ from triagem.cli.output import cell, errors, print_answer, print_lines
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import identify
 from triagem.db import Database
-from triagem.db.labels import UNCLEAR, label_name
+from triagem.db.labels import UNCLEAR, label_name, stored_label
 from triagem.db.reviews import ReviewRejected, ReviewTask, draw_tasks, record_review
 from triagem.ops.labelling import request_due_version
 
@@ -86,7 +86,8 @@ def label(
         if reviewed_label is not None and reviewed_label not in (known := known_labels(database)):
             if not new_label:
                 require_known_label(reviewed_label, known)
-            reviewed_label, proposal = None, reviewed_label
+            meant = stored_label(database, reviewed_label, known)
+            reviewed_label, proposal = (meant, None) if meant in known else (None, meant)
         outcome = record_review(database, identity, reviewed_label, name, digest=text_digest, proposal=proposal)
         if reviewed_label is not None:
             request_due_version(database, servers.registry(), name, command_actor())

@@ -121,6 +121,10 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "no_reviews": ("No reviews of this text yet.", "Este texto ainda não foi revisado."),
     "correct": ("Correct the label", "Corrigir a categoria"),
     "saved": ("Saved: {label}", "Salvo: {label}"),
+    "saved_existing": (
+        "Saved: {label}. This label exists already.",
+        "Salvo: {label}. Esta categoria já existe.",
+    ),
     "saved_unclear": ("Saved: can't tell", "Salvo: não dá para saber"),
     "rejected_changed": (
         "Not saved: the customer has changed this text. The current text is shown.",

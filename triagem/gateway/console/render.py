@@ -41,7 +41,7 @@ _FLASHES: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(("label_added", "label_rejected", "not_promoted", "preflight_active", "preflight_deleted"), ()),
     **dict.fromkeys(("training_requested", "training_active", "training_cancelled", "training_ended"), ("id",)),
     **dict.fromkeys(("replayed", "dropped", "not_replayed"), ("count",)),
-    "saved": ("label",),
+    **dict.fromkeys(("saved", "saved_existing", "label_exists"), ("label",)),
     "promoted": ("version",),
 }
 _IN_ENGLISH: Final = Markup('<span lang="en">{}</span>')

@@ -18,7 +18,7 @@ from pydantic import Field
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import plain
 from triagem.contracts.ticket import Identity, identify
-from triagem.db.labels import label_name
+from triagem.db.labels import label_name, stored_label
 from triagem.db.reviews import (
     MAX_COMMENT_CHARS,
     MAX_COUNTED,
@@ -58,6 +58,7 @@ _ACTION_KEYS: Final = {
     ReviewAction.SKIP: ("s", " "),
     ReviewAction.UNDO: ("b", "\x7f"),
 }
+_PROPOSE: Final = "propose"
 _MARKDOWN: Final = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
 _MAX_AGE: Final = timedelta(days=30)
 MAX_SKIPPED: Final = 50
@@ -153,12 +154,12 @@ def store_answer(
         ids = [*dotted_ids(skipped), *dotted_ids(form.get("ticket_id", ""))][-MAX_SKIPPED:]
         return redirect(page_address(skipped=".".join(map(str, ids))))
     known = services.known_labels()
-    proposal = label_name(form.get("proposal", "")) if action == "propose" else None
-    label = None if action == ReviewAction.UNCLEAR else proposal or form.get("label", "")
-    if proposal in known:
-        proposal = None
-    elif proposal:
-        label = None
+    label = None if action == ReviewAction.UNCLEAR else form.get("label", "")
+    proposal, saved = None, "saved" if label else "saved_unclear"
+    if action == _PROPOSE:
+        label, saved = stored_label(services.database, label_name(form.get("proposal", "")), known), "saved_existing"
+        if label not in known:
+            label, proposal, saved = None, label, "proposed"
     elif label is not None and label not in known:
         raise InvalidInput("no such label")
     identity = identify(form.get("source", ""), form.get("id", ""))
@@ -173,8 +174,7 @@ def store_answer(
     if isinstance(outcome, ReviewRejected):
         return redirect(page_address(skipped=skipped, message=f"rejected_{outcome.name.lower()}"))
     request_due_version(services.database, services.registry, reviewer, visitor.actor)
-    message = "saved" if label else "proposed" if proposal else "saved_unclear"
-    return redirect(page_address(skipped=skipped, message=message, about=label))
+    return redirect(page_address(skipped=skipped, message=saved, about=label))
 
 
 def shortcut_context(labels: Sequence[str]) -> dict[str, Any]:

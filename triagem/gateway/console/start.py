@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from triagem.contracts.errors import InboxFull, InvalidInput
 from triagem.contracts.text import plain
 from triagem.db.audit import record
-from triagem.db.labels import change_label, label_name, list_labels, list_proposals, reject_proposal
+from triagem.db.labels import change_label, label_name, list_labels, list_proposals, reject_proposal, stored_label
 from triagem.db.reviews.labelling import QuestionKind, labelling_state, next_question
 from triagem.gateway.admission import LargeBody
 from triagem.gateway.console.render import address, redirect, render_page
@@ -103,10 +103,15 @@ def name_label(services: ServicesDep, visitor: Admin, form: Form) -> Response:
         rejected = reject_proposal(services.database, label)
         record(services.database, visitor.actor, "label.reject", label, "done" if rejected else "not found")
         return redirect(address("start", message="label_rejected"))
-    known = {word: other.label for other in list_labels(services.database) for word in (other.name, other.label)}
-    stored = known.get(label, label)
-    change_label(services.database, stored, description=form.get("description", "").strip() or label, new=True)
-    record(services.database, visitor.actor, "label.set", stored, "changed" if label in known else "added")
+    choices = services.known_labels()
+    details = {label.label: label for label in list_labels(services.database)}
+    stored = stored_label(services.database, label, choices)
+    known = stored in details or stored in choices
+    description = form.get("description", "").strip() or (stored in details and details[stored].description) or label
+    change_label(services.database, stored, description=description, retired=False, new=True)
+    record(services.database, visitor.actor, "label.set", stored, "changed" if known else "added")
+    if known and stored != label:
+        return redirect(address("start", message="label_exists", about=stored))
     return redirect(address("start", message="label_added"))
 
 

@@ -20,6 +20,10 @@ START_MESSAGES: Final = {
     "proposed_by": ("texts: {texts}, reviewers: {reviewers}", "textos: {texts}, revisores: {reviewers}"),
     "reject_label": ("Reject", "Rejeitar"),
     "label_added": ("Label saved.", "Categoria salva."),
+    "label_exists": (
+        "Saved as the existing label {label}.",
+        "Salvo na categoria existente {label}.",
+    ),
     "label_rejected": ("Proposal rejected.", "Proposta rejeitada."),
     "add_messages": ("Add messages", "Adicione mensagens"),
     "messages_stored": ("Messages to label from: {count}", "Mensagens disponíveis para classificar: {count}"),
