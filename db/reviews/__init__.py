@@ -9,7 +9,6 @@ from triagem.db.reviews.queue import MAX_COUNTED, QueueFilters, queue_length
 from triagem.db.reviews.records import (
     MAX_COMMENT_CHARS,
     ReviewRejected,
-    last_review,
     record_review,
     undo_review,
 )
@@ -22,7 +21,7 @@ from triagem.db.reviews.sampling import (
 
 __all__ = [
     "MAX_COMMENT_CHARS", "MAX_COUNTED", "AccuracyEstimate", "QueueFilters",
-    "ReviewRejected", "ReviewTask", "StratumAccuracy", "assigned_task", "draw_tasks", "last_review",
+    "ReviewRejected", "ReviewTask", "StratumAccuracy", "assigned_task", "draw_tasks",
     "lease_disputed_task", "model_accuracy", "queue_length", "record_review",
     "undo_review",
 ]  # fmt: skip

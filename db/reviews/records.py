@@ -103,16 +103,6 @@ def undo_review(database: Database, review_id: int, reviewer: str) -> bool:
     return bool(database.scalar_one(_UNDO, id=review_id, reviewer=reviewer, lease=LEASE))
 
 
-def last_review(database: Database, reviewer: str) -> int | None:
-    """The id of the reviewer's newest review of the last hour, if any."""
-    return database.first(
-        int,
-        "SELECT id FROM reviews "
-        "WHERE reviewer = :reviewer AND reviewed_at > now() - interval '1 hour' ORDER BY id DESC LIMIT 1",
-        reviewer=reviewer,
-    )
-
-
 class Unasked(StrEnum):
     """The stratum of a verdict that no review asked for."""
 

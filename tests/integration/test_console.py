@@ -358,11 +358,12 @@ class TestReview:
     def test_each_answer_has_a_key_and_leads_to_the_next_text(self, ana: Person, database: Database) -> None:
         write_window(database, [unsure("1", 0.5), unsure("2", 0.6)])
         page = ana.see("review")
-        for key in ("s", "v", "u", "b", "Space", "?"):
+        for key in ("s", "v", "u", "Space", "?"):
             assert f'data-key="{key}"' in page
         first, second = ("1", "2") if "text 1" in page else ("2", "1")
         page = ana.send("review", page, label="suporte")
         assert f"text {second}" in page
+        assert 'data-key="b"' in page
         assert effective_label(database, first) == "suporte"
         page = ana.send("review", page, action="unclear")
         assert "No more texts" in page
@@ -508,12 +509,30 @@ class TestReview:
         assert "Review undone" in page
         assert "text 1" in page
         assert effective_label(database, "1") == "venda"
+        assert 'value="undo"' not in page
         assert "Nothing to undo" in ana.send("review", page, action="undo")
+
+    def test_undo_goes_back_through_the_reviews_of_this_visit_only(self, ana: Person, database: Database) -> None:
+        write_window(database, [unsure(str(number), confidence=0.5 + number / 100) for number in range(1, 5)])
+        ana.send("review", ana.see("review"), label="suporte")
+        page = ana.see("review")
+        assert 'value="undo"' not in page
+        for _ in range(2):
+            page = ana.send("review", page, label="suporte")
+        page = ana.send("review", page, action="skip")
+
+        for _ in range(2):
+            page = ana.send("review", page, action="undo")
+            assert "Review undone" in page
+
+        assert 'value="undo"' not in page
+        assert "Nothing to undo" in ana.send("review", page, action="undo")
+        assert database.scalar_one("SELECT count(*) FROM reviews") == 1
 
     def test_nobody_can_undo_the_review_of_another_reviewer(self, ana: Person, database: Database) -> None:
         write_window(database, [sure("1")])
-        record_review(database, Identity("zendesk", "1"), "suporte", "rui")
-        assert "Nothing to undo" in ana.send("review", ana.see("review"), action="undo")
+        review = record_review(database, Identity("zendesk", "1"), "suporte", "rui")
+        assert "Nothing to undo" in ana.send("review", ana.see("review", given=review), action="undo")
 
     def test_a_third_reviewer_decides_a_dispute(self, ana: Person, opened: Services, database: Database) -> None:
         write_window(database, [sure("1")])

@@ -236,8 +236,8 @@ class TestQuestions:
         assert re.findall(r'name="id" value="\d+"', first) != re.findall(r'name="id" value="\d+"', second)
 
     def test_an_answer_is_undone_and_a_text_skipped(self, owner: Person, labelled: Database) -> None:
-        owner.send("start", owner.see("start"), label="venda")
-        undone = owner.send("start", owner.see("start"), action="undo")
+        answered = owner.send("start", owner.see("start"), label="venda")
+        undone = owner.send("start", answered, action="undo")
         assert "Review undone" in undone
         assert scalar(labelled, "SELECT count(*) FROM reviews") == 0
 

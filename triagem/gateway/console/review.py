@@ -27,7 +27,6 @@ from triagem.db.reviews import (
     ReviewTask,
     assigned_task,
     draw_tasks,
-    last_review,
     lease_disputed_task,
     queue_length,
     record_review,
@@ -61,7 +60,7 @@ _ACTION_KEYS: Final = {
 _PROPOSE: Final = "propose"
 _MARKDOWN: Final = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
 _MAX_AGE: Final = timedelta(days=30)
-MAX_SKIPPED: Final = 50
+_MAX_IDS: Final = 50
 
 
 router = APIRouter()
@@ -73,8 +72,9 @@ class ReviewSettings(Settings, used_by="gateway"):
     guidelines_file: Path | None = Field(default=None, description="Markdown that reviewers see next to a text")
 
 
-# Skipped tickets are stored in the URL only: a new session shows them again.
-Skipped = Annotated[str, Query(max_length=1000, pattern=r"^([0-9]{1,18}(\.[0-9]{1,18})*)?$")]
+# The tickets that were skipped and the reviews that were given during this visit of the page. They are stored in the
+# URL only: a new visit shows skipped tickets again, and undoes nothing of an earlier one.
+DottedIds = Annotated[str, Query(max_length=1000, pattern=r"^([0-9]{1,18}(\.[0-9]{1,18})*)?$")]
 
 
 def _queue(source: FilterText = "", language: FilterText = "", label: FilterText = "") -> QueueFilters:
@@ -91,7 +91,8 @@ def review(
     visitor: Reviewer,
     queue: _Queue,
     *,
-    skipped: Skipped = "",
+    skipped: DottedIds = "",
+    given: DottedIds = "",
 ) -> Response:
     """The text leased to this reviewer, or the next one of the queue."""
     excluded = dotted_ids(skipped)
@@ -118,6 +119,7 @@ def review(
         older_messages=thread.not_shown,
         plain=plain,
         skipped=skipped,
+        given=given,
         queue=asdict(queue),
         today=today,
         waiting=waiting,
@@ -144,15 +146,15 @@ def store_answer(
     kind: str | None = None,
 ) -> Response:
     """Store, skip or undo, as the form says, and show the page again. `kind`: see `record_review`."""
-    reviewer = visitor.name
-    skipped, action = form.get("skipped", ""), form.get("action", "")
+    reviewer, action = visitor.name, form.get("action", "")
+    skipped, given = dotted_ids(form.get("skipped", "")), dotted_ids(form.get("given", ""))
     if action == ReviewAction.UNDO:
-        review = last_review(services.database, reviewer)
-        undone = review is not None and undo_review(services.database, review, reviewer)
-        return redirect(page_address(skipped=skipped, message="undone" if undone else "nothing_to_undo"))
+        undone = bool(given) and undo_review(services.database, given.pop(), reviewer)
+        message = "undone" if undone else "nothing_to_undo"
+        return redirect(page_address(skipped=_dotted(skipped), given=_dotted(given), message=message))
     if action == ReviewAction.SKIP:
-        ids = [*dotted_ids(skipped), *dotted_ids(form.get("ticket_id", ""))][-MAX_SKIPPED:]
-        return redirect(page_address(skipped=".".join(map(str, ids))))
+        skipped += dotted_ids(form.get("ticket_id", ""))
+        return redirect(page_address(skipped=_dotted(skipped), given=_dotted(given)))
     known = services.known_labels()
     label = None if action == ReviewAction.UNCLEAR else form.get("label", "")
     proposal, saved = None, "saved" if label else "saved_unclear"
@@ -172,9 +174,11 @@ def store_answer(
         comment=form.get("comment", ""), proposal=proposal,
     )  # fmt: skip
     if isinstance(outcome, ReviewRejected):
-        return redirect(page_address(skipped=skipped, message=f"rejected_{outcome.name.lower()}"))
+        message = f"rejected_{outcome.name.lower()}"
+        return redirect(page_address(skipped=_dotted(skipped), given=_dotted(given), message=message))
     request_due_version(services.database, services.registry, reviewer, visitor.actor)
-    return redirect(page_address(skipped=skipped, message=saved, about=label))
+    given = [*given, outcome] if "given" in form else []  # the page of a ticket has no undo
+    return redirect(page_address(skipped=_dotted(skipped), given=_dotted(given), message=saved, about=label))
 
 
 def shortcut_context(labels: Sequence[str]) -> dict[str, Any]:
@@ -222,5 +226,10 @@ def _next(
 
 
 def dotted_ids(dotted: str) -> list[int]:
-    """The ticket ids of a query parameter such as `4.17`."""
-    return [ticket_id for part in dotted.split(".") if (ticket_id := row_id(part)) is not None][-MAX_SKIPPED:]
+    """The ids of a query parameter such as `4.17`."""
+    return [row for part in dotted.split(".") if (row := row_id(part)) is not None]
+
+
+def _dotted(ids: Sequence[int]) -> str:
+    """The newest ids as a query parameter."""
+    return ".".join(map(str, ids[-_MAX_IDS:]))

@@ -15,7 +15,7 @@ from triagem.db.reviews.labelling import QuestionKind, labelling_state, next_que
 from triagem.gateway.admission import LargeBody
 from triagem.gateway.console.render import address, redirect, render_page
 from triagem.gateway.console.review import (
-    Skipped,
+    DottedIds,
     dotted_ids,
     shortcut_context,
     store_answer,
@@ -40,11 +40,12 @@ def start(
     services: ServicesDep,
     visitor: Reviewer,
     *,
-    skipped: Skipped = "",
+    skipped: DottedIds = "",
+    given: DottedIds = "",
     again: bool = False,
 ) -> Response:
     """Show the next text to label, or ask for labels or messages first. `again`: show suspicious answers instead."""
-    return _page(request, services, visitor, skipped=skipped, again=again)
+    return _page(request, services, visitor, skipped=skipped, given=given, again=again)
 
 
 def _page(
@@ -53,6 +54,7 @@ def _page(
     visitor: Visitor,
     *,
     skipped: str = "",
+    given: str = "",
     again: bool = False,
     loaded: LoadSummary | None = None,
     notes: Sequence[str] = (),
@@ -75,6 +77,7 @@ def _page(
         text=plain(question.text) if question else "",
         again=again,
         skipped=skipped,
+        given=given,
         state=state,
         ready=ready,
         proposals=list_proposals(services.database),
