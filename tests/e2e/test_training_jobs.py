@@ -125,7 +125,7 @@ def test_a_training_that_cannot_run_fails_with_one_line(
     until(lambda: not now(database, job).active, seconds=60)
 
     assert now(database, job).error == (
-        "there is nothing to train on: no text has an agreed label, and TRIAGEM_TRAINER_DATA is not set"
+        "there is nothing to train on: review texts, or set TRIAGEM_TRAINER_DATA to a folder of labelled rows"
     )
 
 

@@ -122,7 +122,8 @@ class TestCommand:
 
         answer = triagem("drift")
 
-        assert (answer.status, answer.out) == (0, "not enough samples of v1.0.0 yet (99 of 100)\n")
+        too_few = "not enough samples of v1.0.0 yet (99 of 100); only live tickets are sampled\n"
+        assert (answer.status, answer.out) == (0, too_few)
         assert rows(database, "drift_reports") == []
 
     def test_shifted_samples_exit_with_status_3(

@@ -125,7 +125,7 @@ class TestReport:
         report = DriftReport("v1.0.0", "held-out rows", 7, 400)
 
         assert not report.drifted
-        assert report.lines() == ["not enough samples of v1.0.0 yet (7 of 100)"]
+        assert report.lines() == ["not enough samples of v1.0.0 yet (7 of 100); only live tickets are sampled"]
 
     def test_a_version_without_a_reference_gets_no_verdict(self) -> None:
         (line,) = DriftReport("v1.0.0", "held-out rows", 240, 30).lines()

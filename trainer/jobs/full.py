@@ -163,7 +163,7 @@ def write_training_data(
         )
     if not parts.get("train"):
         raise InvalidInput(
-            "there is nothing to train on: no text has an agreed label, and TRIAGEM_TRAINER_DATA is not set"
+            "there is nothing to train on: review texts, or set TRIAGEM_TRAINER_DATA to a folder of labelled rows"
         )
     partial = folder.with_name(f"{folder.name}.partial")
     partial.mkdir(exist_ok=True)

@@ -76,7 +76,8 @@ class DriftReport:
             samples = f"{self.rows} of the first {KEEP_FIRST} samples"
             return [f"{self.model_version} has no reference yet: {held_out}, and {samples}"]
         if not self.shifts:
-            return [f"not enough samples of {self.model_version} yet ({self.rows} of {MIN_ROWS})"]
+            samples = f"not enough samples of {self.model_version} yet ({self.rows} of {MIN_ROWS})"
+            return [f"{samples}; only live tickets are sampled"]
         shifted = [shift for shift in self.shifts if shift.shifted]
         verdict = f"drift in {', '.join(shift.feature for shift in shifted)}" if shifted else "no drift"
         compared = f"{self.rows} samples against {self.reference_rows} {self.reference}"

@@ -42,6 +42,8 @@ def up(
 ) -> None:
     """Run Redis, Postgres, gateway, workers, ops, beat and a trainer on this machine until Ctrl-C or SIGTERM.
 
+    The port of API and console is TRIAGEM_GATEWAY_PORT, by default 8000.
+
     Example: `triagem up`
     """
     began = time.monotonic()
