@@ -67,6 +67,14 @@ def read_secret_files(environment: MutableMapping[str, str] = os.environ) -> Non
             del environment[variable]  # child processes must not see both variables
 
 
+def describe_exit(status: int) -> str:
+    """The end of a process in words."""
+    if status >= 0:
+        return f"exited with status {status}"
+    hint = ", as when memory runs out" if status == -signal.SIGKILL else ""
+    return f"was killed by signal {-status}{hint}"
+
+
 _ERROR_LEVELS: Final = {"error", "critical"}
 
 

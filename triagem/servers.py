@@ -15,7 +15,7 @@ from triagem.process import secret
 if TYPE_CHECKING:
     from triagem.db import Database
     from triagem.registry import Registry
-    from triagem.stack import Endpoints
+    from triagem.stack import Endpoints, LocalStack
 
 STACK_FOLDER: Final = Path(".triagem")
 _SERVERS: Final = {"TRIAGEM_REDIS_URL": "Redis", "TRIAGEM_DATABASE_URL": "Postgres"}
@@ -59,30 +59,38 @@ def registry() -> Registry:
 
 def local_stack() -> Endpoints | None:
     """The URLs of the local stack that runs in this folder, if any."""
+    stack = _find_stack()
+    return None if stack is None else stack.running()
+
+
+def next_step(url: str, setting: str) -> str:
+    """The next step if the server at this URL does not answer: the value of `setting`, or of the local stack."""
+    stack = _find_stack()
+    if stack is None or stack.down() is None or url not in stack.endpoints.settings.values():
+        return f"start the server, or correct {setting}"
+    return _restart_step(stack)
+
+
+def _restart_step(stack: LocalStack) -> str:
+    return "`triagem up` is running and restarts it within seconds" if stack.in_use() else "start `triagem up`"
+
+
+def _find_stack() -> LocalStack | None:
     try:
         from triagem.stack import LocalStack  # noqa: PLC0415
-
-        return LocalStack(STACK_FOLDER).running()
-    except (ImportError, MissingExtra):
+    except ImportError:  # without the Postgres driver there can be no local stack
         return None
+    return LocalStack(STACK_FOLDER)
 
 
 def _require_local_stack(setting: str) -> Endpoints:
     """The URLs of the local stack. Raises NotConfigured unless the server of this setting is running."""
-    try:
-        from triagem.stack import LocalStack  # noqa: PLC0415
-
-        stack = LocalStack(STACK_FOLDER)
-        down = stack.down()
-    except (ImportError, MissingExtra):
-        down = None
-    if down is None:
+    stack = _find_stack()
+    down = None if stack is None else stack.down()
+    if stack is None or down is None:
         raise NotConfigured(
             f"{setting} is not set and there is no local stack in this folder: set it, or run `triagem up`"
         )
     if (server := _SERVERS[setting]) in down:
-        raise NotConfigured(
-            f"{server} of this folder's local stack is not running: start `triagem up`; if it runs, it restarts "
-            f"{server} within seconds"
-        )
+        raise NotConfigured(f"{server} of this folder's local stack is not running: {_restart_step(stack)}")
     return stack.endpoints

@@ -120,9 +120,9 @@ def test_up_serves_until_it_is_asked_to_stop_and_leaves_nothing_running(
         )
         assert [name in fetch_metrics(first + offset) for offset, name in enumerate(METRICS)] == [True] * 3
         started = descendants(process.pid)
-        second = triagem(folder, "up", models=instant_models, engine="tests.support.engines:noop", port=port)
+        second = triagem(folder, "up", models=instant_models, engine="tests.support.engines:noop")
         assert second.wait(30) == 1
-        assert "a local stack is already running in this folder" in second.communicate()[1]
+        assert "is already running in this folder: `triagem status` shows its state" in second.communicate()[1]
         process.send_signal(signum)
         assert process.wait(60) == 0
     finally:

@@ -49,14 +49,15 @@ def test_a_reader_of_another_database_is_not_known(in_stack_folder: Triagem, mon
 
 
 def test_of_a_stack_with_a_dead_server_the_other_one_is_used_and_the_dead_one_named(
-    bare: Triagem, tmp_path: Path
+    bare: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    restarted = "`triagem up` is running and restarts it within seconds"
     stack = LocalStack(tmp_path / "half", fsync=False)
     try:
         stack.start()
         Path(".triagem").symlink_to(stack.folder)
         stack.valkey.kill()
-        assert_one_line(bare("backlog"), "Redis of this folder", "not running", "start `triagem up`")
+        assert_one_line(bare("backlog"), "Redis of this folder", "not running", restarted)
         assert bare("db", "url").out.strip() == stack.endpoints.database_url
         problems = {row["check"]: row["problem"] for row in json.loads(bare("doctor", "--json").out)}
         assert "Redis of this folder" in problems["Redis"]
@@ -65,9 +66,12 @@ def test_of_a_stack_with_a_dead_server_the_other_one_is_used_and_the_dead_one_na
 
         stack.valkey.start()
         stack.postgres.kill()
-        assert_one_line(bare("results"), "Postgres", "not running")
+        assert_one_line(bare("results"), "Postgres of this folder", "not running", restarted)
+        monkeypatch.setenv("TRIAGEM_DATABASE_URL", stack.endpoints.database_url)
+        assert f"does not answer (Connection refused): {restarted}" in bare("status").out
+        monkeypatch.delenv("TRIAGEM_DATABASE_URL")
         stack.stop()
-        assert_one_line(bare("results"), "start `triagem up`")
+        assert_one_line(bare("results"), "not running: start `triagem up`")
     finally:
         stack.erase()
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from triagem.trainer.jobs.trainer import budget_problem, describe_exit, folder_size
+from triagem.process import describe_exit
+from triagem.trainer.jobs.trainer import budget_problem, folder_size
 from triagem.trainer.settings import TrainerSettings
 
 SETTINGS = TrainerSettings(max_hours=2, max_disk_gb=1)

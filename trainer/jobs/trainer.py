@@ -20,7 +20,7 @@ import structlog
 from triagem.contracts.errors import Retryable
 from triagem.db import Database, training_jobs
 from triagem.db.training_jobs import TrainingJob
-from triagem.process import ChildProcess
+from triagem.process import ChildProcess, describe_exit
 from triagem.trainer.settings import TrainerSettings
 
 log = structlog.get_logger(__name__)
@@ -51,14 +51,6 @@ def budget_problem(seconds: float, size: int, settings: TrainerSettings) -> str 
     if size > settings.max_disk_gb * 1e9:
         return f"its files are larger than {settings.max_disk_gb:g} GB (TRIAGEM_TRAINER_MAX_DISK_GB)"
     return None
-
-
-def describe_exit(status: int) -> str:
-    """The end of a process in words."""
-    if status >= 0:
-        return f"exited with status {status}"
-    hint = ", as when memory runs out" if status == -9 else ""
-    return f"was killed by signal {-status}{hint}"
 
 
 class Trainer:

@@ -4,6 +4,7 @@ import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -82,21 +83,19 @@ def answering(url: str, default_port: int, setting: str) -> Iterator[None]:
     parts = urlsplit(url)
     address = (parts.hostname or "", parts.port or default_port)
     if parts.hostname is not None:  # else a Unix socket
-        _require_answer(address, _GREETINGS.get(parts.scheme), setting)
+        _require_answer(address, _GREETINGS.get(parts.scheme), partial(servers.next_step, url, setting))
     try:
         yield
     except (InboxUnavailable, DatabaseUnavailable) as error:
         raise _hangs(address, str(error)) from None
 
 
-def _require_answer(address: tuple[str, int], greeting: bytes | None, setting: str) -> None:
+def _require_answer(address: tuple[str, int], greeting: bytes | None, next_step: Callable[[], str]) -> None:
     try:
         connection = socket.create_connection(address, timeout=_CONNECT_S)
     except OSError as error:
         reason = f"does not answer within {_CONNECT_S} s" if isinstance(error, TimeoutError) else "does not answer"
-        raise CheckFailed(
-            f"{address[0]}:{address[1]} {reason} ({error.strerror or error}): start the server, or correct {setting}"
-        ) from None
+        raise CheckFailed(f"{address[0]}:{address[1]} {reason} ({error.strerror or error}): {next_step()}") from None
     with connection:
         if greeting is None:
             return

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from triagem.contracts.errors import InvalidInput
-from triagem.process import ChildProcess
+from triagem.process import ChildProcess, describe_exit
 from triagem.stack import Endpoints
 from triagem.worker import health
 from triagem.worker.settings import WorkerSettings
@@ -90,9 +90,8 @@ class WorkerSlot:
         uptime = now - self._started_at
         self._short_runs = self._short_runs + 1 if uptime < SHORT_RUN_S else 0
         delay = restart_delay(status, uptime, self._short_runs)
-        end = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
         restart = "" if delay is None else f", restarting in {delay:.0f} s"
-        self.report(f"{self.name} {end}{restart}: {self.process.exit_reason()}")
+        self.report(f"{self.name} {describe_exit(status)}{restart}: {self.process.exit_reason()}")
         if delay is None:
             return False
         self.process, self._start_after = None, now + delay

@@ -105,15 +105,14 @@ class LocalStack:
         return None
 
     def in_use(self) -> bool:
-        """Whether a process keeps the servers of this folder running."""
+        """Whether a process keeps the servers of this folder running. Does not wait for one that starts them."""
         if not self._exists:
             return False
-        with (
-            _os_errors(self.folder),
-            state.exclusive(self.folder / "lock", START_TIMEOUT_S),
-            open_private(self.folder / "users", "ab") as users,
-        ):
-            return not state.acquire(users)
+        with _os_errors(self.folder), open_private(self.folder / "lock", "ab") as lock:
+            if not state.wait_until(lambda: state.acquire(lock), 1):
+                return True
+            with open_private(self.folder / "users", "ab") as users:
+                return not state.acquire(users)
 
     def down(self) -> list[str] | None:
         """The names of servers that are not running; None if no stack was started in this folder."""
@@ -123,11 +122,14 @@ class LocalStack:
             self._load_ports()
             return [server.name for server in self._servers if not server.alive]
 
-    def restart_dead(self) -> list[Server]:
-        """Restart the servers that died, on the same ports and data; returns them. Raises StackFailed."""
+    def restart_dead(self) -> list[tuple[Server, int | None]]:
+        """Restart the servers that died, on the same ports and data. Raises StackFailed.
+
+        Returns them, each with the exit status of its process: None unless this object started it.
+        """
         with _os_errors(self.folder), state.exclusive(self.folder / "lock", START_TIMEOUT_S):
-            dead = [server for server in self._servers if not server.alive]
-            for server in dead:
+            dead = [(server, server.exit_status) for server in self._servers if not server.alive]
+            for server, _ in dead:
                 server.start()
         return dead
 

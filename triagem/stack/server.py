@@ -65,6 +65,11 @@ class Server(ABC):
             return int(self._alive.read_text())
         return None
 
+    @property
+    def exit_status(self) -> int | None:
+        """The exit status of the process, negative for a signal; None if it runs, or another process started it."""
+        return self._child.poll() if self._child else None
+
     def start(self) -> None:
         """Launch the server, or adopt one left running by a killed process; return when it answers."""
         if self.alive:

@@ -26,6 +26,7 @@ from triagem.db.reviews.labelling import LabellingState, labelling_state
 from triagem.db.training_jobs import JobKind
 from triagem.notify.alert_rules import AlertSettings
 from triagem.ops.labelling import VersionState, version_state
+from triagem.process import describe_exit
 from triagem.stack import Endpoints, LocalStack, ensure_reader_login, ensure_writer_login
 from triagem.stack.state import write_private
 from triagem.worker.settings import WorkerSettings
@@ -47,9 +48,14 @@ def up(
     Example: `triagem up`
     """
     began = time.monotonic()
+    stack = LocalStack(servers.STACK_FOLDER)
+    if stack.in_use():
+        raise InvalidInput(
+            "`triagem up` or `triagem demo` is already running in this folder: `triagem status` shows its state, and "
+            "Ctrl-C in its terminal stops it. For more workers, stop it and start `triagem up --workers N`"
+        )
     address = gateway_address(check=True) if workers else None
     steps = StepTimer(console)
-    stack = LocalStack(servers.STACK_FOLDER)
     exit_on_sigterm()
     with steps.step("start Redis and Postgres"):
         endpoints = stack.start()
@@ -135,8 +141,9 @@ def run_processes(
         print_lines(f"{local_time(datetime.now(UTC))} {event}")
 
     def each_round() -> None:
-        for server in stack.restart_dead() if stack and stack.down() else ():
-            report(f"{server.name} had stopped and was restarted: see {server.log}")
+        for server, status in stack.restart_dead() if stack and stack.down() else ():
+            end = "had stopped" if status is None else describe_exit(status)
+            report(f"{server.name} {end} and was restarted: see {server.log}")
         if ready:
             ready.check()
 
@@ -218,15 +225,7 @@ def gateway_address(*, check: bool = False) -> str:
 
     settings = GatewaySettings()
     if check:
-        try:
-            listen(settings.host, settings.port).close()
-        except InvalidInput:
-            if LocalStack(servers.STACK_FOLDER).in_use():
-                raise InvalidInput(
-                    "a local stack is already running in this folder: `triagem status` shows its state, and Ctrl-C "
-                    "in the terminal of `triagem up` stops it"
-                ) from None
-            raise
+        listen(settings.host, settings.port).close()
     return url(settings.host, settings.port)
 
 
