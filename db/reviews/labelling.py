@@ -144,6 +144,16 @@ def count_answers(database: Database) -> dict[str, int]:
     return dict(database.rows(_COUNTS))
 
 
+def count_start_answers(database: Database) -> int:
+    """The number of answers to questions. A review of a text that was drawn for review has a model version."""
+    return int(
+        database.scalar_one(
+            "SELECT count(*) FROM reviews WHERE stratum = ANY(:kinds) AND model_version IS NULL",
+            kinds=list(QuestionKind),
+        )
+    )
+
+
 def labelling_state(database: Database) -> LabellingState:
     """The state of the labelling."""
     texts = database.scalar_one(_POOL_SIZE, predict=PREDICT_SOURCE, pool=POOL)

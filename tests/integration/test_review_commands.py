@@ -18,6 +18,7 @@ from tests.support.windows import digest, rows
 from triagem.contracts.model import MANIFEST_FILE, ROWS_FILE, SplitDigests
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
+from triagem.db.reviews.labelling import QuestionKind
 from triagem.db.reviews.records import record_review
 from triagem.db.tickets.forgetting import delete_related, write_tombstone
 from triagem.db.tickets.window import write_window
@@ -154,6 +155,20 @@ class TestAccuracy:
 
         assert review(triagem, "accuracy")["accuracy"] is None
         assert "unknown" in triagem("review", "accuracy").out
+
+    def test_answers_of_the_page_start_are_named_as_the_reason_why_they_do_not_count(
+        self, triagem: Triagem, database: Database
+    ) -> None:
+        write_window(database, [sure(str(number)) for number in range(30)])
+        for number in range(10):
+            record_review(database, Identity("zendesk", str(number)), "venda", "ana", kind=QuestionKind.RANDOM)
+        reason = "answers of the page Start do not count (10): their texts were selected to train a model"
+        assert reason in triagem("review", "accuracy").out
+
+        for task in draw(database, 3, random_share=1):
+            submit_review(database, task.external_id)
+
+        assert "to train a model (page Start)" in triagem("review", "accuracy").out
 
 
 class TestExport:

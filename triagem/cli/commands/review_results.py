@@ -29,6 +29,7 @@ from triagem.db.labels import review_choices
 from triagem.db.reviews import AccuracyEstimate, model_accuracy
 from triagem.db.reviews.agreed_labels import Exclusion, LabelledExample, labelled_examples
 from triagem.db.reviews.expected import MIN_SAMPLED, ExpectedAccuracy, expected_accuracy
+from triagem.db.reviews.labelling import count_start_answers
 from triagem.db.reviews.records import Unasked, record_correction
 from triagem.ops.labelling import request_due_version
 from triagem.producer.columns import field_map
@@ -59,13 +60,14 @@ def accuracy(
     with servers.database() as database:
         estimate = model_accuracy(database, version, since)
         expected = expected_accuracy(database, version, since)
+        start_answers = count_start_answers(database)
     answer = {
         "model_version": version,
         "since": since,
         "accuracy": estimate,
         "expected": {**as_mapping(expected), "diverged": expected.diverged},
     }
-    lines = (*_describe(version, estimate), *_expected_lines(expected))
+    lines = (*_describe(version, estimate, start_answers), *_expected_lines(expected))
     print_answer(answer, lines, as_json=as_json)
 
 
@@ -236,9 +238,14 @@ def _expected_lines(expected: ExpectedAccuracy) -> Iterator[str]:
         yield f"the confidences match the reviews: on the same texts, {figures}"
 
 
-def _describe(version: str, estimate: AccuracyEstimate | None) -> Iterator[RenderableType]:
+def _describe(version: str, estimate: AccuracyEstimate | None, start_answers: int) -> Iterator[RenderableType]:
     if estimate is None:
         yield f"{version}: accuracy unknown, no randomly sampled text has been reviewed: see docs/how-to/reviews.md"
+        if start_answers:
+            yield (
+                f"answers of the page Start do not count ({start_answers:,}): their texts were selected to train a"
+                " model; the page Review samples texts at random"
+            )
         return
     interval = f"95% confidence interval {estimate.low:.1%} to {estimate.high:.1%}"
     accuracy = f"{estimate.value:.1%} on {estimate.texts:,} texts, {interval}"
@@ -257,7 +264,8 @@ def _describe(version: str, estimate: AccuracyEstimate | None) -> Iterator[Rende
     ]
     yield rows_table(rows, ("name", "texts", "reviews", "unclear", "accuracy", "interval"))
     if estimate.uncounted:
+        training = " to train a model (page Start)," if start_answers else ""
         yield (
             f"\n{estimate.uncounted:,} more reviews do not count: their texts were selected for low confidence,"
-            " by the reviewer, or by the users of a CRM"
+            f"{training} by the reviewer, or by the users of a CRM"
         )
