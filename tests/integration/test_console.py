@@ -390,15 +390,25 @@ class TestReview:
             ({"source": "chatwoot", "language": "pt", "label": "venda"}, ("2",)), ({"source": "none"}, ()),
         ):  # fmt: skip
             page = ana.see("review", **queue)
-            assert f"text {shown[0]}" in page if shown else "No more texts" in page
+            assert f"text {shown[0]}" in page if shown else "No text to review now" in page
         assert "in your queue: 3" in ana.see("review", source="chatwoot")
         page = ana.see("review", language="ES")
         assert 'action="/console/review?language=es"' in page
         page = ana.http.post(
             "/console/review?language=es", data=fields_of(page) | {"action": "", "label": "venda"}
         ).text
-        assert "No more texts" in page
+        assert "No text to review now" in page
         assert "Reviewed by you today: 1" in page
+
+    def test_a_queue_without_texts_is_named_and_can_be_left(self, ana: Person, database: Database) -> None:
+        write_window(database, [unsure("1", 0.5)])
+
+        page = ana.see("review", source="<xyz>", label="venda", language="pt")
+
+        named = "Source: &lt;xyz&gt;, Language: pt, Model prediction: venda"
+        assert f"No text to review now in the queue “{named}”." in page
+        assert '<a href="/console/review">Review all texts</a>' in page
+        assert "na fila “Origem: &lt;xyz&gt;”. " in ana.see("review", source="<xyz>", lang="pt")
 
     def test_a_text_that_is_assigned_to_another_reviewer_is_not_counted(
         self, ana: Person, opened: Services, database: Database

@@ -223,6 +223,11 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "undone": ("Review undone.", "Revisão desfeita."),
     "nothing_to_undo": ("Nothing to undo.", "Nada a desfazer."),
     "none_left": ("No more texts to review now.", "Não há mais textos para revisar agora."),
+    "none_in_queue": (
+        "No text to review now in the queue “{filters}”.",
+        "Nenhum texto para revisar agora na fila “{filters}”.",
+    ),
+    "clear_queue": ("Review all texts", "Revisar todos os textos"),
     "show_skipped": ("Show the skipped ones again", "Mostrar de novo os que você pulou"),
     "reviewed_today": ("Reviewed by you today: {count}", "Suas revisões de hoje: {count}"),
     "queue_waiting": ("in your queue: {count}", "na sua fila: {count}"),
