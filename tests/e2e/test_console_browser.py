@@ -225,6 +225,8 @@ def test_on_a_phone_no_page_is_wider_than_the_screen(console: Any, database: Dat
     console.set_viewport_size(dict(zip(("width", "height"), SIZES["phone"], strict=True)))
     for path in pages(console, database):
         assert console.evaluate("document.documentElement.scrollWidth") <= SIZES["phone"][0], path
+        cut = "all => all.filter(part => part.scrollWidth > part.clientWidth).map(part => part.outerHTML)"
+        assert console.locator(".sections, .aside, h1, h2, button").evaluate_all(cut) == [], path
 
 
 def test_the_description_of_the_api_runs_under_the_consoles_policy(console: Any) -> None:

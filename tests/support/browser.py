@@ -21,7 +21,7 @@ from triagem.gateway.services import Services
 from triagem.stack.state import choose_port
 
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-SIZES: Final = {"wide": (1280, 800), "phone": (390, 800)}
+SIZES: Final = {"wide": (1280, 800), "phone": (360, 800)}
 
 
 def chromium() -> str:
