@@ -24,9 +24,10 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The ticket is invalid; `reason` is one line that names the field."""
+    """The ticket is invalid; `reason` is one line that names the field. `field` is None if none is at fault."""
 
     reason: str
+    field: str | None = None
 
 
 class Publisher:
@@ -125,7 +126,7 @@ class Publisher:
                 valid.append(accept(ticket_data(fields), now=now))
                 results.append(None)
             except InvalidTicket as error:
-                results.append(Rejected(str(error)))
+                results.append(Rejected(str(error), error.field or None))
         accepted = iter(self.put(valid, lane=lane))
         return [next(accepted) if result is None else result for result in results]
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from triagem.contracts.assessment import Assessment, CurvePoint
 from triagem.contracts.errors import InvalidInput
-from triagem.contracts.model import ROWS_FILE, Manifest
+from triagem.contracts.model import ROWS_FILE, UNREGISTERED, Manifest
 from triagem.registry import Registry
 from triagem.registry.promote import promote_through_gate
 from triagem.trainer.evaluate.report import TrainingProgress, TrainingReport
@@ -95,7 +95,7 @@ def train(
     settings = settings.model_copy(update={"base": chosen})
     plan = plan_calibration(parts, settings, ancestor)
     draft = Manifest(
-        version="v0.0.0",  # the registry numbers it
+        version=UNREGISTERED,
         labels=merge_labels(ancestor, parts.labels),
         base=chosen,
         base_choice=choice,

@@ -69,8 +69,26 @@ def test_hyphens_between_words_are_spaces_in_a_label(left: str, right: str, *, s
 def test_other_spellings_of_a_label_are_reported_in_one_line(tmp_path: Path) -> None:
     rows = [*SMALL_ROWS, ("x", "Suporte"), ("y", "suporte "), ("z", "Suporte"), ("w", "suporte")]
 
-    assert load_corpus(tmp_path, rows).notes == ("'suporte' is also written 'Suporte' (2 rows), 'suporte ' (1 rows)",)
+    assert load_corpus(tmp_path, rows).notes == ("'suporte' is also written 'Suporte' (2 rows), 'suporte ' (1 row)",)
     assert load_corpus(tmp_path, SMALL_ROWS).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("written", "label"),
+    [
+        ({"Suporte": 2, "supórte": 2}, "Suporte"),
+        ({"suporte": 2, "supórte": 2, "Suporte": 2}, "suporte"),
+        ({"SUPORTE": 2, "suporte": 2}, "suporte"),
+        ({"suporte": 2, "Suporte": 3}, "Suporte"),
+    ],
+)
+def test_a_new_label_is_spelled_as_in_most_rows_and_plainly_if_they_are_equally_many(
+    tmp_path: Path, written: dict[str, int], label: str
+) -> None:
+    names = [name for name, number in written.items() for _ in range(number)]
+    rows = [(f"texto {index}", name) for index, name in enumerate(names)]
+
+    assert load_corpus(tmp_path, [*rows, ("x", "venda"), ("y", "venda")]).labels == tuple(sorted([label, "venda"]))
 
 
 def test_a_label_is_spelled_as_declared_or_as_the_starting_version_does(tmp_path: Path) -> None:

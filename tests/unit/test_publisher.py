@@ -128,7 +128,7 @@ def test_outcomes_are_in_the_order_of_the_tickets(inbox: Inbox, publisher: Publi
 def test_a_bad_ticket_among_many_does_not_affect_the_rest(inbox: Inbox, publisher: Publisher) -> None:
     good, bad, last = publisher.publish_many([*many("1"), ticket_fields(text=5), *many("3")])
 
-    assert bad == Rejected("text: must be text")
+    assert bad == Rejected("text: must be text", field="text")
     assert isinstance(good, Accepted)
     assert isinstance(last, Accepted)
     assert [stored.external_id for stored in waiting(inbox)] == ["1", "3"]

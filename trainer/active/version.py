@@ -14,7 +14,7 @@ import torch
 from scipy.special import softmax
 
 from triagem.contracts.errors import InvalidInput
-from triagem.contracts.model import ROWS_FILE, DataInfo, Manifest, SplitDigests
+from triagem.contracts.model import ROWS_FILE, UNREGISTERED, DataInfo, Manifest, SplitDigests
 from triagem.contracts.prediction import Thresholds
 from triagem.contracts.text import CLEANING_VERSION, digest
 from triagem.engine.bert import packable
@@ -70,7 +70,7 @@ def train_head_version(
     rows = [Row(texts[answer.text], answer.label or "", stratum="chosen") for answer in pool.labelled]
     tested = np.flatnonzero(drawn)
     draft = Manifest(
-        version="v0.0.0",  # the registry numbers it
+        version=UNREGISTERED,
         labels=pool.labels,
         base=base,
         base_digest=find_base(base).verified_digest(),

@@ -177,15 +177,20 @@ def _spelling(rows: Sequence[Row], known: Sequence[str]) -> tuple[Mapping[str, s
     """
     count = Counter(row.label for row in rows)
     chosen = {folded_label(label): label for label in known}
-    # Two equally frequent spellings: the shorter one wins, then the lower-case one, which swapcase sorts first.
-    for label, _ in sorted(count.items(), key=lambda item: (-item[1], len(item[0]), item[0].swapcase())):
+    # Of equally frequent spellings, the one with the fewest bytes wins, so without accents; then the lower-case one,
+    # which swapcase sorts first.
+    for label, _ in sorted(count.items(), key=lambda item: (-item[1], len(item[0].encode()), item[0].swapcase())):
         chosen.setdefault(folded_label(label), composed(label))
     spelling = {label: chosen[folded_label(label)] for label in (*count, *known)}
     others: dict[str, list[str]] = {}
     for label, number in count.most_common():
         if label != spelling[label]:
-            others.setdefault(spelling[label], []).append(f"{label!r} ({number} rows)")
+            others.setdefault(spelling[label], []).append(f"{label!r} ({_rows(number)})")
     return spelling, tuple(f"{label!r} is also written {', '.join(forms)}" for label, forms in others.items())
+
+
+def _rows(number: int) -> str:
+    return f"{number} row" if number == 1 else f"{number} rows"
 
 
 def _markers(rows: Sequence[Row]) -> tuple[str, ...]:
@@ -211,8 +216,8 @@ def _check_typos(rows: Sequence[Row], known: Sequence[str], known_labels: Sequen
         if distance <= MAX_TYPO_DISTANCE and 2 * distance < min(len(rare), len(frequent)):  # not p1 and p2
             where = next(row.where for row in rows if row.label == rare)
             raise InvalidInput(
-                f"{where}: {rare!r} ({count[rare]} rows) looks like {frequent!r} ({count[frequent]} rows): correct "
-                f"it, or declare both with --labels {','.join(known)}"
+                f"{where}: {rare!r} ({_rows(count[rare])}) looks like {frequent!r} ({_rows(count[frequent])}): "
+                f"correct it, or declare both with --labels {','.join(known)}"
             )
 
 

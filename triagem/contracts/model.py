@@ -24,6 +24,7 @@ HTML_REPORT_FILE: Final = "report.html"
 HTML_REPORT_PT_FILE: Final = "report.pt-BR.html"
 CURRENT_PREDICTIONS_FILE: Final = "test_predictions_of_{}.jsonl"  # of the version that was current at the training
 VERSION_PATTERN: Final = r"^v\d+\.\d+\.\d+$"
+UNREGISTERED: Final = "v0.0.0"  # the version in a manifest until the registry numbers it
 
 Pooling = Literal["first", "mean"]
 Version = Annotated[str, Field(pattern=VERSION_PATTERN)]

@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from transformers.utils import logging as transformers_logging
 
 from triagem.contracts.errors import LabelsMismatch, ModelCorrupt, NoModel, OutOfMemory
-from triagem.contracts.model import MANIFEST_FILE, Manifest, Tokens, folder_digests
+from triagem.contracts.model import MANIFEST_FILE, UNREGISTERED, Manifest, Tokens, folder_digests
 from triagem.engine.bert import packable
 from triagem.engine.planner import plan
 from triagem.engine.precision import Rows, Runner, probes, select_runner
@@ -140,7 +140,7 @@ def load(folder: Path, settings: EngineSettings | None = None, *, packed: bool =
     model.probabilities(model.tokenize(WARM_UP_TEXTS))
     log.info(
         "model loaded",
-        version=manifest.version,
+        version="not registered yet" if manifest.version == UNREGISTERED else manifest.version,
         architecture=type(network).__name__,
         device=str(device),
         precision=runner.precision,
