@@ -138,3 +138,15 @@ def test_only_an_administrator_uploads_and_sees_figures(opened: Services) -> Non
 
     assert reviewer.http.get("/console/preflight").status_code == 403
     assert "/console/preflight" not in reviewer.see("start")
+
+
+def test_an_error_names_no_option_of_the_command(
+    admin: Person, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(admin, export(), label_column="nada")
+    run_next(database, tmp_path, monkeypatch)
+
+    page = admin.see("preflight", lang="pt")
+
+    assert "o arquivo não tem a coluna &#39;nada&#39;, só id, mensagem, Grupo, canal" in page
+    assert "--" not in page.partition("<main")[2]

@@ -186,7 +186,7 @@ class TestSetUp:
         )
 
         assert refused.status_code == 422
-        assert "external_id" in refused.text
+        assert "use these column names: external_id, text" in refused.text
 
     @pytest.mark.parametrize(
         ("content", "reason"),

@@ -12,6 +12,7 @@ from triagem.gateway.admission import LargeBody
 from triagem.gateway.console.render import address, redirect, render_page
 from triagem.gateway.console.session import Admin, Form
 from triagem.gateway.console.upload import parse_upload
+from triagem.gateway.console.upload_advice import browser_advice
 from triagem.gateway.services import Services, ServicesDep
 
 _OPTIONS: Final = ("label_column", "label_map", "by")
@@ -24,7 +25,8 @@ def preflight(request: Request, services: ServicesDep, visitor: Admin) -> Respon
     """Show the form, the newest job, and its figures while they are kept."""
     job = newest_job(services.database, JobKind.PREFLIGHT)
     upload = find_upload(services.database, int(job.parameters["upload"])) if job else None
-    return render_page(request, "preflight.html", visitor, job=job, figures=upload and upload.result)
+    figures = upload and upload.result
+    return render_page(request, "preflight.html", visitor, job=job, figures=figures, browser_advice=browser_advice)
 
 
 @router.post("/preflight/upload")

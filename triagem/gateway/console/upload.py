@@ -10,6 +10,7 @@ from typing import Final
 from triagem.contracts.errors import InboxFull, InvalidInput
 from triagem.contracts.moments import MomentFormat, time_zone
 from triagem.contracts.ticket import Lane
+from triagem.gateway.console.upload_advice import browser_advice
 from triagem.producer import Publisher
 from triagem.producer.load import LoadSummary, load_records
 from triagem.producer.survey import survey_file
@@ -57,9 +58,12 @@ def enqueue_upload(
 ) -> tuple[LoadSummary, tuple[str, ...]]:
     """Put the rows of a file into the bulk lane; also notes about the file. Raises InboxFull, or InvalidInput."""
     name, moments = upload.name or "the file", MomentFormat(time_zone(timezone))
-    file = survey_file(read_bytes(io.BytesIO(upload.content), name), name=name, source=source, moments=moments)
+    try:
+        file = survey_file(read_bytes(io.BytesIO(upload.content), name), name=name, source=source, moments=moments)
+    except InvalidInput as error:
+        raise InvalidInput(browser_advice(str(error))) from None
     summary = load_records(file.read().records, file.survey.rules, publisher, lane=Lane.BULK, sleep=_refuse)
-    return summary, file.notes
+    return summary, tuple(map(browser_advice, file.notes))
 
 
 def _refuse(_: float) -> None:
