@@ -25,7 +25,8 @@ WITH incoming AS (
   SELECT id, '', 'customer', text, revised_at, arrival, false, NULL, false FROM ticket
   WHERE on_reply IS NULL AND text IS NOT NULL
 ), newest AS (
-  SELECT DISTINCT ON (ticket_id, message_id) ticket_id, message_id, author, text, revised_at, arrival, deleted,
+  SELECT DISTINCT ON (ticket_id, message_id) ticket_id, message_id, text, revised_at, arrival, deleted,
+    first_value(author) OVER (message ORDER BY deleted, revised_at DESC, arrival DESC) AS author,
     min(revised_at) OVER message AS written_at, min(text) OVER message <> max(text) OVER message AS edited
   FROM versions
   WINDOW message AS (PARTITION BY ticket_id, message_id)
@@ -38,7 +39,12 @@ WITH incoming AS (
   FROM newest
   -- The newest version is the last one by (revised_at, arrival). Nothing changes when one is delivered again.
   ON CONFLICT (ticket_id, message_id) DO UPDATE SET
-    author = CASE WHEN (excluded.revised_at, excluded.arrival) > (m.revised_at, m.arrival) THEN excluded.author ELSE m.author END,
+    -- A deletion need not name the author, which is that of another version.
+    author = CASE
+      WHEN excluded.deleted_at IS NOT NULL THEN m.author
+      WHEN m.deleted_at IS NOT NULL OR (excluded.revised_at, excluded.arrival) > (m.revised_at, m.arrival) THEN excluded.author
+      ELSE m.author
+    END,
     text = CASE WHEN (excluded.revised_at, excluded.arrival) > (m.revised_at, m.arrival) THEN excluded.text ELSE m.text END,
     written_at = least(m.written_at, excluded.written_at),
     revised_at = greatest(m.revised_at, excluded.revised_at),

@@ -1,6 +1,7 @@
 """People see the messages of a conversation, who wrote them, and which ones the label is about."""
 
 import json
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,30 @@ def test_a_ticket_has_its_messages_and_which_ones_are_classified(chat: Database)
         ("6", "customer", False, False, True),
     ]
     assert [row["text"] for row in record.messages][4:] == ["Os cartões vieram com telefone errado", None]
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+@pytest.mark.parametrize("windows", [1, 3])
+def test_a_deletion_without_an_author_keeps_the_author(
+    database: Database, order: tuple[int, ...], windows: int
+) -> None:
+    versions = [
+        message("1", author="agent", **NAME),
+        message("1", minute=1, deleted=True, **NAME),
+        message("2", "O modem pifou", **NAME),
+    ]
+    worker = ManualWorker(database)
+    received = entries([versions[index] for index in order])
+
+    for window in [received] if windows == 1 else [[entry] for entry in received]:
+        worker.process(window)
+
+    record = find_ticket_with_history(database, **NAME)
+    assert record
+    assert [(row["author"], row["text"]) for row in record.messages] == [
+        ("agent", None),
+        ("customer", "O modem pifou"),
+    ]
 
 
 @pytest.mark.parametrize(
