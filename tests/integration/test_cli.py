@@ -102,6 +102,7 @@ def test_strict_stops_at_the_first_bad_line(triagem: Triagem) -> None:
         (("enqueue", "export.csv", "--map", "text=nope"), "no column 'nope'"),
         (("show", "crm", "nobody"), "no ticket 'nobody'"),
         (("results", "--since", "yesterday"), "--since"),
+        (("alerts", "list", "--kind", "drfit"), "--kind 'drfit': expected one of calibration, drift, "),
         (("results", "--after", "x"), "after: not a cursor from an earlier page"),
         (("models", "show", "v9.9.9"), "no model version v9.9.9"),
         (("models", "promote", "../../etc"), "is not a version name"),
@@ -117,8 +118,23 @@ def test_a_user_error_gets_one_line_and_exit_status_1(
     assert_one_line(triagem(*arguments), message)
 
 
-def test_an_unknown_lane_is_a_usage_error(triagem: Triagem) -> None:
-    assert triagem("enqueue", "x.csv", "--lane", "express").status == 2
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("enqueue", "x.csv", "--lane", "express"), "Invalid value for '--lane': 'express' is not one of 'live', "),
+        (("results", "--limit", "many"), "Invalid value for '--limit': must be a whole number, not 'many'"),
+        (("dead", "list", "--limit", "0"), "Invalid value for '--limit': must be at least 1, not '0'"),
+        (("jobs", "show", "x"), "Invalid value for 'ID': must be a whole number, not 'x'"),
+        (("keys", "create", "x", "--scope", "a\x1b[2J"), "Invalid value for '--scope': 'a\\x1b[2J' is not one of"),
+    ],
+)
+def test_a_wrong_argument_is_a_usage_error_in_plain_words(
+    bare: Triagem, arguments: tuple[str, ...], message: str
+) -> None:
+    answer = bare(*arguments)
+
+    assert answer.status == 2
+    assert message in answer.err
 
 
 def test_the_source_of_a_file_without_one_is_named(triagem: Triagem) -> None:

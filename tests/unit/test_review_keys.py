@@ -57,6 +57,8 @@ class TestNames:
             require_known_label("vendas", ["suporte", "venda"])
         with pytest.raises(InvalidInput, match=r"known labels: suporte, venda.*--new-label"):
             require_known_label("cobranca", ["suporte", "venda"])
+        with pytest.raises(InvalidInput, match=r"known labels: none\. "):
+            require_known_label("venda", [])
 
     @pytest.mark.parametrize("given_name", ["", "  ", "a\x1b[2J", "x" * 65])
     def test_an_empty_long_or_unprintable_name_is_refused(self, given_name: str) -> None:

@@ -10,12 +10,14 @@ from typing import Annotated, Any, Final
 import typer
 from pydantic import ValidationError
 from rich.text import Text
+from typer.core import TyperGroup
 
 from triagem.cli import logs
 from triagem.cli.known_settings import describe_invalid, describe_unknown, unknown_variables, variables_set
 from triagem.cli.logs import format_traceback
-from triagem.cli.output import errors, missing_package
+from triagem.cli.output import errors, missing_package, printable
 from triagem.contracts.errors import DatabaseUnavailable, InboxUnavailable, TriagemError
+from triagem.contracts.field_errors import explain
 from triagem.process import read_secret_files
 
 
@@ -39,6 +41,21 @@ def configure_logs(
     is_service = name in {"worker", "ops", "trainer", "beat", "gateway"}
     level = logging.DEBUG if verbose else logging.INFO if is_service else logging.WARNING
     logs.configure(level, name, send=logs.processors(name) if is_service else ())
+
+
+class _Commands(TyperGroup):
+    """Explains a refused argument in our words: Typer shows pydantic's."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            if isinstance(error.__cause__, ValidationError):
+                detail = error.__cause__.errors()[0]
+                # The text about a wrong choice names the value.
+                value = "" if detail["type"] == "value_error" else f", not {detail['input']!r}"
+                error.message = printable(explain(detail)) + value
+            raise
 
 
 # The commands by heading, in the order of `--help`, each with its module in `triagem.cli.commands`.
@@ -83,6 +100,7 @@ _NAMES: Final = {name for commands in _COMMANDS.values() for name in commands}
 def application(arguments: Sequence[str] = ()) -> typer.Typer:
     """The command `triagem`. It imports only the subcommand in the arguments; for `--help`, all subcommands."""
     app = typer.Typer(
+        cls=_Commands,
         no_args_is_help=True,
         rich_markup_mode="markdown",
         pretty_exceptions_enable=False,

@@ -10,7 +10,7 @@ from triagem import servers
 from triagem.cli.options import AsJson, FormatOption, Ids, JsonFlag, Yes, confirm, require_selection
 from triagem.cli.output import Format, as_mapping, print_answer, print_rows
 from triagem.contracts.errors import InvalidInput, NotConfigured
-from triagem.db.outbox.alerts import newest_alerts
+from triagem.db.outbox.alerts import ALERT_KINDS, newest_alerts
 from triagem.db.outbox.deliveries import DeliveryState, drop_deliveries, list_deliveries, replay_deliveries
 from triagem.notify.alert_rendering import build_test_message
 from triagem.notify.alert_rules import AlertRules, AlertSettings, from_environment, load
@@ -42,6 +42,8 @@ def list_alerts(
 
     Example: `triagem alerts list --kind drift --format json`
     """
+    if kind not in {None, *ALERT_KINDS}:
+        raise InvalidInput(f"--kind {kind!r}: expected one of {', '.join(sorted(ALERT_KINDS))}")
     with servers.database() as database:
         rows = [as_mapping(alert) for alert in newest_alerts(database, undelivered=True, kind=kind, limit=limit)]
     columns: tuple[str, ...] = ("id", "kind", "about", "band", "confidence", "detail", "created_at")

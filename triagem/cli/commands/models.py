@@ -199,4 +199,5 @@ def archive(
         f"{decision.version}: {f'kept, {decision.kept_for}' if decision.kept_for else word}" for decision in decisions
     ]
     archived = [decision.version for decision in decisions if decision.kept_for is None]
-    print_answer({"archived": archived, "decisions": decisions, "dry_run": dry_run}, lines, as_json=as_json)
+    answer = {"archived": archived, "decisions": decisions, "dry_run": dry_run}
+    print_answer(answer, lines or ["no versions: nothing to archive"], as_json=as_json)

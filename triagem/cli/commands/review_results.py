@@ -205,7 +205,7 @@ def require_known_label(label: str, known: Sequence[str]) -> None:
     """Raises InvalidInput for a label that neither the model nor a reviewer has used."""
     if label not in known:
         similar = get_close_matches(label, known, n=1)
-        hint = f"did you mean {similar[0]!r}?" if similar else f"known labels: {', '.join(known)}."
+        hint = f"did you mean {similar[0]!r}?" if similar else f"known labels: {', '.join(known) or 'none'}."
         raise InvalidInput(f"unknown label {label!r}: {hint} `triagem labels set {label} --new-label` adds it")
 
 
