@@ -22,7 +22,7 @@ from triagem.db.tickets.dead_letters import list_dead_letters
 from triagem.db.tickets.window import write_window
 from triagem.gateway.console.overview import ThroughputMeter
 from triagem.gateway.services import Services
-from triagem.inbox import Inbox
+from triagem.inbox import Inbox, connect
 from triagem.inbox.lease import AT_WORK, Lease, pause
 from triagem.registry import Registry
 
@@ -213,6 +213,13 @@ class TestOperations:
         assert "v1.1.0" in reader.see("operations")
         runs.finish_if_done(database, run.id)
         assert "v1.1.0" not in reader.see("operations")
+
+    def test_without_redis_the_page_shows_what_postgres_has(self, database: Database) -> None:
+        gone = Inbox(connect("redis://127.0.0.1:1/0"))
+        dead_letters.insert_dead_letter(database, Lane.LIVE, b"1-0", b"{", "unreadable entry")
+        page = Person(services(database, gone), Scope.READ).see("operations")
+        assert "Redis does not answer" in page
+        assert "unreadable entry" in page
 
     def test_a_dead_letter_is_put_back_on_its_lane(self, admin: Person, database: Database, inbox: Inbox) -> None:
         dead_letters.insert_dead_letter(database, Lane.LIVE, b"1-0", b"{", EVIL)

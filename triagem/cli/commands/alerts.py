@@ -131,7 +131,9 @@ _Target = Annotated[
 @deliveries.command("list")
 def list_all(
     *,
-    state: Annotated[DeliveryState | None, typer.Option(help=f"One of {', '.join(DeliveryState)}.")] = None,
+    state: Annotated[
+        DeliveryState | None, typer.Option(metavar="STATE", help=f"One of {', '.join(DeliveryState)}.")
+    ] = None,
     target: _Target = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of deliveries.")] = 50,
     form: FormatOption = Format.TABLE,

@@ -216,9 +216,10 @@ def _background_tasks(last_s: float | None) -> str:
 
 def _queue(state: dict[str, Any]) -> str:
     *lines, diagnosis = describe(state)
-    text = "\n".join((diagnosis, *lines))
     if not state["states"]:
-        raise CheckFailed(f"no worker is running: start `triagem up` or `triagem worker`; no ticket is lost\n{text}")
+        reason = "no worker is running: start `triagem up` or `triagem worker`; no ticket is lost"
+        raise CheckFailed("\n".join((reason, *lines)))
+    text = "\n".join((diagnosis, *lines))
     if not diagnosis.startswith(("idle", "draining")):
         raise CheckWarned(text)
     return text

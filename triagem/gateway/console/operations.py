@@ -5,12 +5,13 @@ from typing import Final
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from triagem.contracts.errors import InvalidInput
+from triagem.contracts.errors import InvalidInput, TriagemError
 from triagem.db.audit import list_audit, record
 from triagem.db.auth import Scope
 from triagem.db.outbox.alerts import newest_alerts
 from triagem.db.runs import newest_runs
 from triagem.db.tickets.dead_letters import delete_dead_letters, list_dead_letters
+from triagem.gateway.console.error_messages import error_message_key
 from triagem.gateway.console.render import address, redirect, render_page
 from triagem.gateway.console.session import Admin, Form, Reader, row_id
 from triagem.gateway.services import ServicesDep
@@ -23,14 +24,19 @@ router = APIRouter()
 
 @router.get("/operations")
 def operations(request: Request, services: ServicesDep, visitor: Reader) -> Response:
-    """Show the page. It lists dead letters without their payloads."""
+    """Show the page, without webhooks if Redis does not answer. It lists dead letters without their payloads."""
+    try:
+        ignored_webhooks, problem = services.webhook_counts.ignored(), None
+    except TriagemError as error:  # alerts about Redis link to this page
+        ignored_webhooks, problem = [], error_message_key(error)
     return render_page(
         request,
         "operations.html",
         visitor,
         runs=newest_runs(services.database, limit=10, with_tickets=True),
         dead_letters=list_dead_letters(services.database, limit=_MAX_DEAD_LETTERS),
-        ignored_webhooks=services.webhook_counts.ignored(),
+        ignored_webhooks=ignored_webhooks,
+        problem=problem,
         crm_file_problem=services.crm_file.problem,
         alerts=newest_alerts(services.database, limit=20),
         audit=list_audit(services.database, limit=50) if visitor.may(Scope.ADMIN) else None,
