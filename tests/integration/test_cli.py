@@ -1,7 +1,9 @@
 """The command line: output, exit status, and one line for each user error."""
 
+import io
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -64,6 +66,32 @@ def test_rejected_rows_of_a_parquet_file_are_kept_as_json_lines(triagem: Triagem
 
     assert (answer.status, inbox.depth(Lane.BULK).waiting) == (3, 1)
     assert Path("bad.jsonl").read_text(encoding="utf-8") == '{"id": 2, "text": null, "plano": "á"}\n'
+
+
+@pytest.mark.parametrize(
+    ("command", "types"),
+    [
+        ("results", {"confidence": "double", "reviewer": "string", "received_at": "timestamp[us, tz=UTC]"}),
+        ("results --changed-since start", {"unclear": "bool", "forgotten": "bool"}),
+        ("audit", {"at": "timestamp[us, tz=UTC]", "actor": "string"}),
+        ("alerts list", {"created_at": "timestamp[us, tz=UTC]", "confidence": "double", "summary": "string"}),
+        ("deliveries list", {"id": "int64", "next_at": "timestamp[us, tz=UTC]", "state": "string"}),
+        ("dead list", {"size": "int64", "lane": "string"}),
+        ("labels list", {"retired_at": "timestamp[us, tz=UTC]"}),
+        ("models list", {"trained": "timestamp[us, tz=UTC]", "texts": "int64", "accuracy": "double"}),
+    ],
+)
+def test_a_parquet_table_has_types_without_rows_too(
+    triagem: Triagem, database: Database, monkeypatch: pytest.MonkeyPatch, command: str, types: dict[str, str]
+) -> None:
+    out = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr(sys, "stdout", out)
+
+    assert triagem(*command.split(), "--format", "parquet").status == 0
+
+    written = pyarrow.parquet.read_schema(io.BytesIO(out.buffer.getvalue()))
+    assert {name: str(written.field(name).type) for name in types} == types
+    assert "null" not in map(str, written.types)
 
 
 def test_a_dry_run_shows_tickets_and_problems_and_needs_no_server(bare: Triagem) -> None:

@@ -2,18 +2,22 @@
 
 import io
 import sys
+from dataclasses import fields
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pyarrow
+import pyarrow.dataset
 import pyarrow.parquet
 import pytest
 
 from tests.support.command import Triagem, assert_one_line
 from triagem.cli.output import Format, print_rows
 from triagem.contracts.errors import InvalidInput
+from triagem.contracts.result import Result
+from triagem.records.parquet_file import write_parquet
 
 COLUMNS: dict[str, list[Any]] = {
     "Protocolo": [1, 2],
@@ -93,11 +97,33 @@ def test_rows_are_written_with_types(monkeypatch: pytest.MonkeyPatch) -> None:
         {"source": "ação", "confidence": 0.5, "reviewer": "ana", "received_at": at, "detail": {}},
     ]
 
-    print_rows(rows, ("source", "confidence", "reviewer", "received_at", "detail"), Format.PARQUET)
+    columns = ("source", "confidence", "reviewer", "received_at", "detail")
+    print_rows(rows, columns, Format.PARQUET, types=[Result])
 
     table = pyarrow.parquet.read_table(io.BytesIO(out.buffer.getvalue()))
     assert table.column_names == ["source", "confidence", "reviewer", "received_at", "detail"]
     assert table.to_pylist()[0] == {**rows[0], "detail": '{"a": 1}'}
+
+
+def test_the_types_of_columns_do_not_depend_on_the_rows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    columns, at = [field.name for field in fields(Result)], datetime(2026, 11, 2, tzinfo=UTC)
+    row: dict[str, Any] = dict.fromkeys(columns)
+    rows: dict[str, list[dict[str, Any]]] = {
+        "none.parquet": [],
+        "nulls.parquet": [row],
+        "values.parquet": [row | {"reviewer": "ana", "received_at": at, "confidence": 1.0, "unclear": True}],
+    }
+    for name, written in rows.items():
+        with Path(name).open("wb") as file:
+            write_parquet(written, columns, file, types=[Result])
+
+    schemas = [pyarrow.parquet.read_schema(name) for name in rows]
+    assert schemas[0] == schemas[1] == schemas[2]
+    types = {field.name: str(field.type) for field in schemas[0]}
+    assert (types["ticket_id"], types["reviewer"], types["unclear"]) == ("int64", "string", "bool")
+    assert (types["confidence"], types["received_at"]) == ("double", "timestamp[us, tz=UTC]")
+    assert pyarrow.dataset.dataset([*rows]).to_table().column("reviewer").to_pylist() == [None, "ana"]
 
 
 def test_parquet_is_not_printed_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,12 @@ def print_answer(value: Any, lines: Iterable[RenderableType], *, as_json: bool) 
 
 
 def print_rows(
-    rows: Iterable[Any], columns: Sequence[str], form: Format = Format.TABLE, *, empty: str = "no rows"
+    rows: Iterable[Any],
+    columns: Sequence[str],
+    form: Format = Format.TABLE,
+    *,
+    empty: str = "no rows",
+    types: Sequence[type] = (),
 ) -> None:
     """Print rows (mappings or dataclasses) as a table, a JSON array, CSV or Parquet.
 
@@ -84,6 +89,7 @@ def print_rows(
     Args:
         empty: a text that is printed to standard error if there are no rows, except with JSON. A table without rows
             is not printed.
+        types: classes whose annotations give the types of a Parquet file's columns.
     """
     rows = [row if isinstance(row, Mapping) else as_mapping(row) for row in rows]
     if form is Format.JSON:
@@ -91,7 +97,7 @@ def print_rows(
     elif form is Format.PARQUET:
         if sys.stdout.isatty():
             raise InvalidInput("Parquet is not text: redirect the output to a file")
-        write_parquet(rows, columns, sys.stdout.buffer)
+        write_parquet(rows, columns, sys.stdout.buffer, types=types)
     elif form is Format.CSV:
         write_csv(sys.stdout, rows, columns, mark=_is_new_file())
     elif rows:

@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, time
+from datetime import date, datetime, time
 from decimal import Decimal
 from math import isnan
-from typing import IO, Any, Final
+from typing import IO, Any, Final, get_args, get_type_hints
 
 from triagem.contracts.errors import InvalidInput
 
@@ -41,11 +41,29 @@ class ParquetFile:
         self._raw.close()
 
 
-def write_parquet(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], out: IO[bytes]) -> None:
-    """Write rows as one Parquet file. Raises InvalidInput if pyarrow is not installed."""
+def write_parquet(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str], out: IO[bytes], *, types: Sequence[type]
+) -> None:
+    """Write rows as one Parquet file. Raises InvalidInput if pyarrow is not installed.
+
+    Args:
+        types: classes whose annotations give the columns' types; a column without an annotation is text. So the
+            schema does not depend on the rows.
+    """
     parquet, arrow = _pyarrow()
+    annotations = {name: value for each in types for name, value in get_type_hints(each).items()}
+    schema = arrow.schema([(name, _arrow_type(arrow, annotations.get(name, str))) for name in columns])
     table = {name: [_stored(row[name]) for row in rows] for name in columns}
-    parquet.write_table(arrow.table(table), out)
+    parquet.write_table(arrow.table(table, schema), out)
+
+
+def _arrow_type(arrow: Any, annotation: Any) -> Any:
+    """The type of a column. Enumerations and structures are text."""
+    (kind,) = {*(get_args(annotation) if type(None) in get_args(annotation) else (annotation,))} - {type(None)}
+    by_type = {
+        bool: arrow.bool_(), int: arrow.int64(), float: arrow.float64(), datetime: arrow.timestamp("us", tz="UTC"),
+    }  # fmt: skip
+    return by_type.get(kind, arrow.string())
 
 
 def _pyarrow() -> tuple[Any, Any]:

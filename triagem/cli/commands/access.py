@@ -20,7 +20,7 @@ from triagem.cli.output import (
 )
 from triagem.contracts.errors import InvalidInput
 from triagem.db import Database
-from triagem.db.audit import Action, Actor, list_audit, record
+from triagem.db.audit import Action, Actor, AuditEntry, list_audit, record
 from triagem.db.auth import Scope, create_key, list_keys, revoke_key
 
 _AUDIT_COLUMNS = ("at", "actor", "address", "action", "object", "outcome")
@@ -63,7 +63,7 @@ def audit(
     """
     with servers.database() as database:
         entries = list_audit(database, limit=limit, actor=actor, action=action, since=since)
-    print_rows(entries, _AUDIT_COLUMNS, form, empty="no entries")
+    print_rows(entries, _AUDIT_COLUMNS, form, empty="no entries", types=[AuditEntry])
 
 
 keys = typer.Typer(no_args_is_help=True, help="API keys of the gateway.")

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import typer
 
@@ -10,16 +10,31 @@ from triagem import servers
 from triagem.cli.options import AsJson, FormatOption, Ids, JsonFlag, Yes, confirm, require_selection
 from triagem.cli.output import Format, as_mapping, print_answer, print_rows
 from triagem.contracts.errors import InvalidInput, NotConfigured
-from triagem.db.outbox.alerts import ALERT_KINDS, newest_alerts
-from triagem.db.outbox.deliveries import DeliveryState, drop_deliveries, list_deliveries, replay_deliveries
+from triagem.db.outbox.alerts import ALERT_KINDS, Alert, newest_alerts
+from triagem.db.outbox.deliveries import (
+    DeliveryState,
+    DeliverySummary,
+    drop_deliveries,
+    list_deliveries,
+    replay_deliveries,
+)
 from triagem.notify.alert_rendering import build_test_message
-from triagem.notify.alert_rules import AlertRules, AlertSettings, from_environment, load
+from triagem.notify.alert_rules import AlertRule, AlertRules, AlertSettings, from_environment, load
 from triagem.notify.channels import channel_sender
 from triagem.notify.request import Delivered
 
 alerts = typer.Typer(
     no_args_is_help=True, help="Alerts on low-confidence tickets and system alerts: list, check rules, test."
 )
+
+
+class _Attempt(TypedDict):
+    """The outcome of a test message."""
+
+    channel: str
+    delivered: bool
+    error: str
+
 
 _CONDITIONS = ("kinds", "labels", "sources", "bands", "under", "every_s")
 
@@ -50,7 +65,7 @@ def list_alerts(
     if form is not Format.JSON:
         rows = [row | {"summary": (row["detail"] or {}).get("summary", row["band"])} for row in rows]
         columns = ("created_at", "kind", "about", "confidence", "summary")
-    print_rows(rows, columns, form, empty="no undelivered alerts")
+    print_rows(rows, columns, form, empty="no undelivered alerts", types=[Alert])
 
 
 @alerts.command()
@@ -79,7 +94,8 @@ def check(
             {key: ", ".join(value) if isinstance(value, list) else value for key, value in row.items()}
             for row in rows
         ]
-    print_rows(rows, ("rule", "channel", "type", "language", *_CONDITIONS), form, empty="no rules: no alert is sent")
+    columns = ("rule", "channel", "type", "language", *_CONDITIONS)
+    print_rows(rows, columns, form, empty="no rules: no alert is sent", types=[AlertRule])
 
 
 @alerts.command("test")
@@ -99,12 +115,12 @@ def try_(
         names = ", ".join(dict.fromkeys(name.partition(".")[0] for name in rules.targets))
         raise InvalidInput(f"TRIAGEM_ALERTS_FILE has no rule {rule!r}; its rules: {names or 'none'}")
     send = channel_sender(rules.allowed_hosts)
-    rows = []
+    rows = list[_Attempt]()
     for name, target in targets.items():
         outcome = send(target.channel, build_test_message(rule, target.language, datetime.now(UTC)))
         error = "" if isinstance(outcome, Delivered) else outcome.reason
         rows.append({"channel": name.partition(".")[2], "delivered": not error, "error": error})
-    print_rows(rows, ("channel", "delivered", "error"), form)
+    print_rows(rows, ("channel", "delivered", "error"), form, types=[_Attempt])
     if not all(row["delivered"] for row in rows):
         raise typer.Exit(1)
 
@@ -145,7 +161,7 @@ def list_all(
     """
     with servers.database() as database:
         listed = list_deliveries(database, state=state, target=target, limit=limit)
-    print_rows(listed, _COLUMNS, form, empty="no deliveries")
+    print_rows(listed, _COLUMNS, form, empty="no deliveries", types=[DeliverySummary])
 
 
 @deliveries.command()

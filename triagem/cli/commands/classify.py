@@ -12,6 +12,7 @@ from triagem import servers
 from triagem.cli.options import AsJson, FormatOption, JsonFlag, ModelVersion
 from triagem.cli.output import Format, errors, print_answer, print_lines, print_rows
 from triagem.contracts.errors import InvalidInput
+from triagem.contracts.prediction import BandDecision
 from triagem.contracts.text import clean
 from triagem.worker.bands import decide_band
 from triagem.worker.settings import WorkerSettings
@@ -45,7 +46,7 @@ def classify(
         {"label": prediction.label, "confidence": prediction.confidence, "band": prediction.band.value, "text": line}
         for prediction, line in zip(predictions, texts, strict=True)
     ]
-    print_rows(rows, ("label", "confidence", "band", "text"), form)
+    print_rows(rows, ("label", "confidence", "band", "text"), form, types=[BandDecision])
 
 
 def _texts(argument: str) -> list[str]:

@@ -22,6 +22,7 @@ from triagem.cli.progress import progress
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import Lane
 from triagem.db.tickets.dead_letters import (
+    DeadLetter,
     dead_letter_pages,
     delete_dead_letters,
     find_dead_letter,
@@ -53,7 +54,7 @@ def list_letters(
     """
     with servers.database() as database:
         letters = list_dead_letters(database, lane=lane, since=since, limit=limit)
-    print_rows(letters, _COLUMNS, form, empty="no dead letters")
+    print_rows(letters, _COLUMNS, form, empty="no dead letters", types=[DeadLetter])
 
 
 @dead.command()

@@ -8,7 +8,7 @@ from triagem import servers
 from triagem.cli.commands.access import record_action
 from triagem.cli.options import FormatOption, JsonFlag
 from triagem.cli.output import Format, print_lines, print_rows
-from triagem.db.labels import Colour, change_label, label_name, list_labels
+from triagem.db.labels import Colour, Label, change_label, label_name, list_labels
 
 _NO_LABELS = "no labels: models and reviews add them, or name them on the page that `triagem start` shows"
 
@@ -23,7 +23,8 @@ def list_(*, form: FormatOption = Format.TABLE, _json: JsonFlag = False) -> None
     """
     with servers.database() as database:
         stored = list_labels(database)
-    print_rows(stored, ("label", "name", "parent", "description", "colour", "retired_at"), form, empty=_NO_LABELS)
+    columns = ("label", "name", "parent", "description", "colour", "retired_at")
+    print_rows(stored, columns, form, empty=_NO_LABELS, types=[Label])
 
 
 @labels.command("set")

@@ -1,7 +1,8 @@
 """`triagem models`: lists, shows, compares and promotes the model versions of the registry."""
 
+from datetime import datetime
 from functools import partial
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import typer
 
@@ -19,6 +20,18 @@ from triagem.registry.records import read_report
 from triagem.registry.store import FIRST_STEP
 
 models = typer.Typer(no_args_is_help=True, help="Model versions: list, show, compare, promote, rollback, archive.")
+
+
+class _VersionRow(TypedDict):
+    version: str
+    current: str
+    trained: datetime
+    rows: int
+    texts: int
+    accuracy: float | None
+    leaked: int
+    labels: str
+    base: str
 
 
 @models.command("list")
@@ -56,6 +69,7 @@ def list_(*, form: FormatOption = Format.TABLE, _json: JsonFlag = False) -> None
     print_rows(
         rows, ("version", "current", "trained", "rows", "texts", "accuracy", *leaked, "labels", "base"), form,
         empty=f"no versions in {RegistrySettings().registry_url}: {FIRST_STEP}; or correct TRIAGEM_REGISTRY_URL",
+        types=[_VersionRow],
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from triagem.cli.progress import progress, progress_reporter
 from triagem.contracts.errors import InvalidInput
 from triagem.db import Database, runs
 from triagem.db.runs import ReclassifyRun
-from triagem.db.runs.diff import RunDiff, diff_run
+from triagem.db.runs.diff import DiffGroup, RunDiff, diff_run
 from triagem.db.runs.pages import count_tickets
 from triagem.ops.reclassify import parse_run_filters
 from triagem.ops.settings import OpsSettings, next_occurrence
@@ -184,7 +184,7 @@ def diff(
         run = newest[0] if newest else _find(database, run_id)
         difference = diff_run(database, run.id, limit=limit)
     if form in {Format.CSV, Format.PARQUET}:  # all other figures can be computed from the groups
-        print_rows(difference.groups, _GROUP_COLUMNS, form)
+        print_rows(difference.groups, _GROUP_COLUMNS, form, types=[DiffGroup])
         return
     answer = {
         "run": run.id,

@@ -23,7 +23,7 @@ from triagem.cli.output import (
 )
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.prediction import Band
-from triagem.contracts.result import ResultPage
+from triagem.contracts.result import Change, Result, ResultPage
 from triagem.contracts.text import clean, plain
 from triagem.db.tickets.changes import list_changes
 from triagem.db.tickets.messages import MAX_SHOWN
@@ -98,7 +98,7 @@ def _print_results(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], fo
     """Print results; a table has no column `unclear`."""
     if form is Format.TABLE:
         rows, columns = map(_verdict_marked, rows), [name for name in columns if name != "unclear"]
-    print_rows(rows, columns, form, empty=empty)
+    print_rows(rows, columns, form, empty=empty, types=[Change, Result])
 
 
 def _verdict_marked(row: Mapping[str, Any]) -> Mapping[str, Any]:
