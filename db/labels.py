@@ -58,15 +58,27 @@ def list_labels(database: Database) -> list[Label]:
     ]
 
 
+_NAMED: Final = """
+SELECT label FROM (
+  SELECT label, reviewed_at AS at FROM reviews WHERE label = ANY(:labels)
+  UNION ALL SELECT object, at FROM audit WHERE action = 'label.set' AND object = ANY(:labels)
+) AS named GROUP BY label ORDER BY min(at)
+"""
+
+
 def review_choices(database: Database, model_labels: Iterable[str]) -> list[str]:
-    """The labels to offer for a review: first the current model's, then labels of reviews in the order of their first
-    review, then labels that a person has described. Retired labels are left out. With this order, a new label does
-    not move the keys of other labels."""
-    stored = list_labels(database)
+    """The labels to offer for a review: first the current model's, then those that a person has described or given in
+    a review, in the order in which people named or gave them first. Retired labels are left out. With this order,
+    neither a new label nor an answer moves the keys of other labels."""
+    stored, known = list_labels(database), dict.fromkeys(model_labels)
     retired = {label.label for label in stored if label.retired_at}
-    reviewed = database.scalars("SELECT label FROM reviews WHERE label IS NOT NULL GROUP BY label ORDER BY min(id)")
-    added = [label.label for label in stored if label.description]
-    return [label for label in dict.fromkeys([*model_labels, *reviewed, *added]) if label not in retired]
+    reviewed = {*database.scalars("SELECT DISTINCT label FROM reviews WHERE label IS NOT NULL")}
+    others = [
+        label.label for label in stored if label.label not in known and (label.description or label.label in reviewed)
+    ]
+    if len(others) > 1:
+        others = [*dict.fromkeys([*database.scalars(_NAMED, labels=others), *others])]
+    return [label for label in (*known, *others) if label not in retired]
 
 
 @dataclass(frozen=True, slots=True)

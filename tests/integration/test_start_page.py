@@ -165,6 +165,17 @@ class TestSetUp:
         with running(endpoints, tmp_path / "no-models"):
             until(lambda: "fatura nº" in owner.see("start"))
 
+    def test_neither_an_answer_nor_a_new_label_moves_a_key(self, owner: Person, database: Database) -> None:
+        for number in range(3):
+            insert_unlabelled(database, str(number), text=f"text {number}")
+        for label in ("suporte", "venda"):
+            owner.send("start/label", owner.see("start"), name=label, description="")
+
+        owner.send("start", owner.see("start"), label="venda")
+        page = owner.send("start/label", owner.see("start"), name="bug", description="")
+
+        assert re.findall('name="label" value="([^"]+)"', page) == ["suporte", "venda", "bug"]
+
     def test_a_label_in_another_spelling_is_the_stored_one_which_comes_back_if_it_was_retired(
         self, owner: Person, labelled: Database
     ) -> None:
