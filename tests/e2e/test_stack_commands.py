@@ -167,7 +167,7 @@ def test_after_up_was_killed_its_worker_ends_and_the_next_up_takes_the_servers_o
         stack = LocalStack(folder / ".triagem")
         assert stack.postgres.pid == before
         stack.valkey.kill()
-        line = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\S+ Redis had stopped"
+        line = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\S+ Redis was restarted: it had stopped"
         until(lambda: bool(restarted.stdout and re.match(line, restarted.stdout.readline())), seconds=60)
         assert LocalStack(stack.folder).running() is not None
         restarted.send_signal(signal.SIGTERM)

@@ -102,7 +102,9 @@ class TestDrop:
     def test_dead_letters_are_dropped_by_id_and_all_at_once(self, triagem: Triagem, database: Database) -> None:
         insert_dead_letters(database, b"a", b"b", b"c")
 
-        assert triagem("dead", "drop", "2", "9", "--yes").out == "1 dropped\n"
+        assert triagem("dead", "drop", "2", "9", "--yes").out == (
+            "1 dropped\nnot found, replayed or dropped before: 1\n"
+        )
         assert ids(database) == [1, 3]
 
         assert json.loads(triagem("dead", "drop", "--all", "--yes", "--json").out) == {"dropped": 2}

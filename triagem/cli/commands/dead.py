@@ -135,7 +135,10 @@ def drop(
             for page in dead_letter_pages(database, ids=ids or None)
         )
         record_action(database, "dead-letter.drop", _selection(ids), f"{dropped} dropped")
-    print_answer({"dropped": dropped}, [f"{dropped:,} dropped"], as_json=as_json)
+    lines = [f"{dropped:,} dropped"]
+    if dropped < number:
+        lines.append(f"not found, replayed or dropped before: {number - dropped:,}")
+    print_answer({"dropped": dropped}, lines, as_json=as_json)
 
 
 def _webhook_problem() -> str:

@@ -143,7 +143,7 @@ def run_processes(
     def each_round() -> None:
         for server, status in stack.restart_dead() if stack and stack.down() else ():
             end = "had stopped" if status is None else describe_exit(status)
-            report(f"{server.name} {end} and was restarted: see {server.log}")
+            report(f"{server.name} was restarted: it {end}; see {server.log}")
         if ready:
             ready.check()
 
