@@ -96,7 +96,7 @@ def test_a_ticket_arrives_is_reviewed_by_keyboard_and_found_and_a_model_is_promo
     console: Any, database: Database, inbox: Inbox, endpoints: Endpoints, registry: Registry
 ) -> None:
     t = partial(translate, console.lang)
-    assert t("no_tickets") in console.content()
+    assert t("no_results") in console.content()
     ticket: TicketFields = {"source": "crm", "external_id": "4711", "text": "Minha fatura veio em dobro"}
     with running(endpoints, registry.root):
         Publisher(inbox).publish_many([ticket])

@@ -292,6 +292,10 @@ class TestTickets:
         assert response.status_code == 422
         assert reason in response.text
 
+    def test_without_results_and_filters_no_search_is_blamed(self, ana: Person) -> None:
+        assert "No ticket has a result yet." in ana.see("tickets")
+        assert "No matching tickets." in ana.see("tickets", source="zendesk")
+
     def test_an_invalid_cursor_is_422(self, ana: Person) -> None:
         assert ana.http.get("/console/tickets", params={"after": "x"}).status_code == 422
 

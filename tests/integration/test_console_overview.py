@@ -53,7 +53,7 @@ class TestOverview:
     def test_an_empty_installation_shows_what_is_missing(self, reader: Person) -> None:
         page = reader.see("overview")
         assert "no worker is running" in page
-        assert "No tickets yet" in page
+        assert "No ticket has a result yet" in page
 
     def test_it_shows_the_backlog_the_workers_and_the_current_model(self, reader: Person, inbox: Inbox) -> None:
         inbox.put(Lane.LIVE, [b"1", b"2", b"3"])

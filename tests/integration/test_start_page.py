@@ -159,6 +159,7 @@ class TestSetUp:
         )
 
         assert "Messages accepted: 3. Rows rejected: 7." in uploaded.text
+        assert '<a href="/console/start">Label the messages</a>' in uploaded.text
         assert "skipped above the header, line 1: Relatório" in uploaded.text
         assert "text: is only white space. Number: 7; lines: 6, 7, 8, 9, 10, …." in uploaded.text
         assert owner.http.get("/console/start/upload?lang=pt").status_code == 200

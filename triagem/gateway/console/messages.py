@@ -150,7 +150,7 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     ),
     "paused": ("paused", "pausados"),
     "model": ("Model", "Modelo"),
-    "no_model": ("none yet: train one", "nenhum ainda: treine um"),
+    "no_model": ("none yet: label messages, or train one", "nenhum ainda: classifique mensagens ou treine um"),
     "accuracy": ("accuracy", "acurácia"),
     "worker_at work": ("at work", "em atividade"),
     "worker_warming up": ("loading the model", "carregando o modelo"),
@@ -167,7 +167,7 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "histogram": ("Confidence", "Confiança"),
     "last_alerts": ("Latest alerts", "Últimos alertas"),
     "no_alerts": ("No alerts.", "Nenhum alerta."),
-    "no_tickets": ("No tickets yet.", "Nenhum ticket ainda."),
+    "no_results": ("No ticket has a result yet.", "Nenhum ticket tem resultado ainda."),
     "lane_live": ("live", "em tempo real"),
     "lane_bulk": ("bulk", "em lote"),
     # operations

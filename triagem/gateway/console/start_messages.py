@@ -37,6 +37,11 @@ START_MESSAGES: Final = {
         "Messages accepted: {accepted}. Rows rejected: {rejected}.",
         "Mensagens aceitas: {accepted}. Linhas rejeitadas: {rejected}.",
     ),
+    "messages_soon": (
+        "A worker is storing the messages, which takes seconds.",
+        "Um worker está guardando as mensagens, o que leva segundos.",
+    ),
+    "show_messages": ("Label the messages", "Classificar as mensagens"),
     "rejected_lines": ("Number: {count}; lines: {lines}.", "Quantidade: {count}; linhas: {lines}."),
     "connect_crm": (
         "Or connect a CRM: docs/how-to/crm.md. Its messages are stored until there is a model.",
