@@ -130,7 +130,6 @@ def take_screenshots(started: Any, address: str, secret: str, variant: str) -> N
         viewport=dict(zip(("width", "height"), SIZES[size], strict=True)),
         color_scheme=scheme,
         locale="en-GB",
-        timezone_id="America/Sao_Paulo",
     )
     page = context.new_page()
     for name, path in PAGES.items():

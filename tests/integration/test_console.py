@@ -1,7 +1,7 @@
 """The console: logins, pages, and the effect of a reviewer's decisions."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -223,6 +223,23 @@ class TestTickets:
         assert "text sold" not in page
         assert '<option value="venda" selected>venda</option>' in page
         assert 'value="chatwoot"' in page
+
+    def test_days_of_the_filter_and_times_are_in_the_time_zone_that_the_page_names(
+        self, ana: Person, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        late = datetime(2026, 12, 1, 1, 30, tzinfo=UTC)  # still November in São Paulo
+        write_window(database, [sure("late", received_at=late)])
+
+        assert "text late" in ana.see("tickets", since="2026-12-01")
+        assert ">2026-12-01 01:30<" in ana.see("tickets")
+        assert "Time zone: UTC<" in ana.see("tickets")
+
+        monkeypatch.setenv("TRIAGEM_TIMEZONE", "America/Sao_Paulo")
+        assert "text late" not in ana.see("tickets", since="2026-12-01")
+        page = ana.see("tickets", until="2026-12-01", since="0001-01-01", lang="pt")
+        assert ">30/11/2026 22:30<" in page
+        assert 'value="2026-12-01"' in page
+        assert "Fuso horário: America/Sao_Paulo<" in page
 
     def test_tickets_are_filtered_by_their_reviews(self, ana: Person, database: Database) -> None:
         write_window(database, [sure(name) for name in ("untouched", "agreed", "disputed", "hers")])

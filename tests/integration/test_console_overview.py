@@ -101,6 +101,15 @@ class TestOverview:
         assert "1 suporte</title>" in page
         assert "2 venda</title>" in page
 
+    def test_an_alert_begins_in_the_time_zone_of_the_page(
+        self, reader: Person, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        detail = {"state": "open", "value": 0.5, "limit": 0.2, "since": "2026-12-01T01:30:00+00:00"}
+        raise_alert(database, "unsure-share", "1", detail)
+        assert "2026-12-01 01:30 UTC" in reader.see("overview")
+        monkeypatch.setenv("TRIAGEM_TIMEZONE", "America/Sao_Paulo")
+        assert "2026-11-30 22:30 -03" in reader.see("overview")
+
     def test_it_lists_the_newest_alerts(self, reader: Person, database: Database) -> None:
         raise_alert(database, DRIFT, "2026-11-22", {"summary": EVIL})
         page = reader.see("overview")

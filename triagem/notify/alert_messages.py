@@ -1,7 +1,7 @@
 """Message texts in English and Brazilian Portuguese. Terms follow docs/reference/glossary.md."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 
 from triagem.contracts.portuguese import COMMAS_AND_POINTS, in_portuguese
@@ -157,7 +157,7 @@ def local_number(language: Language, number: str) -> str:
     return number.translate(COMMAS_AND_POINTS) if language == "pt-BR" else number
 
 
-_TIME_FORMATS: Final[Mapping[Language, str]] = {"en": "%Y-%m-%d %H:%M UTC", "pt-BR": "%d/%m/%Y %H:%M UTC"}
+_TIME_FORMATS: Final[Mapping[Language, str]] = {"en": "%Y-%m-%d %H:%M %Z", "pt-BR": "%d/%m/%Y %H:%M %Z"}
 
 
 def duration(seconds: float) -> str:
@@ -188,11 +188,11 @@ def headline(language: Language, kind: str, detail: Mapping[str, Any]) -> str:
     return _filled(_CAUSES, language, kind, detail) or name
 
 
-def describe(language: Language, kind: str, detail: Mapping[str, Any]) -> str:
+def describe(language: Language, kind: str, detail: Mapping[str, Any], *, zone: tzinfo = UTC) -> str:
     """Describe a system alert in one line; falls back to the English summary that is stored with it."""
     line = headline(language, kind, detail)
     if since := detail.get("since"):
-        time = datetime.fromisoformat(since).strftime(_TIME_FORMATS[language])
+        time = datetime.fromisoformat(since).astimezone(zone).strftime(_TIME_FORMATS[language])
         line += f" ({phrase(language, 'since', since=time)})"
     effect = f"{kind} {detail['outcome']}" if "outcome" in detail else kind
     more = _filled(_EFFECTS, language, effect, detail) if detail.get("state") != "resolved" else None

@@ -129,7 +129,7 @@ def gateway(
     from triagem.gateway.serve import serve
     from triagem.producer.crm import CrmFile
 
-    TimezoneSettings()  # the review page reads it
+    TimezoneSettings()  # the console reads it
     crm_file = CrmFile.from_environment()
     with servers.database() as database:
         serve(Services(servers.inbox(), database, servers.registry(), settings, crm_file), MetricsSettings())

@@ -134,6 +134,7 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
         "Not saved: this ticket no longer exists, or it was deleted at the customer's request.",
         "Não foi salvo: este ticket não existe mais ou foi excluído a pedido do cliente.",
     ),
+    "zone": ("Time zone: {zone}", "Fuso horário: {zone}"),
     # overview
     "as_of": ("as of {when}, refreshed automatically", "em {when}, atualizado automaticamente"),
     "backlog": ("Backlog", "Tickets na fila"),

@@ -15,7 +15,7 @@ from triagem.contracts.ticket import Lane
 from triagem.db.outbox.alerts import newest_alerts
 from triagem.db.tickets.queries import recent_tickets
 from triagem.gateway.console.messages import Lang
-from triagem.gateway.console.render import format_minute, format_number, language, render_page
+from triagem.gateway.console.render import format_minute, format_number, language, page_zone, render_page
 from triagem.gateway.console.session import Reader
 from triagem.gateway.console.tickets import label_context
 from triagem.gateway.services import ServicesDep
@@ -108,7 +108,7 @@ def _over_time(
     span = (last - first) / bins
     columns = ((min(bins - 1, int((time - first) / span)) if span else 0, label) for time, label in points)
     counts = Counter((column, f"l{colors.get(label, 5)} {label}") for column, label in columns)
-    names = [format_minute(lang, first + span * column) for column in range(bins)]
+    names = [format_minute(lang, page_zone(), first + span * column) for column in range(bins)]
     return _stacked(lang, counts, names), first, last
 
 

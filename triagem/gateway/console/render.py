@@ -2,24 +2,27 @@
 
 import json
 from collections.abc import Collection
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import cache, partial
 from hashlib import sha256
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from triagem.contracts.moments import time_zone
 from triagem.contracts.portuguese import in_portuguese
 from triagem.gateway.console.messages import MESSAGES, Lang, preferred_language, translate
 from triagem.gateway.console.session import Visitor, row_id, set_cookie
 from triagem.notify.alert_messages import describe, headline
 from triagem.notify.alert_rules import Language
+from triagem.process import TimezoneSettings
 
 HERE: Final = Path(__file__).parent
 STATIC: Final = HERE / "static"
@@ -70,7 +73,7 @@ def render_page(
     **values: Any,
 ) -> HTMLResponse:
     """Render a page in the visitor's language. Its URL may name a message with numbers or `known` names as values."""
-    lang = language(request)
+    lang, zone = language(request), page_zone()
     context: dict[str, Any] = {
         "t": partial(_translate_markup, lang),
         "lang": lang,
@@ -79,10 +82,11 @@ def render_page(
         "visitor": visitor,
         "token": visitor.token if visitor else "",
         "flash": _flash(request, lang, known) if visitor else None,
-        "when": partial(format_time, lang),
+        "when": partial(format_time, lang, zone),
+        "zone": zone.key,
         "date": partial(format_date, lang),
         "alert_name": lambda kind: headline(_NOTIFY_LANGUAGE[lang], kind, {}),
-        "alert_text": partial(describe, _NOTIFY_LANGUAGE[lang]),
+        "alert_text": partial(describe, _NOTIFY_LANGUAGE[lang], zone=zone),
         "named": partial(_named, lang),
         "reason": partial(translate_reason, lang),
         "audited": lambda text: (lang is Lang.PT and in_portuguese(text)) or text,
@@ -139,15 +143,20 @@ def format_number(lang: Lang, value: float, digits: int = 0) -> str:
     return text.translate(str.maketrans(",.", ".,")) if lang is Lang.PT else text
 
 
-def format_time(lang: Lang, time: datetime) -> Markup:
-    """A time in UTC; the page's script shows it in the reader's time zone."""
-    return Markup('<time datetime="{}">{}</time>').format(time.isoformat(), format_minute(lang, time))
+def page_zone() -> ZoneInfo:
+    """The time zone of all days and times on pages, `TRIAGEM_TIMEZONE`. Each page names it at its end."""
+    return time_zone(TimezoneSettings().timezone)
 
 
-def format_minute(lang: Lang, time: datetime) -> str:
-    """A time in UTC as text."""
-    time = time.astimezone(UTC)
-    return f"{format_date(lang, time)} {time:%H:%M} UTC"
+def format_time(lang: Lang, zone: ZoneInfo, time: datetime) -> Markup:
+    """A time in the zone of the pages."""
+    return Markup('<time datetime="{}">{}</time>').format(time.isoformat(), format_minute(lang, zone, time))
+
+
+def format_minute(lang: Lang, zone: ZoneInfo, time: datetime) -> str:
+    """A time in the zone of the pages as text."""
+    time = time.astimezone(zone)
+    return f"{format_date(lang, time)} {time:%H:%M}"
 
 
 def format_date(lang: Lang, day: date) -> str:

@@ -33,13 +33,12 @@ from triagem.db.reviews import (
     undo_review,
 )
 from triagem.db.tickets.messages import Thread, read_thread
-from triagem.gateway.console.render import address, redirect, render_page
+from triagem.gateway.console.render import address, page_zone, redirect, render_page
 from triagem.gateway.console.session import Form, Reviewer, Visitor, row_id
 from triagem.gateway.console.tickets import crm_link, label_context
 from triagem.gateway.results import FilterText
 from triagem.gateway.services import Services, ServicesDep
 from triagem.ops.labelling import request_due_version
-from triagem.process import TimezoneSettings
 from triagem.settings import Settings
 
 
@@ -100,7 +99,7 @@ def review(
         return redirect(address("start"))
     task = assigned_task(services.database, visitor.name, filters=queue, exclude=excluded)
     task = task or _next(services, visitor.name, version, queue, excluded)
-    since, zone = services.now() - _MAX_AGE, TimezoneSettings().timezone
+    since, zone = services.now() - _MAX_AGE, page_zone().key
     today, waiting = queue_length(services.database, visitor.name, queue, since=since, zone=zone)
     context = label_context(services)
     labels = context["labels"]

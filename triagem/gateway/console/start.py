@@ -13,7 +13,7 @@ from triagem.db.audit import record
 from triagem.db.labels import change_label, label_name, list_labels, list_proposals, reject_proposal, stored_label
 from triagem.db.reviews.labelling import QuestionKind, labelling_state, next_question
 from triagem.gateway.admission import LargeBody
-from triagem.gateway.console.render import address, redirect, render_page
+from triagem.gateway.console.render import address, page_zone, redirect, render_page
 from triagem.gateway.console.review import (
     DottedIds,
     dotted_ids,
@@ -25,7 +25,6 @@ from triagem.gateway.console.tickets import label_context
 from triagem.gateway.console.upload import enqueue_upload, parse_upload
 from triagem.gateway.services import Services, ServicesDep
 from triagem.ops.labelling import request_due_questions, request_due_version, version_state
-from triagem.process import TimezoneSettings
 from triagem.producer.load import LoadSummary
 
 _SOURCE: Final = "upload"
@@ -123,7 +122,7 @@ def upload_file(request: Request, services: ServicesDep, visitor: Admin, body: L
     """Put the rows of a file into the inbox, and show what was rejected and why."""
     upload = parse_upload(request.headers.get("content-type", ""), body)
     try:
-        loaded, notes = enqueue_upload(upload, services.publisher, _SOURCE, TimezoneSettings().timezone)
+        loaded, notes = enqueue_upload(upload, services.publisher, _SOURCE, page_zone().key)
     except InboxFull as error:
         raise InvalidInput(f"{error}; a part of the file was accepted, and uploading it again is harmless") from None
     return _page(request, services, visitor, loaded=loaded, notes=notes)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import date, datetime, time
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
@@ -15,7 +15,7 @@ from triagem.contracts.text import clean
 from triagem.contracts.ticket import Identity
 from triagem.db.labels import COLOURS, list_labels
 from triagem.db.tickets.queries import Filters, ReviewState, list_results, text_previews
-from triagem.gateway.console.render import render_page
+from triagem.gateway.console.render import page_zone, render_page
 from triagem.gateway.console.session import Reader
 from triagem.gateway.results import FilterText
 from triagem.gateway.services import Services, ServicesDep
@@ -104,13 +104,14 @@ def tickets(
 
 
 def _day(name: str, value: str) -> datetime | None:
+    """The start of a day in the zone of the pages."""
     if not value:
         return None
     try:
         day = date.fromisoformat(value)
     except ValueError:
         raise InvalidInput(f"{name} {value[:40]!r}: expected a date like 2026-11-02") from None
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return datetime.combine(day, time(), page_zone())
 
 
 def _choice(name: str, value: str, choices: type[Choice]) -> Choice | None:

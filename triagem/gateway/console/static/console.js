@@ -1,13 +1,5 @@
-// Local times, keyboard shortcuts, comments and automatic refresh.
+// Keyboard shortcuts, comments and automatic refresh.
 "use strict";
-
-function localTimes(root) {
-  const lang = document.documentElement.lang;
-  const locale = navigator.languages.find((tag) => tag.slice(0, 2) === lang.slice(0, 2)) || lang;
-  for (const time of root.querySelectorAll("time[datetime]"))
-    time.textContent = new Date(time.dateTime).toLocaleString(locale, { dateStyle: "short", timeStyle: "short" });
-}
-localTimes(document);
 
 // The key of <kbd data-key="s"> presses its button, unless the user is typing.
 document.addEventListener("keydown", (event) => {
@@ -63,6 +55,5 @@ if (live)
     const fresh = page.querySelector("#live, main > section");
     if (live.contains(document.activeElement)) return;
     if (!fresh) return live.replaceChildren(live.dataset.lost);
-    localTimes(fresh);
     live.replaceChildren(...fresh.childNodes);
   }, Number(live.dataset.refresh) * 1000);
