@@ -1,13 +1,11 @@
 """Loads `TRIAGEM_CRM_FILE`: a TOML file with one table per source, and the hosts that requests may go to."""
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-import structlog
 from pydantic import Field, ValidationError
 
 from triagem.contracts.errors import InvalidInput
@@ -15,10 +13,9 @@ from triagem.contracts.field_errors import first_error
 from triagem.notify import settings_file
 from triagem.notify.crm import CrmTarget
 from triagem.notify.hosts import check_url
+from triagem.notify.settings_file import ReloadedFile
 from triagem.producer.crm.settings import GENERIC, Source, make_source, presets
 from triagem.settings import Settings
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,51 +48,16 @@ class CrmSettings(Settings, used_by="gateway, ops"):
     )
 
 
-class CrmFile:
-    """The file of a running process. It is read again every few seconds; an error in it does not stop the process.
+class CrmFile(ReloadedFile[CrmConfig]):
+    """The file of a running process. `config`: the content if there is no file."""
 
-    Args:
-        path: None stands for a file without sources.
-        config: its content, if it was read before.
-
-    Raises:
-        InvalidInput: the first read of the file fails; see `load_crm_file`.
-    """
-
-    def __init__(
-        self,
-        path: Path | None,
-        config: CrmConfig | None = None,
-        *,
-        every_s: float = 5.0,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._path, self._every_s, self._clock = path, every_s, clock
-        self._config = config or (load_crm_file(path) if path else CrmConfig({}))
-        self._read_at = clock()
-        self.problem: str | None = None
+    def __init__(self, path: Path | None, config: CrmConfig | None = None, **timing: Any) -> None:
+        super().__init__("TRIAGEM_CRM_FILE", path, load_crm_file, config or CrmConfig({}), **timing)
 
     @classmethod
     def from_environment(cls) -> Self:
         """The file that `TRIAGEM_CRM_FILE` names."""
         return cls(CrmSettings().crm_file)
-
-    def read(self) -> CrmConfig:
-        """The file's content; while it is invalid, its last valid content, and `problem` says what is wrong."""
-        now = self._clock()
-        if self._path is None or now < self._read_at + self._every_s:
-            return self._config
-        self._read_at = now
-        try:
-            self._config, problem = load_crm_file(self._path), None
-        except InvalidInput as error:
-            problem = str(error)
-        if problem and problem != self.problem:
-            log.error("crm_file_invalid", reason=problem, hint="the last valid content stays in use")
-        elif self.problem and not problem:
-            log.info("crm_file_valid")
-        self.problem = problem
-        return self._config
 
 
 def load_crm_file(path: Path) -> CrmConfig:

@@ -28,6 +28,7 @@ from triagem.db.tickets.dead_letters import find_dead_letter, list_dead_letters
 from triagem.inbox import Inbox, connect
 from triagem.ops.app import ops_app
 from triagem.ops.heartbeat import seconds_since_completed
+from triagem.ops.invalid_files import file_problems
 from triagem.ops.replay import replay
 from triagem.ops.settings import OpsSettings
 from triagem.stack import Endpoints, LocalStack
@@ -110,6 +111,30 @@ def test_a_frozen_postgres_is_reported_directly(start: Start, stack: LocalStack,
         until(lambda: len(receiver.received) == 2)
     assert [b'"state":"open"' in request.body for request in receiver.received] == [True, False]
     assert b"Triagem: Postgres has not answered for" in receiver.received[0].body
+
+
+def test_a_broken_alerts_file_is_reported_and_alerts_are_sent_by_its_last_valid_content(
+    start: Start, endpoints: Endpoints, inbox: Inbox, tmp_path: Path
+) -> None:
+    receiver = Receiver()
+    with receiver.open(), ops_app(endpoints.broker_url, OpsSettings()) as app:
+        file = rules_file(tmp_path, receiver.url)
+        ops = start("ops", TRIAGEM_ALERTS_FILE=str(file))
+        until(lambda: "ops_ready" in ops.log.read_text(), seconds=60)
+        file.write_text(file.read_text().replace('"team"', '"tem"'))
+
+        def reported() -> bool:
+            app.send_task("triagem.alerts", queue="ops", expires=60)
+            return "TRIAGEM_ALERTS_FILE" in file_problems(inbox.redis)
+
+        until(reported, seconds=30)
+        send(endpoints)
+        until(lambda: '"retraining_checked"' in ops.log.read_text(), seconds=60)
+        reported()
+        until(lambda: len(receiver.received) == 1)
+    assert file_problems(inbox.redis) == {
+        "TRIAGEM_ALERTS_FILE": f"{file} [rules.doubtful] channels: there is no [channels.tem]"
+    }
 
 
 @pytest.mark.parametrize("victim", ["the process of the task", "the whole worker"])

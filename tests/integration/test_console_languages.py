@@ -29,6 +29,7 @@ from triagem.inbox import Inbox
 from triagem.inbox.lease import AT_WORK, Lease, lease_key, list_workers
 from triagem.inbox.webhook_counts import WebhookCounts
 from triagem.notify.alert_messages import system_alert_detail
+from triagem.ops.invalid_files import record_problem
 
 NOW = datetime.now(UTC)
 REGISTRY_PROBLEM = "the registry has no current version: check TRIAGEM_REGISTRY_URL; v1.0.0 keeps running"
@@ -98,6 +99,7 @@ def admin(database: Database, inbox: Inbox, tmp_path: Path) -> Person:
     dead_letters.insert_dead_letter(database, Lane.BULK, b"1-0", b"{", "the payload is not JSON")
     dead_letters.insert_webhook_dead_letter(database, "zendesk", b"{", "body: is not JSON (Extra data, character 1)")
     WebhookCounts(inbox.redis).record_ignored("zendesk", "a private comment")
+    record_problem(inbox.redis, "TRIAGEM_ALERTS_FILE", "alerts.toml [rules.a] channels: must be a list, in brackets")
     run = runs.start(database, RunPlan("v1.1.0", 1, shadow=True))
     runs.cancel(database, run.id, "v1.1.0 was promoted")
     for kind in ALERT_KINDS:

@@ -1,5 +1,6 @@
 """The console's overview, models and operations."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from triagem.gateway.console.overview import ThroughputMeter
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox, connect
 from triagem.inbox.lease import AT_WORK, Lease, pause
+from triagem.producer.crm import CrmFile
 from triagem.registry import Registry
 
 EVIL = "<script>alert(1)</script>"
@@ -229,6 +231,18 @@ class TestOperations:
         page = Person(services(database, gone), Scope.READ).see("operations")
         assert "Redis does not answer" in page
         assert "unreadable entry" in page
+
+    def test_an_error_in_the_crm_file_is_shown_before_the_next_webhook(
+        self, database: Database, inbox: Inbox, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "crm.toml"
+        file.write_text('[zammad]\ntoken = "0123456789abcdef"\n')
+        reader = Person(replace(services(database, inbox), crm_file=CrmFile(file, every_s=0)), Scope.READ)
+        assert "TRIAGEM_CRM_FILE" not in reader.see("operations")
+
+        file.write_text("[zammad]\n")
+
+        assert "TRIAGEM_CRM_FILE is invalid, its previous content stays in use" in reader.see("operations")
 
     def test_a_dead_letter_is_put_back_on_its_lane(self, admin: Person, database: Database, inbox: Inbox) -> None:
         dead_letters.insert_dead_letter(database, Lane.LIVE, b"1-0", b"{", EVIL)

@@ -28,6 +28,7 @@ from triagem.db.tickets.window import write_window
 from triagem.inbox import Inbox
 from triagem.inbox.lease import Lease
 from triagem.ops.heartbeat import record_completed
+from triagem.ops.invalid_files import record_problem
 from triagem.stack import LocalStack
 
 
@@ -85,6 +86,21 @@ def test_doctor_warns_of_a_first_model_that_is_missing_and_names_a_registry_that
     assert problems(triagem)["model"].startswith(
         "no current model in nothing here, but workers have one: check TRIAGEM_REGISTRY_URL"
     )
+
+
+@pytest.mark.parametrize("command", ["doctor", "status"])
+def test_an_invalid_file_of_a_running_process_is_a_warning_with_its_reason(
+    triagem: Triagem, inbox: Inbox, command: str
+) -> None:
+    record_problem(inbox.redis, "TRIAGEM_ALERTS_FILE", "alerts.toml is not valid TOML")
+
+    warnings = {check["check"]: check["warning"] for check in json.loads(triagem(command, "--json").out)}
+
+    assert warnings["TRIAGEM_ALERTS_FILE"] == (
+        "invalid, its previous content stays in use: alerts.toml is not valid TOML"
+    )
+    record_problem(inbox.redis, "TRIAGEM_ALERTS_FILE", None)
+    assert "TRIAGEM_ALERTS_FILE" not in triagem(command, "--json").out
 
 
 def test_doctor_names_tickets_that_wait_without_a_worker(triagem: Triagem, inbox: Inbox) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from triagem.contracts.errors import InvalidInput
-from triagem.notify.alert_rules import AlertRules, EmailChannel, SlackChannel, WebhookChannel, load
+from triagem.notify.alert_rules import AlertRules, AlertsFile, EmailChannel, SlackChannel, WebhookChannel, load
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SLACK = '[channels.team]\ntype = "slack"\nurl = "https://hooks.slack.com/services/T0/B0/secret-path"\n'
@@ -70,6 +70,19 @@ def test_a_rule_and_its_channels_with_secrets_in_files(tmp_path: Path) -> None:
         "target": "system.mail", "every_s": 300, "kinds": ["drift"], "labels": None, "sources": None, "bands": None,
         "under": None,
     }  # fmt: skip
+
+
+def test_while_the_file_is_invalid_its_last_valid_content_stays_in_use(tmp_path: Path) -> None:
+    load_content(tmp_path, HOSTS + SLACK + RULE)
+    file = AlertsFile(tmp_path / "alerts.toml", every_s=0)
+
+    (tmp_path / "alerts.toml").write_text(HOSTS + SLACK + RULE.replace("team", "tem"))
+    assert list(file.read().targets) == ["doubtful.team"]
+    assert file.problem == f"{tmp_path}/alerts.toml [rules.doubtful] channels: there is no [channels.tem]"
+
+    (tmp_path / "alerts.toml").write_text("")
+    assert list(file.read().targets) == []
+    assert file.problem is None
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from triagem.notify import settings_file
 from triagem.notify.apprise_channel import check_apprise_url
 from triagem.notify.hosts import check_url
 from triagem.notify.request import SigningKey
-from triagem.notify.settings_file import SettingsTable
+from triagem.notify.settings_file import ReloadedFile, SettingsTable
 from triagem.settings import Settings
 
 Language = Literal["en", "pt-BR"]
@@ -142,10 +142,16 @@ class AlertSettings(Settings, used_by="ops, beat"):
     )
 
 
-def from_environment() -> AlertRules:
-    """The rules of `TRIAGEM_ALERTS_FILE`, or no rules if it is unset. Raises InvalidInput as `load` does."""
-    path = AlertSettings().alerts_file
-    return load(path) if path else AlertRules({})
+class AlertsFile(ReloadedFile[AlertRules]):
+    """The file of a running process; no rules if there is no file."""
+
+    def __init__(self, path: Path | None, **timing: Any) -> None:
+        super().__init__("TRIAGEM_ALERTS_FILE", path, load, AlertRules({}), **timing)
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """The file that `TRIAGEM_ALERTS_FILE` names."""
+        return cls(AlertSettings().alerts_file)
 
 
 def load(path: Path) -> AlertRules:

@@ -12,11 +12,10 @@ from typing import Final
 
 import structlog
 
-from triagem.contracts.errors import InvalidInput
 from triagem.db.outbox.alerts import AlertDigest, SystemEvent
 from triagem.notify.alert_messages import system_alert_detail
 from triagem.notify.alert_rendering import build_message
-from triagem.notify.alert_rules import AlertRules, AlertSettings, from_environment
+from triagem.notify.alert_rules import AlertRules, AlertSettings
 from triagem.notify.channels import SendMessage, channel_sender
 from triagem.notify.request import Retry
 
@@ -37,7 +36,7 @@ class OutageWatch:
         checks: Mapping[str, Callable[[], bool]],
         *,
         after_s: float,
-        rules: Callable[[], AlertRules] = from_environment,
+        rules: Callable[[], AlertRules],
         sender: Callable[[Sequence[str]], SendMessage] = channel_sender,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -54,11 +53,7 @@ class OutageWatch:
 
     def check(self) -> None:
         """Run all checks once. Send opened and resolved alerts, and messages whose earlier attempt failed."""
-        try:
-            rules = self._rules()
-        except InvalidInput as error:  # perhaps somebody is editing the file: keep the state
-            log.error("outage_alerts_postponed", reason=str(error))
-            return
+        rules = self._rules()
         for kind, is_well in self._checks.items():
             self._update(kind, rules, well=is_well())
         send, unsent = self._sender(rules.allowed_hosts), self._unsent

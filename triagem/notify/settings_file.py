@@ -1,13 +1,18 @@
 """Reads an operator's TOML file and the secret files that it names. Errors never show a file's content."""
 
+import time
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
+import structlog
 from pydantic import BaseModel
 
 from triagem.contracts.errors import InvalidInput
+
+log = structlog.get_logger(__name__)
+Content = TypeVar("Content")
 
 # Fields that a file may hold instead (`url_file`): Docker and Kubernetes provide secrets as files.
 _SECRETS: Final = ("url", "secret", "token", "user", "password")
@@ -15,6 +20,54 @@ _SECRETS: Final = ("url", "secret", "token", "user", "password")
 
 class SettingsTable(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True):
     """A table of a file. Unknown fields are errors. Errors never show a value."""
+
+
+class ReloadedFile(Generic[Content]):
+    """A file of a running process. It is read again every few seconds; an error in it does not stop the process.
+
+    Args:
+        setting: the variable that names the file.
+        path: the file; None if the variable is not set.
+        load: reads the file; raises InvalidInput.
+        unset: the content if `path` is None.
+
+    Raises:
+        InvalidInput: the first read of the file fails.
+    """
+
+    def __init__(
+        self,
+        setting: str,
+        path: Path | None,
+        load: Callable[[Path], Content],
+        unset: Content,
+        *,
+        every_s: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.setting, self._path, self._load = setting, path, load
+        self._every_s, self._clock = every_s, clock
+        self._content = load(path) if path else unset
+        self._read_at = clock()
+        self.problem: str | None = None
+
+    def read(self) -> Content:
+        """The file's content; while it is invalid, its last valid content, and `problem` says what is wrong."""
+        now = self._clock()
+        if self._path is None or now < self._read_at + self._every_s:
+            return self._content
+        self._read_at = now
+        try:
+            self._content, problem = self._load(self._path), None
+        except InvalidInput as error:
+            problem = str(error)
+        if problem and problem != self.problem:
+            hint = "the last valid content stays in use"
+            log.error("file_invalid", setting=self.setting, reason=problem, hint=hint)
+        elif self.problem and not problem:
+            log.info("file_valid", setting=self.setting)
+        self.problem = problem
+        return self._content
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from triagem.notify.outage import OutageWatch
 from triagem.ops.app import is_worth_logging, ops_app
 from triagem.ops.heartbeat import record_completed
 from triagem.ops.settings import OpsSettings
+from triagem.ops.tasks import alerts_file, crm_file
 from triagem.process import read_secret_files
 from triagem.worker import health
 
@@ -97,7 +98,8 @@ def monitored(settings: OpsSettings, checks: Mapping[str, Callable[[], bool]]) -
                     if settings.ops_heartbeat_file:
                         health.write(settings.ops_heartbeat_file, health.READY, progress.alive_at)
 
-            watch = OutageWatch({**checks, "no-task": has_completed_one}, after_s=settings.outage_s)
+            watched = {**checks, "no-task": has_completed_one}
+            watch = OutageWatch(watched, after_s=settings.outage_s, rules=alerts_file().read)
             for name, work in (("heartbeat", keep_up), ("outages", lambda: watch.run(self.stopping))):
                 self.threads.append(threading.Thread(target=work, name=name, daemon=True))
                 self.threads[-1].start()
@@ -147,6 +149,8 @@ def run_worker(settings: OpsSettings, targets: Mapping[str, str]) -> int:
     `targets`: see `triagem.db.outbox.deliveries.sync_result_targets`.
     """
     redis_url, database_url = servers.redis_url(), servers.database_url()
+    crm_file()
+    alerts_file()
     with servers.database() as database, suppress(DatabaseUnavailable):
         require_current(database)
         sync_result_targets(database, targets)
@@ -180,7 +184,8 @@ def run_beat(settings: OpsSettings) -> None:
     )
     kept = settings.beat_schedule
     scheduler = type("Scheduler", (BoundedScheduler, beat.PersistentScheduler if kept else beat.Scheduler), {})
-    watch = OutageWatch({"no-task": partial(takes_messages, app)}, after_s=_NO_TASK_S)
+    watched = {"no-task": partial(takes_messages, app)}
+    watch = OutageWatch(watched, after_s=_NO_TASK_S, rules=alerts_file().read)
     threading.Thread(target=watch.run, args=(threading.Event(),), name="outages", daemon=True).start()
     beat.Service(app, schedule_filename=str(kept or ""), scheduler_cls=scheduler).start()
 

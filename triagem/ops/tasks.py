@@ -1,14 +1,14 @@
 """Celery tasks, run by `triagem ops` without torch. Drift and retraining checks are in `trainer.monitor.tasks`.
 
 The ops worker opens `database`, `inbox` and `registry` on the application in each process that runs tasks. Operators'
-files are read at each run, so that a changed secret or rule takes effect at once. An outage ends a task; the next run
+files are read again every few seconds. An outage ends a task; the next run
 continues (INV-23).
 """
 
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, Final
@@ -16,6 +16,7 @@ from typing import Any, Final
 import structlog
 from celery import shared_task
 from pydantic import JsonValue
+from redis import RedisError
 
 from triagem.contracts.errors import InvalidTicket, Retryable
 from triagem.contracts.ticket import PREDICT_SOURCE, Lane, accept
@@ -24,10 +25,12 @@ from triagem.db.retention import delete_source_tickets
 from triagem.db.tickets.dead_letters import insert_task_dead_letter
 from triagem.db.tickets.search import index_queued_tickets
 from triagem.db.uploads import sweep_uploads
-from triagem.notify.alert_rules import from_environment as rules_from_environment
+from triagem.notify.alert_rules import AlertsFile
 from triagem.notify.channels import Sender, channel_sender
 from triagem.notify.deliveries import deliver_due, send_due_alerts
 from triagem.notify.monitor import MonitorSettings, check_system
+from triagem.notify.settings_file import Content, ReloadedFile
+from triagem.ops.invalid_files import record_problem
 from triagem.ops.model_versions import copy_registry
 from triagem.ops.reclassify import advance_run, start_due_run, start_nightly_run
 from triagem.ops.retention import RetentionSettings, delete_old_data
@@ -46,7 +49,9 @@ _FEW_RETRIES: Final = {
 # An outage at the start time must not prevent the nightly run.
 _RETRIES: Final = {**_FEW_RETRIES, "retry_backoff_max": 120, "max_retries": 30}
 _ARGUMENTS: Final = dict(enumerate(("source", "external_id", "text"), 1))
-_crm_file: Final = cache(CrmFile.from_environment)
+# The main process reads them before it forks the task processes, which so begin with valid content.
+crm_file: Final = cache(CrmFile.from_environment)
+alerts_file: Final = cache(AlertsFile.from_environment)
 
 
 @shared_task(
@@ -142,11 +147,19 @@ def _postponed(event: str) -> Iterator[None]:
         log.warning(event, reason=str(error))
 
 
+def _read(task: Any, file: ReloadedFile[Content]) -> Content:
+    """The content of a file; records in Redis whether it is invalid."""
+    content = file.read()
+    with suppress(RedisError):
+        record_problem(task.app.inbox.redis, file.setting, file.problem)
+    return content
+
+
 @shared_task(name="triagem.alerts", bind=True)  # type: ignore[untyped-decorator]
 @_postponed("alerts_postponed")
 def alerts(task: Any) -> None:
     """Send the alerts that are due."""
-    rules = rules_from_environment()
+    rules = _read(task, alerts_file())
     send_due_alerts(task.app.database, rules, channel_sender(rules.allowed_hosts))
 
 
@@ -161,7 +174,7 @@ def watch(task: Any) -> None:
 @_postponed("results_postponed")
 def deliver(task: Any) -> None:
     """Deliver results that are due to CRMs."""
-    crm = _crm_file().read()
+    crm = _read(task, crm_file())
     sync_result_targets(task.app.database, crm.targets)
     if crm.targets:
         deliver_due(task.app.database, crm.destinations, Sender(crm.allowed_hosts).send)

@@ -19,7 +19,7 @@ from triagem.db.outbox.deliveries import (
     replay_deliveries,
 )
 from triagem.notify.alert_rendering import build_test_message
-from triagem.notify.alert_rules import AlertRule, AlertRules, AlertSettings, from_environment, load
+from triagem.notify.alert_rules import AlertRule, AlertRules, AlertSettings, load
 from triagem.notify.channels import channel_sender
 from triagem.notify.request import Delivered
 
@@ -126,11 +126,11 @@ def try_(
 
 
 def _rules(file: Path | None) -> AlertRules:
-    if file is None and AlertSettings().alerts_file is None:
+    if (path := file or AlertSettings().alerts_file) is None:
         raise NotConfigured(
             "TRIAGEM_ALERTS_FILE is not set: no alert is sent; `triagem alerts list` shows undelivered alerts"
         )
-    return load(file) if file else from_environment()
+    return load(path)
 
 
 _COLUMNS = ("id", "created_at", "target", "about", "state", "attempts", "next_at", "last_error")

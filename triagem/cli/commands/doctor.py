@@ -31,6 +31,7 @@ from triagem.cli.output import EXTRAS, console, installed_version, print_lines
 from triagem.contracts.errors import TriagemError
 from triagem.inbox.client import redis_errors
 from triagem.ops.heartbeat import seconds_since_completed
+from triagem.ops.invalid_files import file_problems
 
 _WATCH_S: Final = 2.0
 _TASK_S: Final = 120.0  # by default, several tasks run every 5 seconds
@@ -57,6 +58,7 @@ def run_checks() -> Iterator[CheckResult]:
     yield (redis := run_check("Redis", _redis))
     if not redis.problem:
         yield run_check("inbox", _inbox)
+        yield from _invalid_files(_read_redis()[2])
     yield (postgres := run_check("Postgres", _postgres))
     yield run_check("GPU", _gpu)
     yield (model := run_check("model", lambda: _model(redis_answers=not redis.problem)))
@@ -142,6 +144,11 @@ def _inbox() -> str:
     return f"waiting: {waiting:,}, workers running: {workers}"
 
 
+def _invalid_files(problems: dict[str, str]) -> Iterator[CheckResult]:
+    for setting, problem in problems.items():
+        yield CheckResult(setting, warning=f"invalid, its previous content stays in use: {problem}")
+
+
 def _postgres() -> str:
     url = servers.database_url()
     from triagem.db.revision import require_current
@@ -179,13 +186,14 @@ def run_status() -> Iterator[CheckResult]:
     """The rows of `triagem status`. While a store does not answer, one row replaces all rows that need it."""
     redis_answers = False
     try:
-        state, task_s = _read_redis()
+        state, task_s, problems = _read_redis()
     except TriagemError as error:
         yield CheckResult("queue, workers", problem=str(error))
     else:
         redis_answers = True
         yield run_check("queue, workers", lambda: _queue(state))
         yield run_check("background tasks", lambda: _background_tasks(task_s))
+        yield from _invalid_files(problems)
     yield run_check("model", lambda: current_model(redis_answers=redis_answers)[1].version)
     try:
         yield from _stored()
@@ -193,10 +201,10 @@ def run_status() -> Iterator[CheckResult]:
         yield CheckResult("Postgres", problem=str(error))
 
 
-def _read_redis() -> tuple[dict[str, Any], float | None]:
+def _read_redis() -> tuple[dict[str, Any], float | None, dict[str, str]]:
     with answering(servers.redis_url(), 6379, "TRIAGEM_REDIS_URL"), redis_errors():
         inbox = servers.inbox()
-        return read_state(inbox), seconds_since_completed(inbox.redis)
+        return read_state(inbox), seconds_since_completed(inbox.redis), file_problems(inbox.redis)
 
 
 def _background_tasks(last_s: float | None) -> str:

@@ -86,8 +86,7 @@ def ops(
     settings = OpsSettings()
     if check:
         _check_heartbeat("TRIAGEM_OPS_HEARTBEAT_FILE", settings.ops_heartbeat_file, max_age_s=OPS_ALIVE_S)
-    from triagem.notify.alert_rules import AlertSettings
-    from triagem.notify.alert_rules import from_environment as alert_rules
+    from triagem.notify.alert_rules import AlertsFile
     from triagem.notify.monitor import MonitorSettings
     from triagem.ops.run import run_worker
     from triagem.producer.crm import CrmFile
@@ -95,8 +94,7 @@ def ops(
 
     # The tasks read these settings later. Load them now to report an error at startup.
     DueSettings()
-    AlertSettings()
-    alert_rules()
+    AlertsFile.from_environment()
     MonitorSettings()
     raise typer.Exit(run_worker(settings, CrmFile.from_environment().read().targets))
 

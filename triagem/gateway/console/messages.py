@@ -177,9 +177,9 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "ignored_webhooks": ("Webhooks without a ticket", "Webhooks sem ticket"),
     "count": ("Count", "Quantidade"),
     "no_ignored_webhooks": ("Every webhook produced a ticket.", "Todos os webhooks geraram um ticket."),
-    "crm_file_invalid": (
-        "TRIAGEM_CRM_FILE is invalid, its previous content stays in use: {reason}",
-        "TRIAGEM_CRM_FILE é inválido; o conteúdo anterior continua em uso: {reason}",
+    "file_invalid": (
+        "{setting} is invalid, its previous content stays in use: {reason}",
+        "{setting} é inválido; o conteúdo anterior continua em uso: {reason}",
     ),
     "lane": ("Lane", "Fila"),
     "attempts": ("Attempts", "Tentativas"),

@@ -15,6 +15,7 @@ from triagem.gateway.console.error_messages import error_message_key
 from triagem.gateway.console.render import address, redirect, render_page
 from triagem.gateway.console.session import Admin, Form, Reader, row_id
 from triagem.gateway.services import ServicesDep
+from triagem.ops.invalid_files import file_problems
 from triagem.ops.replay import replay
 
 _MAX_DEAD_LETTERS: Final = 100
@@ -25,10 +26,13 @@ router = APIRouter()
 @router.get("/operations")
 def operations(request: Request, services: ServicesDep, visitor: Reader) -> Response:
     """Show the page, without webhooks if Redis does not answer. It lists dead letters without their payloads."""
+    services.crm_file.read()
+    own = {services.crm_file.setting: services.crm_file.problem} if services.crm_file.problem else {}
     try:
         ignored_webhooks, problem = services.webhook_counts.ignored(), None
+        recorded = file_problems(services.inbox.redis)
     except TriagemError as error:  # alerts about Redis link to this page
-        ignored_webhooks, problem = [], error_message_key(error)
+        ignored_webhooks, recorded, problem = [], {}, error_message_key(error)
     return render_page(
         request,
         "operations.html",
@@ -37,7 +41,7 @@ def operations(request: Request, services: ServicesDep, visitor: Reader) -> Resp
         dead_letters=list_dead_letters(services.database, limit=_MAX_DEAD_LETTERS),
         ignored_webhooks=ignored_webhooks,
         problem=problem,
-        crm_file_problem=services.crm_file.problem,
+        file_problems=recorded | own,
         alerts=newest_alerts(services.database, limit=20),
         audit=list_audit(services.database, limit=50) if visitor.may(Scope.ADMIN) else None,
     )
