@@ -419,6 +419,17 @@ class TestTraining:
         assert "v1.0.0 is in use\na person reviews all its results until" in shown
         assert json.loads(modelless("start", "--json").out)["answers_to_version"] == 10
 
+    def test_the_reason_why_a_version_could_not_be_trained_is_shown(
+        self, owner: Person, labelled: Database, modelless: Triagem
+    ) -> None:
+        training_jobs.request(labelled, JobKind.HEAD, requested_by="owner", parameters={"answers": 20})
+        job = training_jobs.claim(labelled, "t", lease_s=60)
+        assert job
+        training_jobs.fail(labelled, job.id, "t", "the disk is full")
+
+        assert "The last version could not be trained: " in owner.see("start")
+        assert "the last version could not be trained: the disk is full" in modelless("start").out
+
     def test_questions_are_requested_when_few_are_left(self, owner: Person, labelled: Database) -> None:
         owner.see("start")
         owner.see("start")

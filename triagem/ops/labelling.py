@@ -36,13 +36,14 @@ def questions_due(state: LabellingState, chosen_at: int | None) -> bool:
 class VersionState:
     """The current version, the active jobs, and the number of answers until the next version; 0 without a next one.
 
-    `first`: whether no version was requested yet.
+    `first`: whether no version was requested yet. `error`: why the newest training of a version failed, if it did.
     """
 
     model: Manifest | None
     jobs: Sequence[TrainingJob]
     answers_missing: int
     first: bool
+    error: str | None
 
 
 def version_state(database: Database, registry: Registry, answers: Mapping[str, int]) -> VersionState:
@@ -51,7 +52,7 @@ def version_state(database: Database, registry: Registry, answers: Mapping[str, 
     model = registry.manifest(current.version) if current else None
     missing = answers_to_version(answers, _answers(newest)) if _head_versions_continue(database, model) else 0
     jobs = training_jobs.newest_jobs(database, limit=len(JobKind), active=True)
-    return VersionState(model, jobs, missing, newest is None)
+    return VersionState(model, jobs, missing, newest is None, newest.error if newest else None)
 
 
 def request_due_version(

@@ -242,6 +242,8 @@ def describe(state: LabellingState, labels: list[str], versions: VersionState) -
     counts = ", ".join(f"{label} {state.answers.get(label, 0)}" for label in labels)
     lines = [f"labels: {counts or 'none'}", f"messages: {state.texts:,}"]
     lines += [_WORK[job.kind] for job in versions.jobs]
+    if versions.error:
+        lines.append(f"the last version could not be trained: {versions.error}")
     if missing := versions.answers_missing:
         version = "first version: ten for each of two labels" if versions.first else "next version"
         lines.append(f"{missing} more answers until the {version}")

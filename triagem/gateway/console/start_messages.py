@@ -58,6 +58,10 @@ START_MESSAGES: Final = {
         "Answers missing until the next version: {count}.",
         "Respostas que faltam para a próxima versão: {count}.",
     ),
+    "version_failed": (
+        "The last version could not be trained: {reason}",
+        "A última versão não pôde ser treinada: {reason}",
+    ),
     "doing_head": ("A version is being trained.", "Uma versão está sendo treinada."),
     "doing_embed": ("The next questions are being chosen.", "As próximas perguntas estão sendo escolhidas."),
     "doing_full": ("A full training is running.", "Um treinamento completo está em execução."),
