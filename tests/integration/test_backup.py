@@ -75,7 +75,7 @@ def test_an_archive_writes_nothing_outside_its_folder(tmp_path: Path, name: str,
 def test_an_unreadable_backup_changes_nothing(triagem: Triagem, database: Database) -> None:
     Path("broken.dump").write_bytes(b"PGDMP")
     assert_one_line(triagem("db", "restore", "broken.dump"), "pg_restore: error")
-    assert_one_line(triagem("db", "restore", "absent.dump"), "pg_restore: error")
+    assert_one_line(triagem("db", "restore", "absent.dump"), "absent.dump: no such file")
     require_current(database)
 
 

@@ -131,11 +131,21 @@ class TestWithoutAWorker:
         assert TEXT.encode() in waiting_payloads(inbox)[0]
 
     @pytest.mark.parametrize(
-        "body", [b'{"text": ""}', b'{"text": " \\n"}', b'{"text": "\\ud800"}', b'{"text": 1}', b"{}", b"no json"]
+        ("body", "detail"),
+        [
+            (b'{"text": ""}', "text: is empty"),
+            (b'{"text": " \\n"}', "text: "),
+            (b'{"text": "\\ud800"}', "text: "),
+            (b'{"text": 1}', "text: must be text"),
+            (b"{}", "text: is missing"),
+            (b"[]", "body: must be an object with named fields"),
+            (b"no json", "body: "),
+        ],
     )
-    def test_invalid_text_is_refused(self, opened: Services, inbox: Inbox, body: bytes) -> None:
+    def test_invalid_text_is_refused(self, opened: Services, inbox: Inbox, body: bytes, detail: str) -> None:
         answer = client(opened).post("/predict", content=body, headers={"Content-Type": "application/json"})
         assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+        assert answer.json()["detail"].startswith(detail)
         assert waiting_payloads(inbox) == []
 
     def test_off_loopback_it_needs_a_key_that_may_enqueue(

@@ -82,7 +82,10 @@ def test_each_verdict_of_a_list_has_its_own_outcome(reviewer: TestClient, databa
     assert all(receipt["status"] == "rejected" and receipt["reason"] for receipt in body["receipts"][1:])
     (row,) = list_results(database, Filters(), limit=2).rows
     assert row.label == "suporte"
-    assert reviewer.post("/v1/reviews", json=[]).status_code == 422
+    assert reviewer.post("/v1/reviews", json=[]).json()["detail"] == (
+        "body: the list is empty: send at least one verdict"
+    )
+    assert reviewer.post("/v1/reviews", json=7).json()["detail"].startswith("verdict: must be an object")
 
 
 def test_a_key_without_the_scope_review_is_refused(database: Database, inbox: Inbox) -> None:

@@ -127,7 +127,8 @@ async def _body(request: Request) -> PredictRequest:
         # pydantic's JSON parser holds Python's global lock, and builds any object that stands in place of the text.
         return PredictRequest.model_validate(await run_in_threadpool(parse, content))
     except ValidationError as error:
-        raise InvalidInput(": ".join(filter(None, first_error(error)))) from None
+        field, reason = first_error(error)
+        raise InvalidInput(f"{field or 'body'}: {reason}") from None
 
 
 @router.post(

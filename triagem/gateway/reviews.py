@@ -99,8 +99,10 @@ def submit_review(
         receipt = _recorded(services, document, labels, key.name)
         request_due_version(services.database, services.registry, key.name, actor_of(request, key))
         return receipt
-    if not 1 <= len(document) <= MAX_REVIEWS:
-        raise InvalidInput(f"body: expected a verdict, or a list of 1 to {MAX_REVIEWS:,}; it has {len(document):,}")
+    if not document:
+        raise InvalidInput("body: the list is empty: send at least one verdict")
+    if len(document) > MAX_REVIEWS:
+        raise InvalidInput(f"body: {len(document):,} verdicts: a request may have at most {MAX_REVIEWS:,}")
     receipts = []
     for row in document:
         try:
@@ -118,7 +120,8 @@ def _recorded(services: Services, row: object, labels: Sequence[str], reviewer: 
     try:
         verdict = ReviewVerdict.model_validate(row)
     except ValidationError as error:
-        raise InvalidInput(": ".join(filter(None, first_error(error)))) from None
+        field, reason = first_error(error)
+        raise InvalidInput(f"{field or 'verdict'}: {reason}") from None
     if verdict.label is not None and verdict.label not in labels:
         raise InvalidInput(f"label: is not one of {', '.join(labels)}")
     outcome = record_review(

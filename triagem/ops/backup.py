@@ -31,6 +31,8 @@ def dump(database: Database, url: str, file: Path) -> None:
 
 def restore(database: Database, url: str, file: Path) -> None:
     """Fill a database without tickets from a dump, and migrate it to this version's schema. Raises InvalidInput."""
+    if not file.is_file():
+        raise InvalidInput(f"{file}: no such file")
     program = find_tool("pg_restore", database)
     _run(program, None, "--list", str(file))  # an unreadable file must change nothing
     upgrade(database)  # creates the roles, which are not in the dump
