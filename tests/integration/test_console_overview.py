@@ -84,13 +84,35 @@ class TestOverview:
         assert "as mensagens recentes diferem dos dados da versão v1.0.0" in page
         assert "texts differ" not in page
 
-    @pytest.mark.parametrize(("low", "over"), [(1, False), (2, True)])
-    def test_more_than_a_fifth_below_the_threshold_is_above_the_alert_limit(
-        self, reader: Person, database: Database, low: int, over: bool
+    @pytest.mark.parametrize(("low", "over"), [(4, False), (5, True)])
+    def test_the_share_of_unsure_tickets_is_the_one_of_the_alert(
+        self, reader: Person, database: Database, monkeypatch: pytest.MonkeyPatch, low: int, over: bool
     ) -> None:
-        rows = [unsure(f"low {number}") for number in range(low)]
-        write_window(database, [*rows, *(sure(str(number)) for number in range(5 - low))])
-        assert ("above the alert limit" in reader.see("overview")) is over
+        tickets = [unsure(f"low {number}", 0.69) for number in range(low)]
+        tickets += [sure(str(number), confidence=0.7) for number in range(20 - low)]
+        write_window(database, [replace(ticket, lane=Lane.LIVE) for ticket in tickets])
+        write_window(database, [unsure(f"imported {number}", 0.1) for number in range(20)])
+
+        page = reader.see("overview")
+        assert "Confidence below 0.70" in page
+        assert f"{low / 20:.1%}</b>" in page
+        assert "of the latest live tickets (20); alert above 20%" in page
+        assert ("above the alert limit" in page) is over
+
+        monkeypatch.setenv("TRIAGEM_MONITOR_UNSURE_SHARE", "0.5")
+        page = reader.see("overview")
+        assert "alert above 50%" in page
+        assert "above the alert limit" not in page
+
+    def test_fewer_tickets_than_the_alert_needs_are_not_above_its_limit(
+        self, reader: Person, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write_window(database, [replace(unsure(str(number)), lane=Lane.LIVE) for number in range(19)])
+        page = reader.see("overview")
+        assert "100.0%</b>" in page
+        assert "above the alert limit" not in page
+        monkeypatch.setenv("TRIAGEM_MONITOR_DISABLED_KINDS", "unsure-share")
+        assert "alert above" not in reader.see("overview")
 
     def test_charts_count_tickets_by_band_and_by_the_effective_label(
         self, reader: Person, database: Database

@@ -39,7 +39,7 @@ LAST_CHECKS: Final = 3
 GOOD_CHECKS: Final = 3
 
 
-class MonitorSettings(Settings, used_by="ops", env_prefix="TRIAGEM_MONITOR_"):
+class MonitorSettings(Settings, used_by="ops, gateway", env_prefix="TRIAGEM_MONITOR_"):
     """Limits. The first four come from the original specification."""
 
     unsure_under: float = Field(default=0.7, gt=0, le=1, description="a lower confidence counts as unsure")
@@ -179,20 +179,28 @@ def check_system(database: Database, inbox: Inbox, settings: MonitorSettings, no
     return [kind for kind, state in states.items() if state.open_since]
 
 
+def recent_live_stats(
+    database: Database, settings: MonitorSettings, now: datetime, *, worker_since: datetime
+) -> LiveStats:
+    """Statistics of the recent live tickets on which the limits are checked; `worker_since`: as in `live_stats`."""
+    return live_stats(
+        database,
+        since=now - WINDOW,
+        last_tickets=LAST_TICKETS,
+        not_before=now - LOOKBACK,
+        worker_since=worker_since,
+        unsure_below=settings.unsure_under,
+    )
+
+
 def _take_snapshot(
     database: Database, inbox: Inbox, settings: MonitorSettings, states: dict[str, MonitorState], now: datetime
 ) -> SystemSnapshot:
     workers = list_workers(inbox.redis)
     started = min((worker.at_work_since or now.timestamp() for worker in workers), default=0.0) + _START_S
     worker_since = worker_up_since(states.get("no-worker"), LOOKBACK, now)
-    live = live_stats(
-        database,
-        since=now - WINDOW,
-        last_tickets=LAST_TICKETS,
-        not_before=now - LOOKBACK,
-        worker_since=max(worker_since, datetime.fromtimestamp(started, UTC)),
-        unsure_below=settings.unsure_under,
-    )
+    worker_since = max(worker_since, datetime.fromtimestamp(started, UTC))
+    live = recent_live_stats(database, settings, now, worker_since=worker_since)
     return SystemSnapshot(
         live=live,
         workers=len(workers),

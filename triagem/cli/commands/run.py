@@ -125,9 +125,12 @@ def gateway(
     if check:
         _exit(_probe(settings.host, settings.port))
     from triagem.gateway.serve import serve
+    from triagem.notify.monitor import MonitorSettings
     from triagem.producer.crm import CrmFile
 
-    TimezoneSettings()  # the console reads it
+    # The console reads these settings later. Load them now to report an error at startup.
+    TimezoneSettings()
+    MonitorSettings()
     crm_file = CrmFile.from_environment()
     with servers.database() as database:
         serve(Services(servers.inbox(), database, servers.registry(), settings, crm_file), MetricsSettings())

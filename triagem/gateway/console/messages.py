@@ -159,10 +159,8 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "worker_waiting": ("waiting", "em espera"),
     "worker_no sign of life": ("no sign of life", "sem sinal de vida"),
     "unsure_share": ("Confidence below {threshold}", "Confiança abaixo de {threshold}"),
-    "unsure_of": (
-        "of the newest tickets ({count}); alert above 20%",
-        "dos tickets mais recentes ({count}); alerta acima de 20%",
-    ),
+    "unsure_of": ("of the latest live tickets ({count})", "dos últimos tickets em tempo real ({count})"),
+    "alert_above": ("alert above {limit}", "alerta acima de {limit}"),
     "alarm": ("above the alert limit", "acima do limite de alerta"),
     "labels_over_time": ("Labels over time", "Categorias ao longo do tempo"),
     "histogram": ("Confidence", "Confiança"),

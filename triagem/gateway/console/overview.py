@@ -21,6 +21,7 @@ from triagem.gateway.console.tickets import label_context
 from triagem.gateway.services import ServicesDep
 from triagem.inbox import Inbox
 from triagem.inbox.lease import observed_states, paused
+from triagem.notify.monitor import MIN_TICKETS, MonitorSettings, recent_live_stats
 
 # Bar charts, in units of the SVG's view box. A chart library would be larger than the page.
 _WIDTH: Final = 480
@@ -52,7 +53,6 @@ class ThroughputMeter:
 
 
 _MAX_TICKETS: Final = 5000
-ALARM: Final = 0.2  # the original specification's limit for the share below the threshold
 
 router = APIRouter()
 
@@ -65,16 +65,19 @@ def overview(request: Request, services: ServicesDep, visitor: Reader) -> Respon
     rate, backlog = meter.per_second(), sum(depth.waiting + depth.in_flight for depth in depths.values())
     newest, model = recent_tickets(services.database, limit=_MAX_TICKETS), services.current_manifest()
     lang, context = language(request), label_context(services)
-    threshold = model.thresholds.review if model else 0.7
-    below = sum(ticket.confidence < threshold for ticket in newest) / len(newest) if newest else 0.0
+    now, limits = services.now(), MonitorSettings()
+    live = recent_live_stats(services.database, limits, now, worker_since=now)
+    share = live.unsure / live.tickets if live.tickets else 0.0
+    checked = "unsure-share" not in limits.disabled_kinds
     promotions = [entry.at for entry in services.registry.promotions() if model and entry.version == model.version]
     points = [(ticket.received_at, ticket.label) for ticket in newest]
     return render_page(
         request, "overview.html", visitor,
-        now=services.now(), depths=depths, rate=rate, drain_s=backlog / rate if rate else None,
+        now=now, depths=depths, rate=rate, drain_s=backlog / rate if rate else None,
         states=observed_states(services.inbox.redis), is_paused=paused(services.inbox.redis), model=model,
-        since=promotions[-1] if promotions else None, count=len(newest), threshold=threshold, below=below,
-        alarm=below > ALARM, **context,
+        since=promotions[-1] if promotions else None, count=len(newest), live_count=live.tickets,
+        unsure_share=share, unsure_under=limits.unsure_under, limit=limits.unsure_share if checked else None,
+        alarm=checked and live.tickets >= MIN_TICKETS and share > limits.unsure_share, **context,
         histogram=_histogram(lang, [(ticket.confidence, ticket.band) for ticket in newest]),
         timeline=_over_time(lang, points, context["colors"]) if newest else None,
         width=_WIDTH, height=_HEIGHT, alerts=newest_alerts(services.database, limit=5),
