@@ -54,8 +54,27 @@ def test_an_agents_change_is_ignored(event: str) -> None:
     assert "not a customer message" in ignored(webhook(triggered_event=event), FRESHDESK)
 
 
-def test_a_ticket_without_text_is_ignored() -> None:
-    assert ignored(webhook(ticket_description=" "), FRESHDESK) == "no text"
+@pytest.mark.parametrize(
+    "payload",
+    [
+        webhook(ticket_description=" "),
+        {"freshdesk_webhook": {"ticket_id": "11", "ticket_latest_public_comment": ""}},
+        {"freshdesk_webhook": {"ticket_id": "11", "ticket_latest_public_comment": "", "ticket_description": None}},
+    ],
+)
+def test_a_message_without_text_is_ignored(payload: object) -> None:
+    assert ignored(payload, FRESHDESK) == "no text"
+
+
+@pytest.mark.parametrize("value", ["", None])
+def test_a_field_that_an_agent_empties_is_ignored(value: str | None) -> None:
+    payload = {"freshdesk_webhook": {"ticket_id": "11", "ticket_triagem": value}}
+
+    assert ignored(payload, FRESHDESK) == "the field Triagem was emptied: not a customer message"
+
+
+def test_an_empty_field_next_to_a_message_does_not_hide_the_message() -> None:
+    assert ticket(webhook(ticket_triagem=""), FRESHDESK)["external_id"] == "11"
 
 
 @pytest.mark.parametrize(
