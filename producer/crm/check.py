@@ -5,7 +5,7 @@ Used by `triagem crm check`. It may show the customer's text, because nothing is
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -25,7 +25,7 @@ from triagem.producer.crm.payload import (
     parse_id,
     parse_time,
 )
-from triagem.producer.crm.receive import challenge, read_body, read_verdicts
+from triagem.producer.crm.receive import challenge, not_a_label, read_body, read_verdicts, verdict_label
 from triagem.producer.crm.settings import Source
 from triagem.producer.crm.signature import TOKEN_HEADER
 
@@ -55,7 +55,7 @@ class FieldCheck:
 class PayloadCheck:
     """The outcome of a payload. `sender`: whether the sender's proof is valid, or why it was not checked.
 
-    `verdicts`: changes by people; one that shows a label becomes a review.
+    `verdicts`: changes by people, and what becomes of each.
     """
 
     outcome: Literal["accepted", "ignored", "dead-lettered", "refused"]
@@ -84,18 +84,36 @@ def describe_source(source: Source) -> dict[str, str]:
     }
 
 
-def check_payload(webhook: Webhook, source: Source, now: datetime) -> PayloadCheck:
-    """The outcome that a gateway would reach for this webhook of the source, and how to fix what is wrong."""
+def check_payload(
+    webhook: Webhook, source: Source, now: datetime, known_labels: Collection[str] = ()
+) -> PayloadCheck:
+    """The outcome that a gateway would reach for this webhook of the source, and how to fix what is wrong.
+
+    Args:
+        known_labels: the labels that a correction may show; empty if they are not known.
+    """
     sender, advice = check_proof(webhook, source, now)
     if advice:
         return PayloadCheck("refused", "the gateway answers 401", sender, advice=advice)
     if expected := challenge(webhook, source):
         return PayloadCheck("ignored", f"a test of the URL, answered with {expected!r}", sender)
-    verdicts = [
-        f"{verdict.ticket.external_id}: {', '.join(verdict.values)}, by {verdict.reviewer}"
-        for verdict in read_verdicts(webhook, source)
-    ]
-    return replace(_check_body(webhook, source, sender, now), verdicts=verdicts)
+    checked = _check_body(webhook, source, sender, now)
+    corrections, problems = list[str](), list[str]()
+    for verdict in read_verdicts(webhook, source):
+        corrected = f"{verdict.ticket.external_id}: {', '.join(verdict.values)}, by {verdict.reviewer}"
+        if label := verdict_label(verdict, source, known_labels):
+            corrections.append(f"{corrected}: a review with the label {label}, if the ticket has another label")
+        elif problem := not_a_label(verdict, source):
+            if known_labels:
+                problems.append(problem)
+            else:
+                corrections.append(f"{corrected}: a review, if it shows a label")
+    is_correction = isinstance(read_body(webhook, source, now), IgnoredWebhook | UnmatchedWebhook)
+    if not is_correction or not (corrections or problems):
+        return replace(checked, verdicts=[*corrections, *problems])
+    if corrections:
+        return PayloadCheck("accepted", None, sender, verdicts=[*corrections, *problems])
+    return PayloadCheck("ignored", problems[0], sender, advice=[f"Known labels: {', '.join(known_labels)}."])
 
 
 def _check_body(webhook: Webhook, source: Source, sender: str, now: datetime) -> PayloadCheck:
@@ -126,16 +144,17 @@ def _check_fields(record: object, source: Source) -> list[FieldCheck]:
     expressions = [("external_id", fields.external_id), *(("text", text) for text in fields.text)]
     expressions += [(name, getattr(fields, name)) for name in _OPTIONAL if getattr(fields, name)]
     expressions += [(f"metadata.{name}", expression) for name, expression in fields.metadata.items()]
-    return [_check_field(name, expression, record, source) for name, expression in expressions]
+    used = frozenset(name for _, expression in expressions for name in re.findall(r"\w+", expression))
+    return [_check_field(name, expression, record, source, used) for name, expression in expressions]
 
 
-def _check_field(name: str, expression: str, record: object, source: Source) -> FieldCheck:
+def _check_field(name: str, expression: str, record: object, source: Source, used: Collection[str]) -> FieldCheck:
     expression = " ".join(expression.split())
     try:
         value = expressions.search(expression, record, name)
     except InvalidTicket as error:
         return FieldCheck(name, expression, None, error.reason)
-    problem = _missing(expression, record) if value is None else _problem(name, value, source)
+    problem = _missing(expression, record, used) if value is None else _problem(name, value, source)
     return FieldCheck(name, expression, value, problem)
 
 
@@ -162,14 +181,17 @@ def _select_text(value: list[Any] | dict[str, Any]) -> str:
     )
 
 
-def _missing(expression: str, value: object) -> str:
-    """The place at which a path such as `contact.name` stops in a record, and the value found there instead."""
+def _missing(expression: str, value: object, used: Collection[str] = ()) -> str:
+    """The place at which a path such as `contact.name` stops in a record, and the value found there instead.
+
+    A name that another expression has `used` is not what this one means.
+    """
     path = ""
     for name in expression.split(".") if _is_path(expression) else ():
         if not isinstance(value, dict):
             return f"{path or 'the record'} is not an object"
         if name not in value:
-            near = get_close_matches(name, map(str, value), n=1)
+            near = get_close_matches(name, [key for key in map(str, value) if key not in used], n=1)
             names = ", ".join(str(inner) for inner, _ in _first(value)) or "nothing"
             return f"{path or 'the record'} has no {name}" + (
                 f"; did you mean {near[0]}?" if near else f"; it has {names}"

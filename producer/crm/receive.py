@@ -3,6 +3,7 @@
 A correction (`Verdict`): a person changed the tag, label or field that shows a ticket's label. Nothing here raises.
 """
 
+import json
 import re
 from collections.abc import Iterable
 from contextlib import suppress
@@ -12,6 +13,7 @@ from hashlib import sha256
 from typing import Final
 
 from triagem.contracts.errors import InvalidTicket
+from triagem.contracts.prediction import Band
 from triagem.contracts.ticket import Identity, identify
 from triagem.notify.crm import label_tag
 from triagem.producer.crm import field_map
@@ -132,9 +134,29 @@ def verdict_label(verdict: Verdict, source: Source, labels: Iterable[str]) -> st
     return chosen.pop() if len(chosen) == 1 else None
 
 
+def not_a_label(verdict: Verdict, source: Source) -> str | None:
+    """The value that should show a label, and how to map it; None for tags that do not show Triagem's labels."""
+    assert source.verdict is not None
+    prefix, bands = source.tag_prefix, {source.tag_prefix + band for band in Band}
+    values = [value for value in map(str.casefold, verdict.values) if value.startswith(prefix) and value not in bands]
+    if len(values) != 1:
+        return None
+    place = f"[{source.name}.verdict]"
+    for value, label in source.verdict.labels.items():
+        if value.casefold() == values[0]:
+            return f"{_quoted(label)} in `labels` of {place} is not a label"
+    value = next(value for value in verdict.values if value.casefold() == values[0])
+    return f'{_quoted(value)} is not a label; use labels = {{ {_quoted(value)} = "…" }} in {place}'
+
+
+def _quoted(value: str) -> str:
+    return json.dumps(value if len(value) <= 80 else value[:79] + "…", ensure_ascii=False)
+
+
 def _read(record: object, source: Source, verdict: VerdictExpressions) -> list[Verdict]:
     value = search(verdict.value, record, "verdict.value")
-    values = tuple(item.strip() for item in (value if isinstance(value, list) else [value]) if isinstance(item, str))
+    texts = [item.strip() for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
+    values = tuple(filter(None, texts))
     actor = search(verdict.actor, record, "verdict.actor")
     if not values or str(actor) in verdict.bots:
         return []

@@ -24,6 +24,7 @@ from triagem.db.reviews import model_accuracy
 from triagem.db.reviews.records import NoCorrection, Unasked, labels_only_ours, record_correction
 from triagem.db.tickets.window import write_window
 from triagem.inbox import Inbox
+from triagem.inbox.webhook_counts import WebhookCounts
 from triagem.producer.crm import CrmConfig
 from triagem.producer.crm.settings import make_source
 
@@ -110,7 +111,18 @@ def test_a_persons_change_in_the_crm_is_a_review(
         ("zendesk", zendesk(["triagem-suporte"], id="1"), NoCorrection.UNKNOWN),
         ("zendesk", zendesk(["triagem-venda"]), NoCorrection.UNCHANGED),
         ("chatwoot", chatwoot(["triagem-suporte", "triagem-venda"]), "only attributes of the conversation changed"),
-        ("freshdesk", freshdesk("other"), "the field Triagem changed: not a customer message"),
+        (
+            "freshdesk",
+            freshdesk("Vendas"),
+            '"Vendas" is not a label; use labels = { "Vendas" = "…" } in [freshdesk.verdict]',
+        ),
+        (
+            "zendesk",
+            zendesk(["vip", "triagem-vendas"]),
+            '"triagem-vendas" is not a label; use labels = { "triagem-vendas" = "…" } in [zendesk.verdict]',
+        ),
+        ("zendesk", zendesk(["triagem-review"]), "ticket.tags_changed has no customer message"),
+        ("shop", shop("Fiscal"), '"imposto" in `labels` of [shop.verdict] is not a label'),
         ("shop", shop("Comercial"), NoCorrection.UNCHANGED),
     ],
 )
@@ -119,6 +131,14 @@ def test_other_changes_are_ignored_with_a_reason(
 ) -> None:
     assert post(source, payload) == {"status": 200, "outcome": "ignored", "tickets": 0, "reason": str(reason)}
     assert rows(database, "reviews") == []
+
+
+def test_a_value_that_may_be_any_text_is_not_counted_as_a_reason(
+    post: Callable[..., dict[str, Any]], inbox: Inbox
+) -> None:
+    post("freshdesk", freshdesk("ana@example.com"))
+
+    assert [row.reason for row in WebhookCounts(inbox.redis).ignored()] == ["a value that is not a label"]
 
 
 @pytest.mark.parametrize("payload", [shop("N1", "robot@example.com"), shop("Fiscal"), shop("elsewhere")])

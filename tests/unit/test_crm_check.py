@@ -245,14 +245,26 @@ class TestCommand:
     @pytest.fixture
     def file(self, tmp_path: Path) -> Path:
         path = tmp_path / "crm.toml"
-        path.write_text(f'[zammad]\ntoken = "{TOKEN}"\n[front]\ntoken = "{TOKEN}"\n')
+        path.write_text("".join(f'[{name}]\ntoken = "{TOKEN}"\n' for name in ("zammad", "front", "freshdesk")))
         return path
 
     def test_without_a_body_it_lists_the_sources(self, bare: Triagem, file: Path) -> None:
         out = bare("crm", "check", str(file)).out
 
-        assert "is valid, sources: 2" in out
+        assert "is valid, sources: 3" in out
         assert "/v1/webhooks/zammad" in out
+
+    def test_it_names_a_correction_in_the_first_line(
+        self, bare: Triagem, monkeypatch: pytest.MonkeyPatch, file: Path, instant_models: Path
+    ) -> None:
+        monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(instant_models))
+        body = file.with_name("body.json")
+        body.write_text('{"freshdesk_webhook": {"ticket_id": "11", "ticket_triagem": "venda"}}')
+
+        out = bare("crm", "check", str(file), "--source", "freshdesk", "--body", str(body)).out
+
+        assert out.startswith("accepted: a person's correction of a label\n")
+        assert "correction   11: venda, by freshdesk: a review with the label venda" in out
 
     def test_it_shows_what_a_body_becomes(self, bare: Triagem, file: Path) -> None:
         body = str(EXAMPLES / "zammad_article.json")

@@ -110,8 +110,12 @@ def receive(
         case crm.IgnoredWebhook() | crm.UnmatchedWebhook():
             if verdicts:
                 return WebhookReceipt(outcome="accepted", verdicts=verdicts)
+            answer = outcome.reason
             if corrections:
-                outcome = crm.IgnoredWebhook(str(corrections[0]))
+                answer = str(corrections[0])
+                # The value of a field may be any text: only the CRM that sent it gets it back.
+                known = isinstance(corrections[0], NoCorrection)
+                outcome = crm.IgnoredWebhook(answer if known else "a value that is not a label")
             counted = services.webhook_counts.record_ignored(source.name, outcome.reason)
             metrics.IGNORED_WEBHOOKS.labels(counted.source, counted.reason).inc()
             if (
@@ -121,7 +125,7 @@ def receive(
             ):
                 return _dead_letter(services, source, webhook.body, outcome.reason)
             response.status_code = HTTPStatus.OK
-            return WebhookReceipt(outcome="ignored", reason=outcome.reason)
+            return WebhookReceipt(outcome="ignored", reason=answer)
         case crm.UnreadableWebhook():
             return _dead_letter(services, source, webhook.body, outcome.reason)
         case crm.AcceptedWebhook():
@@ -139,17 +143,20 @@ def receive(
             )
 
 
-def _record_corrections(services: Services, source: crm.Source, webhook: crm.Webhook) -> list[int | NoCorrection]:
-    """Record the labels that people have changed in the CRM; ignore other tags and values."""
+def _record_corrections(services: Services, source: crm.Source, webhook: crm.Webhook) -> list[int | str]:
+    """Record the labels that people have changed in the CRM; returns ids, and why others are not recorded."""
     verdicts = crm.read_verdicts(webhook, source)
     labels = services.known_labels() if verdicts else ()
-    return [
-        record_correction(
-            services.database, verdict.ticket, label, verdict.reviewer, Unasked.CRM, changed_at=verdict.changed_at
-        )
-        for verdict in verdicts
-        if (label := crm.verdict_label(verdict, source, labels)) is not None
-    ]
+    corrections = list[int | str]()
+    for verdict in verdicts:
+        if label := crm.verdict_label(verdict, source, labels):
+            recorded = record_correction(
+                services.database, verdict.ticket, label, verdict.reviewer, Unasked.CRM, changed_at=verdict.changed_at
+            )
+            corrections.append(recorded)
+        elif labels and (problem := crm.not_a_label(verdict, source)):
+            corrections.append(problem)
+    return corrections
 
 
 def _dead_letter(services: Services, source: crm.Source, body: bytes, reason: str) -> WebhookReceipt:

@@ -2,15 +2,17 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from triagem import servers
 from triagem.cli.options import AsJson
 from triagem.cli.output import print_answer
-from triagem.contracts.errors import InvalidInput
+from triagem.contracts.errors import InvalidInput, TriagemError
 from triagem.contracts.text import clean
 from triagem.producer.crm import CrmConfig, CrmSettings, Source, Webhook, load_crm_file
 from triagem.producer.crm.check import PayloadCheck, check_payload, describe_source
@@ -53,11 +55,20 @@ def check(
     if body is not None:
         content = sys.stdin.buffer.read() if str(body) == "-" else _read(body)
         webhook = Webhook(content, dict(_parse_header(line) for line in header or ()))
-        checked = check_payload(webhook, _find(config, source), datetime.now(UTC))
+        receiver = _find(config, source)
+        labels = _known_labels() if receiver.verdict else ()
+        checked = check_payload(webhook, receiver, datetime.now(UTC), labels)
     lines = _describe_sources(path, sources) if checked is None else _describe_payload(checked)
     print_answer({"file": str(path), "sources": sources, "payload": checked}, lines, as_json=as_json)
     if checked is not None and checked.outcome in {"refused", "dead-lettered"}:
         raise typer.Exit(1)
+
+
+def _known_labels() -> tuple[str, ...]:
+    """The current model's labels; empty if there is no model, or the registry does not answer."""
+    with suppress(TriagemError):
+        return servers.registry().current_labels()
+    return ()
 
 
 def _read(path: Path) -> bytes:
@@ -103,12 +114,13 @@ _SUMMARIES = {
 
 def _describe_payload(checked: PayloadCheck) -> Iterator[str]:
     count = f": {len(checked.tickets)} tickets" if len(checked.tickets) > 1 else ""
+    count = ": a person's correction of a label" if checked.verdicts and not checked.tickets else count
     yield _SUMMARIES[checked.outcome] + count
     if checked.reason:
         yield f"  reason       {checked.reason}"
     yield f"  sender       {checked.sender}"
     for verdict in checked.verdicts[:3]:
-        yield f"  verdict      {verdict}; a review, if it shows a label"
+        yield f"  correction   {verdict}"
     for ticket in checked.tickets[:3]:
         yield ""
         for name, value in ticket.items():
