@@ -4,7 +4,6 @@ import base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 from math import inf
 from operator import eq, ge, itemgetter, lt
 from typing import Annotated, Any, Final
@@ -18,6 +17,7 @@ from triagem.contracts.result import Result, ResultPage
 from triagem.contracts.ticket import PREDICT_SOURCE
 from triagem.db.connect import AnyRow, Database
 from triagem.db.tickets.messages import MAX_SHOWN, Thread, read_thread
+from triagem.db.tickets.review_state import REVIEW_CONDITIONS, TICKET_DISPUTED, ReviewState
 from triagem.db.tickets.search import search_condition
 
 _PAGE: Final = 1000
@@ -35,32 +35,6 @@ _RESULTS: Final = table(
 )  # fmt: skip
 _TICKETS: Final = table("tickets", column("received_at"), column("id"))
 _NEWEST_FIRST: Final = select(*_RESULTS.c).order_by(_RESULTS.c.received_at.desc(), _RESULTS.c.ticket_id.desc())
-
-
-class ReviewState(StrEnum):
-    """Reviews of the current text: there is one, there is none, reviewers disagree, or this reviewer gave one."""
-
-    REVIEWED = "reviewed"
-    OPEN = "open"
-    DISPUTED = "disputed"
-    MINE = "mine"
-
-
-_OF_TEXT: Final = (
-    "FROM reviews v JOIN tickets k ON (k.id, k.digest) = (v.ticket_id, v.digest) WHERE k.id = results.ticket_id"
-)
-# Only the latest verdict of each reviewer counts.
-_DISPUTED: Final = f"""
-(SELECT count(DISTINCT coalesce(label, '')) > 1 FROM (
-  SELECT DISTINCT ON (v.reviewer) v.label {_OF_TEXT} ORDER BY v.reviewer, v.id DESC
-) AS latest)
-"""  # noqa: S608 - built from the constant above
-_REVIEW_CONDITIONS: Final = {
-    ReviewState.REVIEWED: text("reviewed"),
-    ReviewState.OPEN: text("NOT reviewed"),
-    ReviewState.DISPUTED: text(f"reviewed AND {_DISPUTED}"),
-    ReviewState.MINE: text(f"reviewed AND EXISTS (SELECT {_OF_TEXT} AND v.reviewer = :reviewer)"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +131,12 @@ def count_tickets(database: Database, filters: Filters) -> dict[tuple[str, str],
     return {(row[0], row[1]): row[2] for row in database.rows(query)}
 
 
-_TICKET: Final = text("""
+_TICKET: Final = text(f"""
 SELECT r.*, t.id, t.state, t.text, t.metadata, t.source, t.external_id, t.lane, t.channel, t.language,
-  t.received_at, t.revised_at, t.revision, t.on_reply
+  t.received_at, t.revised_at, t.revision, t.on_reply, {TICKET_DISPUTED} AS disputed
 FROM tickets t LEFT JOIN results r ON r.ticket_id = t.id
 WHERE t.source = :source AND t.external_id = :external_id AND t.forgotten_at IS NULL
-""")
+""")  # noqa: S608 - built from the constant above
 _HISTORY: Final = text("""
 SELECT p.model_version, p.label, p.confidence, p.band, p.classified_at,
   (p.digest, p.model_version) = (t.digest, t.model_version) AS is_current, count(*) OVER () AS total
@@ -263,7 +237,7 @@ def _filtered(query: Select[Any], filters: Filters) -> Select[Any]:
         if value is not None:
             query = query.where(compare(filtered_column, value))
     if filters.reviewed:
-        query = query.where(_REVIEW_CONDITIONS[filters.reviewed])
+        query = query.where(REVIEW_CONDITIONS[filters.reviewed])
     if filters.reviewed is ReviewState.MINE:
         query = query.params(reviewer=filters.reviewer)
     return query

@@ -1,6 +1,7 @@
 """The console: logins, pages, and the effect of a reviewer's decisions."""
 
 import re
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from triagem.db.audit import list_audit
 from triagem.db.auth import Scope, create_key, revoke_key
 from triagem.db.retention import purge_texts
 from triagem.db.reviews import record_review
+from triagem.db.reviews.agreed_labels import Exclusion, labelled_examples
 from triagem.db.tickets.queries import find_ticket_with_history
 from triagem.db.tickets.window import write_window
 from triagem.gateway import request_middleware
@@ -242,21 +244,27 @@ class TestTickets:
         assert "Fuso horário: America/Sao_Paulo<" in page
 
     def test_tickets_are_filtered_by_their_reviews(self, ana: Person, database: Database) -> None:
-        write_window(database, [sure(name) for name in ("untouched", "agreed", "disputed", "hers")])
+        tickets = ("untouched", "agreed", "disputed", "decided", "unclear", "hers")
+        write_window(database, [sure(name) for name in tickets])
         for name, reviewer, label in (
             ("agreed", "rui", "venda"), ("agreed", "eva", "venda"), ("disputed", "rui", "venda"),
             ("disputed", "eva", "venda"), ("disputed", "eva", "suporte"), ("hers", "ana", "suporte"),
+            ("decided", "rui", "venda"), ("decided", "eva", "suporte"), ("decided", "bia", "suporte"),
+            ("unclear", "rui", "venda"), ("unclear", "eva", None),
         ):  # fmt: skip
             record_review(database, Identity("zendesk", name), label, reviewer)
         shown = {
-            state: {name for name in ("untouched", "agreed", "disputed", "hers") if f"text {name}" in page}
+            state: {name for name in tickets if f"text {name}" in page}
             for state in ("reviewed", "open", "disputed", "mine")
             if (page := ana.see("tickets", reviewed=state))
         }
         assert shown == {
-            "reviewed": {"agreed", "disputed", "hers"}, "open": {"untouched"}, "disputed": {"disputed"},
-            "mine": {"hers"},
+            "reviewed": {*tickets} - {"untouched"}, "open": {"untouched"}, "disputed": {"disputed"}, "mine": {"hers"},
         }  # fmt: skip
+        exported = Counter(each for each in labelled_examples(database) if isinstance(each, Exclusion))
+        assert exported == {Exclusion.DISPUTED: 1, Exclusion.UNCLEAR: 1}
+        notes = {name for name in tickets if "Disputed:" in ana.see("ticket", source="zendesk", id=name)}
+        assert notes == {"disputed"}
 
     def test_the_address_bar_finds_a_ticket_by_a_part_of_its_id(self, ana: Person, database: Database) -> None:
         write_window(database, [sure("INC-004711"), unsure("INC-88")])

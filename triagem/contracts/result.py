@@ -138,6 +138,9 @@ class TicketDetail(BaseModel, frozen=True):
     probabilities: dict[str, float] | None = Field(description="the probability of each label")
     reviewer: _Reviewer
     unclear: bool | None = Field(description=_UNCLEAR)
+    disputed: bool = Field(
+        default=False, description="whether not more than half of the reviewers agree with the latest review"
+    )
     tokens: int | None = Field(description="length of the text in the model's tokens")
     truncated: bool | None = Field(description="whether the end of the text was not read")
     language: _Language

@@ -175,6 +175,8 @@ def _describe(record: TicketWithHistory, *, cleaned: bool) -> Iterator[Renderabl
         reviews = [{**review, "label": review["label"] or "(unclear)"} for review in record.reviews]
         written = [name for name in ("comment", "proposal") if any(review[name] for review in reviews)]
         yield rows_table(reviews, ("reviewed_at", "reviewer", "label", *written))
+        if ticket["disputed"]:
+            yield "disputed: not more than half of the reviewers agree with the latest review"
         yield from _older("reviews", record.older_reviews)
 
 

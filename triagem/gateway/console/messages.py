@@ -118,6 +118,10 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "history": ("History by version", "Histórico por versão"),
     "current": ("current", "atual"),
     "reviews": ("Reviews", "Revisões"),
+    "disputed": (
+        "Disputed: not more than half of the reviewers agree with the latest review. A third review decides.",
+        "Há divergência: no máximo metade dos revisores concorda com a última revisão. Uma terceira revisão decide.",
+    ),
     "no_reviews": ("No reviews of this text yet.", "Este texto ainda não foi revisado."),
     "correct": ("Correct the label", "Corrigir a categoria"),
     "saved": ("Saved: {label}", "Salvo: {label}"),

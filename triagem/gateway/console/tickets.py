@@ -14,7 +14,8 @@ from triagem.contracts.prediction import Band
 from triagem.contracts.text import clean
 from triagem.contracts.ticket import Identity
 from triagem.db.labels import COLOURS, list_labels
-from triagem.db.tickets.queries import Filters, ReviewState, list_results, text_previews
+from triagem.db.tickets.queries import Filters, list_results, text_previews
+from triagem.db.tickets.review_state import ReviewState
 from triagem.gateway.console.render import page_zone, render_page
 from triagem.gateway.console.session import Reader
 from triagem.gateway.results import FilterText
