@@ -5,10 +5,11 @@ The database and the local stack are imported late: a process that submits ticke
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from triagem.contracts.errors import MissingExtra, NotConfigured
+from triagem.contracts.errors import MissingExtra, NotConfigured, TriagemError
 from triagem.inbox import Inbox, InboxSettings, connect
 from triagem.process import secret
 
@@ -55,6 +56,13 @@ def registry() -> Registry:
     from triagem.registry import Registry, RegistrySettings  # noqa: PLC0415
 
     return Registry(RegistrySettings().registry_url)
+
+
+def current_labels() -> tuple[str, ...]:
+    """The current model's labels; empty if there is no model, or the registry does not answer."""
+    with suppress(TriagemError):
+        return registry().current_labels()
+    return ()
 
 
 def local_stack() -> Endpoints | None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
 
@@ -89,17 +88,7 @@ def _source(name: str, table: object, path: Path) -> Source:
     try:
         return make_source(name, table)
     except ValidationError as error:
-        field, reason = _misspelt(error) or first_error(error)
+        field, reason = first_error(error)
         if field.endswith("allowed_hosts"):  # in TOML, a line below the header of a table belongs to the table
             reason = "move this line above the first table of the file"
         raise InvalidInput(f"{where} {field}: {reason}") from None
-
-
-def _misspelt(error: ValidationError) -> tuple[str, str] | None:
-    """An unknown field that resembles a missing one of its table, and a hint."""
-    errors = error.errors(include_url=False, include_input=False)
-    for unknown in (problem["loc"] for problem in errors if problem["type"] == "extra_forbidden"):
-        missing = [str(e["loc"][-1]) for e in errors if e["type"] == "missing" and e["loc"][:-1] == unknown[:-1]]
-        if near := get_close_matches(str(unknown[-1])[:40], missing, n=1):
-            return ".".join(map(str, unknown)), f"is not a known field: did you mean {near[0]}?"
-    return None

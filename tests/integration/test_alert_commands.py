@@ -31,6 +31,32 @@ def test_check_lists_rules_and_channels_and_sends_nothing(bare: Triagem, tmp_pat
     ]
 
 
+def test_check_prints_numbers_as_they_are_written_and_no_interval_of_system_alerts(
+    bare: Triagem, tmp_path: Path
+) -> None:
+    rules = '[rules.doubtful]\nchannels = ["team"]\nunder = 0.6\nevery_s = 60\n'
+    rules += '[rules.system]\nchannels = ["team"]\nkinds = ["no-worker"]\n'
+
+    *_, doubtful, system = bare("alerts", "check", str(rules_file(tmp_path, rules=rules))).out.splitlines()
+
+    assert doubtful.split()[-2:] == ["0.6", "60"]
+    assert "300" not in system
+
+
+def test_check_names_a_label_that_the_current_model_does_not_have(
+    bare: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, instant_models: Path
+) -> None:
+    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(instant_models))
+    rules = '[rules.doubtful]\nchannels = ["team"]\nlabels = ["supporte", "venda"]'
+
+    answer = bare("alerts", "check", str(rules_file(tmp_path, rules=rules)))
+
+    assert answer.status == 0
+    assert answer.err.splitlines() == [
+        "note: [rules.doubtful] labels: 'supporte' is not a label of the current model: did you mean 'suporte'?"
+    ]
+
+
 @pytest.mark.parametrize("command", [("alerts", "check"), ("alerts", "test", "doubtful"), ("ops",)])
 def test_invalid_rules_are_reported_in_one_line(
     triagem: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]

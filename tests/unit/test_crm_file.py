@@ -91,6 +91,14 @@ def test_each_table_is_a_source_and_a_secret_may_be_in_a_file(tmp_path: Path) ->
             "[zendesk] allowed_hosts: move this line above the first table",
         ),
         (f'[zendesk]\nsecret = "{SECRET}"\ncolour = "red"', "[zendesk] colour: is not a known field"),
+        (f'[zendesk]\nsecrt = "{SECRET}"', "[zendesk] secrt: is not a known field: did you mean secret?"),
+        (
+            (
+                f'[freshdesk]\ntoken = "{TOKEN}"\nfield = {{ url = "https://a.b", token = "{TOKEN}", '
+                'path = "/{externalid}", body = {} }'
+            ),
+            "[freshdesk] field.path: {externalid} is not one of band",
+        ),
         (f'[zendesk]\nname = "other"\nsecret = "{SECRET}"', "[zendesk] name: remove it"),
         (
             f'[shop]\ntoken = "{TOKEN}"',

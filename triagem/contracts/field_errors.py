@@ -16,6 +16,7 @@ _MAX_UNKNOWN: Final = 5
 REASONS: Final = {
     "missing": "is missing",
     "extra_forbidden": "is not a known field",
+    "misspelt": "is not a known field: did you mean {near}?",
     "string_type": "must be text",
     "int_": "must be a whole number",
     "float_": "must be a number",
@@ -66,8 +67,11 @@ def first_error(error: ValidationError) -> tuple[str, str]:
     reason = explain(first)
     if first["type"] == "missing" and (unknown := _unknown_fields(errors, first["loc"][:-1])):
         reason += f"; unknown fields: {', '.join(unknown)}"
-    if first["loc"]:
-        return ".".join(map(_shown, first["loc"])), reason
+    loc = first["loc"]
+    if first["type"] == "misspelt":  # raised for the table that has the field
+        loc = (*loc, first["ctx"]["name"])
+    if loc:
+        return ".".join(map(_shown, loc)), reason
     field, _, reason = reason.rpartition(": ")
     return ".".join(map(_shown, field.split("."))) if field else "", reason
 

@@ -164,12 +164,24 @@ def load(path: Path) -> AlertRules:
     try:
         parsed = AlertsDocument.model_validate(document)
     except ValidationError as error:
-        field, reason = first_error(error)
-        raise InvalidInput(f"{path} {field}: {reason}") from None
+        raise InvalidInput(f"{path} {_place(error)}") from None
     for name, channel in parsed.channels.items():
         if isinstance(channel, SlackChannel | WebhookChannel):
             check_url(channel.url.get_secret_value(), parsed.allowed_hosts, f"{path} [channels.{name}] url")
     return AlertRules(dict(_targets(parsed, path)), tuple(parsed.allowed_hosts))
+
+
+def _place(error: ValidationError) -> str:
+    """The table and the field, as in `[rules.doubtful] under`, and the reason."""
+    field, reason = first_error(error)
+    kind, _, rest = field.partition(".")
+    name, _, inner = rest.partition(".")
+    if kind == "channels":  # pydantic adds the type to the place of a channel's field
+        inner = inner.partition(".")[2]
+        inner_field, colon, inner_reason = reason.partition(": ")
+        if not inner and colon:  # of a check of the whole channel
+            inner, reason = inner_field, inner_reason
+    return f"[{kind}.{name}] {inner}: {reason}" if inner else f"{field}: {reason}"
 
 
 def _targets(document: AlertsDocument, path: Path) -> list[tuple[str, AlertTarget]]:

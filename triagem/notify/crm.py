@@ -9,10 +9,10 @@ import json
 import re
 from collections.abc import Generator
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 from urllib.parse import quote
 
-from pydantic import AfterValidator, Field, JsonValue, SecretStr, model_validator
+from pydantic import AfterValidator, Field, JsonValue, SecretStr, field_validator
 
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.prediction import Band
@@ -50,12 +50,13 @@ class FieldSettings(SettingsTable):
     headers: dict[str, str] = Field(default={"Authorization": "Bearer {token}"})
     body: dict[str, JsonValue] = Field(description="such as { category = '{label}' }")
 
-    @model_validator(mode="after")
-    def _check_placeholders(self) -> Self:
-        used = _PLACEHOLDER.findall(self.path) + _PLACEHOLDER.findall(json.dumps(self.body, ensure_ascii=False))
+    @field_validator("path", "body")
+    @classmethod
+    def _check_placeholders(cls, value: JsonValue) -> JsonValue:
+        used = _PLACEHOLDER.findall(json.dumps(value, ensure_ascii=False))
         if unknown := sorted(set(used) - _RESULT_FIELDS):
-            raise ValueError(f"body: {{{unknown[0]}}} is not one of {', '.join(sorted(_RESULT_FIELDS))}")
-        return self
+            raise ValueError(f"{{{unknown[0]}}} is not one of {', '.join(sorted(_RESULT_FIELDS))}")
+        return value
 
 
 _RESULT_FIELDS: Final = frozenset({"external_id", "label", "band", "confidence", "model_version", "reviewed"})

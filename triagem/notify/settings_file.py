@@ -3,11 +3,13 @@
 import time
 import tomllib
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
 import structlog
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
+from pydantic_core import PydanticCustomError
 
 from triagem.contracts.errors import InvalidInput
 
@@ -20,6 +22,16 @@ _SECRETS: Final = ("url", "secret", "token", "user", "password")
 
 class SettingsTable(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True):
     """A table of a file. Unknown fields are errors. Errors never show a value."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_names(cls, table: Any) -> Any:
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        for name in table if isinstance(table, dict) else ():
+            unused = known - table.keys()
+            if name not in known and (near := get_close_matches(name[:40], unused, n=1)):
+                raise PydanticCustomError("misspelt", "did you mean {near}?", {"name": name, "near": near[0]})
+        return table
 
 
 class ReloadedFile(Generic[Content]):

@@ -1,6 +1,8 @@
 """`triagem alerts` lists undelivered alerts, checks and tests rules; `triagem deliveries` replays or drops them."""
 
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, TypedDict
 
@@ -8,9 +10,9 @@ import typer
 
 from triagem import servers
 from triagem.cli.options import AsJson, FormatOption, Ids, JsonFlag, Yes, confirm, require_selection
-from triagem.cli.output import Format, as_mapping, print_answer, print_rows
+from triagem.cli.output import Format, as_mapping, errors, print_answer, print_lines, print_rows
 from triagem.contracts.errors import InvalidInput, NotConfigured
-from triagem.db.outbox.alerts import ALERT_KINDS, Alert, newest_alerts
+from triagem.db.outbox.alerts import ALERT_KINDS, LOW_CONFIDENCE, Alert, newest_alerts
 from triagem.db.outbox.deliveries import (
     DeliveryState,
     DeliverySummary,
@@ -19,7 +21,7 @@ from triagem.db.outbox.deliveries import (
     replay_deliveries,
 )
 from triagem.notify.alert_rendering import build_test_message
-from triagem.notify.alert_rules import AlertRule, AlertRules, AlertSettings, load
+from triagem.notify.alert_rules import AlertRule, AlertRules, AlertSettings, AlertTarget, load
 from triagem.notify.channels import channel_sender
 from triagem.notify.request import Delivered
 
@@ -79,6 +81,7 @@ def check(
 
     Example: `triagem alerts check alerts.toml`
     """
+    targets = _rules(file).targets
     rows = [
         {
             "rule": name.partition(".")[0],
@@ -87,15 +90,34 @@ def check(
             "language": target.language,
             **target.rule.model_dump(mode="json", include=set(_CONDITIONS)),
         }
-        for name, target in _rules(file).targets.items()
+        for name, target in targets.items()
     ]
     if form is Format.TABLE:
-        rows = [
-            {key: ", ".join(value) if isinstance(value, list) else value for key, value in row.items()}
-            for row in rows
-        ]
+        rows = [{key: _shown(value) for key, value in row.items()} for row in rows]
+        for row, target in zip(rows, targets.values(), strict=True):
+            if LOW_CONFIDENCE not in target.rule.kinds:
+                row["every_s"] = ""  # system alerts are sent at once
     columns = ("rule", "channel", "type", "language", *_CONDITIONS)
     print_rows(rows, columns, form, empty="no rules: no alert is sent", types=[AlertRule])
+    print_lines(*_unknown_labels(targets), screen=errors)
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, list):
+        return ", ".join(value)
+    return f"{value:g}" if isinstance(value, float) else value
+
+
+def _unknown_labels(targets: Mapping[str, AlertTarget]) -> Iterator[str]:
+    """A warning for each label in a rule's filter that the current model does not have."""
+    known = servers.current_labels()
+    rules = {name.partition(".")[0]: target.rule for name, target in targets.items()}
+    for name, rule in rules.items():
+        for label in rule.labels or () if known else ():
+            if label not in known:
+                near = get_close_matches(label.casefold(), known, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"the current model has {', '.join(known)}"
+                yield f"note: [rules.{name}] labels: {label!r} is not a label of the current model: {hint}"
 
 
 @alerts.command("test")

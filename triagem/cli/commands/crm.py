@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +11,7 @@ import typer
 from triagem import servers
 from triagem.cli.options import AsJson
 from triagem.cli.output import print_answer
-from triagem.contracts.errors import InvalidInput, TriagemError
+from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import clean
 from triagem.producer.crm import CrmConfig, CrmSettings, Source, Webhook, load_crm_file
 from triagem.producer.crm.check import PayloadCheck, check_payload, describe_source
@@ -56,19 +55,12 @@ def check(
         content = sys.stdin.buffer.read() if str(body) == "-" else _read(body)
         webhook = Webhook(content, dict(_parse_header(line) for line in header or ()))
         receiver = _find(config, source)
-        labels = _known_labels() if receiver.verdict else ()
+        labels = servers.current_labels() if receiver.verdict else ()
         checked = check_payload(webhook, receiver, datetime.now(UTC), labels)
     lines = _describe_sources(path, sources) if checked is None else _describe_payload(checked)
     print_answer({"file": str(path), "sources": sources, "payload": checked}, lines, as_json=as_json)
     if checked is not None and checked.outcome in {"refused", "dead-lettered"}:
         raise typer.Exit(1)
-
-
-def _known_labels() -> tuple[str, ...]:
-    """The current model's labels; empty if there is no model, or the registry does not answer."""
-    with suppress(TriagemError):
-        return servers.registry().current_labels()
-    return ()
 
 
 def _read(path: Path) -> bytes:
