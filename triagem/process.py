@@ -161,7 +161,7 @@ class TimezoneSettings(Settings, used_by="gateway, ops, beat, `triagem enqueue`"
 
     timezone: Annotated[str, AfterValidator(lambda name: time_zone(name).key)] = Field(
         default="UTC",
-        description="time zone of schedules, the console's times, and imported times without an offset",
+        description="time zone of schedules, of times in console and alerts, and of imported times without an offset",
     )
 
 

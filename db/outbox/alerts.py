@@ -148,20 +148,20 @@ def create_digests(database: Database, subscriptions: Sequence[Subscription]) ->
 
 @dataclass(frozen=True, slots=True)
 class DoubtfulCount:
-    """Number of doubtful tickets of one label and source."""
+    """Number of doubtful tickets of one label and source. `label` is None for tickets without a decision."""
 
-    label: str
+    label: str | None
     source: str
     tickets: int
 
 
 @dataclass(frozen=True, slots=True)
 class DoubtfulTicket:
-    """A doubtful ticket, with its values when the alert was raised."""
+    """A doubtful ticket, with its values when the alert was raised. `label` is None without a decision."""
 
     source: str
     external_id: str
-    label: str
+    label: str | None
     confidence: float
     band: Band
     abstain_reason: str | None = None
@@ -213,12 +213,13 @@ FROM alert_notifications n JOIN alerts a ON a.id = n.alert_id JOIN tickets t ON 
 JOIN predictions p ON (p.ticket_id, p.digest, p.model_version) = (a.ticket_id, a.digest, a.model_version)
 WHERE n.delivery_id = :id
 """
+_LABEL: Final = f"CASE WHEN a.band <> '{Band.ABSTAIN}' THEN p.label END AS label"
 _COUNTS: Final = f"""
-SELECT p.label, t.source, count(DISTINCT t.id) AS tickets
+SELECT {_LABEL}, t.source, count(DISTINCT t.id) AS tickets
 {_DOUBTFUL_TICKETS} GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
 """
 _DOUBTFUL: Final = f"""
-SELECT t.source, t.external_id, p.label, a.confidence, a.band, p.abstain_reason
+SELECT t.source, t.external_id, {_LABEL}, a.confidence, a.band, p.abstain_reason
 {_DOUBTFUL_TICKETS} ORDER BY a.confidence, a.id LIMIT :limit
 """
 _EVENTS: Final = """

@@ -72,6 +72,14 @@ class TestMessage:
         named = [ticket["external_id"] for ticket in send.sent[0].data["least_sure"]]
         assert named == ["8", "7", "6", "5", "4"]
 
+    def test_has_no_label_of_a_ticket_without_a_decision(self, database: Database, rules: AlertRules) -> None:
+        write_window(database, [doubtful(external_id="a", band=Band.ABSTAIN)])
+        send = RecordingSender()
+        notify(database, rules, send)
+        data = send.sent[0].data
+        assert [(row["label"], row["tickets"]) for row in data["counts"]] == [(None, 1)]
+        assert data["least_sure"][0]["label"] is None
+
     def test_is_followed_by_none_until_the_window_is_over(self, database: Database, rules: AlertRules) -> None:
         send = RecordingSender()
         write_window(database, many(1))

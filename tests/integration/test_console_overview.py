@@ -132,7 +132,7 @@ class TestOverview:
         raise_alert(database, "unsure-share", "1", detail)
         assert "2026-12-01 01:30 UTC" in reader.see("overview")
         monkeypatch.setenv("TRIAGEM_TIMEZONE", "America/Sao_Paulo")
-        assert "2026-11-30 22:30 -03" in reader.see("overview")
+        assert "2026-11-30 22:30 America/Sao_Paulo" in reader.see("overview")
 
     def test_it_lists_the_newest_alerts(self, reader: Person, database: Database) -> None:
         raise_alert(database, DRIFT, "2026-11-22", {"summary": EVIL})

@@ -253,5 +253,5 @@ def test_a_rule_is_notified_of_opening_and_at_once_of_resolution(
 
     assert [re.sub(r"\d+ s", "… s", subject) for subject in subjects] == [
         "Triagem: no worker alive for … s",
-        "Triagem: resolved after … s: no worker is running",
+        "Triagem: resolved (lasted … s): no worker is running",
     ]

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
+from email.policy import default
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -168,9 +170,24 @@ def test_of_several_problems_the_subject_names_the_newest_open_one() -> None:
     assert render(alert_digest(events=events), "en").subject == "Triagem: no worker alive for 2 min, and 2 more"
     resolved = render(alert_digest(events=(system_event("no-worker", "resolved", minutes=90),)), "en")
     assert resolved.text.splitlines()[:2] == [
-        "Triagem: resolved after 1 h: no worker is running",
-        "resolved after 1 h: no worker is running (since 2026-11-22 10:30 UTC)",
+        "Triagem: resolved (lasted 1 h): no worker is running",
+        "resolved (lasted 1 h): no worker is running (since 2026-11-22 10:30 UTC)",
     ]
+    assert len(resolved.lines) == 1  # nothing is left to do
+
+
+def test_times_are_in_the_configured_zone_which_is_named() -> None:
+    message = render(alert_digest(events=(system_event("no-worker", "open"),)), "pt-BR", timezone="America/Sao_Paulo")
+
+    assert "(desde 22/11/2026 08:58 America/Sao_Paulo)" in message.lines[0]
+
+
+def test_an_event_for_programs_has_both_links() -> None:
+    message = render(alert_digest(events=(system_event("no-worker", "open"),)), "en", console_url=CONSOLE)
+
+    (event,) = message.data["events"]
+    assert event["console"] == f"{CONSOLE}/operations"
+    assert event["runbook"].endswith("#triagemnoworker")
 
 
 @pytest.mark.parametrize(
@@ -197,9 +214,14 @@ def test_each_kind_has_a_message_even_without_values(kind: str, language: Langua
 @pytest.mark.parametrize("language", ["en", "pt-BR"])
 @pytest.mark.parametrize("reason", AbstainReason)
 def test_a_ticket_without_a_decision_has_its_reason(language: Language, reason: AbstainReason) -> None:
-    message = render(alert_digest(replace(DOUBT, band=Band.ABSTAIN, abstain_reason=reason)), language)
+    undecided = replace(DOUBT, label=None, band=Band.ABSTAIN, abstain_reason=reason)
+    digest = replace(alert_digest(undecided), counts=[DoubtfulCount(None, "zendesk", 7)])
 
-    assert phrase(language, "abstain") + ": " in message.text
+    message = render(digest, language)
+
+    no_decision = phrase(language, "abstain")
+    assert message.lines[0] == f"zendesk {no_decision}: 7"
+    assert message.lines[-1] == f"- zendesk 4711: {no_decision}: {phrase(language, reason)}"
     assert message.data["least_sure"][0]["abstain_reason"] == reason
 
 
@@ -246,6 +268,27 @@ def test_each_channel_has_the_same_id_at_each_attempt() -> None:
     assert {email["Message-ID"] for email in emails} == {f"<{first.key}@example.com>"}
     assert emails[0]["To"] == "a@example.com, b@example.com"
     assert emails[0]["Auto-Submitted"] == "auto-generated"
+
+
+def read_back(message: AlertMessage) -> tuple[str, str]:
+    """Subject and body of an e-mail as its reader sees them."""
+    email = message_from_bytes(build_email(message, "t@example.com", ["a@example.com"]).as_bytes(), policy=default)
+    return str(email["Subject"]), email.get_content()
+
+
+@pytest.mark.parametrize("waited", [90, 360, 86_400])
+def test_the_subject_of_an_email_keeps_its_spaces(waited: float) -> None:
+    detail = system_alert_detail("oldest-ticket", "open", waited, 300, since=NOW, now=NOW)
+    message = render(alert_digest(DOUBT, events=(SystemEvent("oldest-ticket", NOW, detail),)), "pt-BR")
+
+    assert read_back(message)[0] == message.subject
+
+
+def test_the_body_of_an_email_does_not_repeat_the_subject_alone() -> None:
+    message = render(alert_digest(events=(system_event("no-worker", "open"),)), "en")
+
+    assert read_back(message)[1].splitlines() == list(message.lines)
+    assert "arrive here" in read_back(build_test_message("doubtful", "en", NOW))[1]
 
 
 def test_a_test_message_says_what_it_is() -> None:

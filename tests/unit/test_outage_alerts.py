@@ -56,7 +56,7 @@ def test_an_outage_is_reported_once_it_has_lasted_and_again_when_it_ends(team: T
     assert team.check(well=False, after=119) == []
     assert team.check(well=False, after=1) == ["Triagem: Postgres has not answered for 2 min"]
     assert team.check(well=False, after=45) == []
-    assert team.check(well=True, after=15) == ["Triagem: resolved after 3 min: Postgres does not answer"]
+    assert team.check(well=True, after=15) == ["Triagem: resolved (lasted 3 min): Postgres does not answer"]
     assert team.check(well=True, after=15) == []
 
 

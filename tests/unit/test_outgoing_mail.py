@@ -120,7 +120,7 @@ def test_a_refused_connection_is_retried() -> None:
         free.bind(("127.0.0.1", 0))
         box = Mailbox()
         box.port = free.getsockname()[1]
-        assert send_mail(server(box), mail()) == Retry("ConnectionRefusedError")
+        assert send_mail(server(box), mail()) == Retry("connection refused")
 
 
 def test_a_server_that_does_not_speak_smtp_is_retried() -> None:

@@ -27,7 +27,7 @@ _PHRASES: Final[_Texts] = {
     "one-ticket": ("1 ticket to review", "1 ticket para revisar"),
     "many-tickets": ("{tickets} tickets to review", "{tickets} tickets para revisar"),
     "more-events": ("{cause}, and {events} more", "{cause}, e mais {events}"),
-    "resolved": ("resolved after {lasted}: {title}", "resolvido após {lasted}: {title}"),
+    "resolved": ("resolved (lasted {lasted}): {title}", "resolvido (durou {lasted}): {title}"),
     "since": ("since {since}", "desde {since}"),
     "runbook": ("  what to do: {link}", "  o que fazer: {link}"),
     "console": ("  console: {link}", "  console: {link}"),
@@ -157,7 +157,7 @@ def local_number(language: Language, number: str) -> str:
     return number.translate(COMMAS_AND_POINTS) if language == "pt-BR" else number
 
 
-_TIME_FORMATS: Final[Mapping[Language, str]] = {"en": "%Y-%m-%d %H:%M %Z", "pt-BR": "%d/%m/%Y %H:%M %Z"}
+_TIME_FORMATS: Final[Mapping[Language, str]] = {"en": "%Y-%m-%d %H:%M", "pt-BR": "%d/%m/%Y %H:%M"}
 
 
 def duration(seconds: float) -> str:
@@ -193,7 +193,7 @@ def describe(language: Language, kind: str, detail: Mapping[str, Any], *, zone: 
     line = headline(language, kind, detail)
     if since := detail.get("since"):
         time = datetime.fromisoformat(since).astimezone(zone).strftime(_TIME_FORMATS[language])
-        line += f" ({phrase(language, 'since', since=time)})"
+        line += f" ({phrase(language, 'since', since=f'{time} {zone}')})"
     effect = f"{kind} {detail['outcome']}" if "outcome" in detail else kind
     more = _filled(_EFFECTS, language, effect, detail) if detail.get("state") != "resolved" else None
     if more is None and "state" not in detail:

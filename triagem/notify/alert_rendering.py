@@ -4,12 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from email.message import EmailMessage
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote, urlencode
 
+from triagem.contracts.moments import time_zone
+from triagem.contracts.prediction import Band
 from triagem.db.outbox.alerts import AlertDigest, DoubtfulTicket
 from triagem.notify.alert_messages import RUNBOOK_SECTIONS, describe, headline, local_number, phrase
 from triagem.notify.alert_rules import AlertSettings, Language
+
+_MAX_LINE: Final = 900  # RFC 5322 allows 998 bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ def build_message(digest: AlertDigest, language: Language, settings: AlertSettin
                 "at": event.at.isoformat(),
                 "detail": dict(event.detail),
                 "runbook": _runbook_link(event.kind, settings.runbook_url),
+                "console": _operations_link(settings.console_url),
             }
             for event in digest.events
         ],
@@ -105,8 +110,14 @@ def build_email(message: AlertMessage, sender: str, to: Sequence[str]) -> EmailM
     email["Date"] = message.created_at
     email["Message-ID"] = f"<{message.key}@{sender.rpartition('@')[2]}>"
     email["Auto-Submitted"] = "auto-generated"
-    email.set_content("\n".join((message.subject, *message.lines, "")))
+    email.set_content("\n".join((*(message.lines or (message.subject,)), "")))
+    # Python doubles a space at which it folds a header between ASCII and other words.
+    email.policy = email.policy.clone(max_line_length=_MAX_LINE)
     return email
+
+
+def _operations_link(console_url: str | None) -> str | None:
+    return f"{console_url.rstrip('/')}/operations" if console_url else None
 
 
 def _runbook_link(kind: str, runbook_url: str) -> str | None:
@@ -117,16 +128,17 @@ def _lines(
     digest: AlertDigest, language: Language, settings: AlertSettings, shown: Callable[[str], str]
 ) -> tuple[str, ...]:
     """The lines of a message; `shown` renders a name from a CRM."""
-    lines = []
+    lines, zone, undecided = list[str](), time_zone(settings.timezone), phrase(language, "abstain")
     for event in digest.events:
-        lines.append(describe(language, event.kind, event.detail))
-        if link := _runbook_link(event.kind, settings.runbook_url):
+        lines.append(describe(language, event.kind, event.detail, zone=zone))
+        is_open = event.detail.get("state") != "resolved"
+        if is_open and (link := _runbook_link(event.kind, settings.runbook_url)):
             lines.append(phrase(language, "runbook", link=link))
     lines += [phrase(language, "more", more=digest.more)] if digest.more else []
-    if digest.events and settings.console_url:
-        lines.append(phrase(language, "console", link=f"{settings.console_url.rstrip('/')}/operations"))
+    if digest.events and (link := _operations_link(settings.console_url)):
+        lines.append(phrase(language, "console", link=link))
     lines += [
-        f"{shown(count.source)} {count.label}: {local_number(language, f'{count.tickets:,}')}"
+        f"{shown(count.source)} {count.label or undecided}: {local_number(language, f'{count.tickets:,}')}"
         for count in digest.counts
     ]
     if digest.doubtful:
@@ -139,14 +151,11 @@ def _lines(
 
 
 def _ticket_line(ticket: DoubtfulTicket, language: Language, url: str | None, shown: Callable[[str], str]) -> str:
-    keys = ("abstain", ticket.abstain_reason) if ticket.abstain_reason else (ticket.band.value,)
-    summary = phrase(
-        language,
-        "ticket",
-        label=ticket.label,
-        confidence=f"{ticket.confidence:.0%}",
-        band=": ".join(phrase(language, key) for key in keys),
-    )
+    if ticket.label is None:
+        summary = ": ".join(phrase(language, key) for key in (Band.ABSTAIN, ticket.abstain_reason) if key)
+    else:
+        confidence, band = f"{ticket.confidence:.0%}", phrase(language, ticket.band.value)
+        summary = phrase(language, "ticket", label=ticket.label, confidence=confidence, band=band)
     return " ".join(filter(None, (f"- {shown(ticket.source)} {shown(ticket.external_id)}: {summary}", url)))
 
 

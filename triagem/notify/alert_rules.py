@@ -16,7 +16,7 @@ from triagem.notify.apprise_channel import check_apprise_url
 from triagem.notify.hosts import check_url
 from triagem.notify.request import SigningKey
 from triagem.notify.settings_file import ReloadedFile, SettingsTable
-from triagem.settings import Settings
+from triagem.process import TimezoneSettings
 
 Language = Literal["en", "pt-BR"]
 Security = Literal["starttls", "ssl", "none"]
@@ -128,8 +128,8 @@ class AlertRules:
         ]
 
 
-class AlertSettings(Settings, used_by="ops, beat"):
-    """`TRIAGEM_ALERTS_FILE`, and the targets of the links in alert messages."""
+class AlertSettings(TimezoneSettings, used_by="ops, beat"):
+    """`TRIAGEM_ALERTS_FILE`, and the time zone and the targets of the links in alert messages."""
 
     alerts_file: Path | None = Field(default=None, description="TOML file of alert rules and channels")
     console_url: str | None = Field(

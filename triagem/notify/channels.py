@@ -79,9 +79,7 @@ class Sender:
         except InvalidInput as error:
             return Undeliverable(str(error))
         except (OSError, httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError) as error:
-            cause = error.__cause__ or error.__context__
-            untrusted = isinstance(cause, ssl.SSLCertVerificationError)
-            return Retry("the certificate is not trusted" if untrusted else type(error).__name__)
+            return Retry(_explain(error))
 
     def _exchange(self, request: Request) -> SendResult:
         url = httpcore2.URL(request.url)
@@ -173,6 +171,27 @@ def _remaining_s(deadline: float) -> float:
     return remaining
 
 
+# Reasons by the class of an error or of its cause, the most specific first.
+_REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (ssl.SSLCertVerificationError, "the certificate is not trusted"),
+    (ssl.SSLError, "TLS failed: perhaps the server does not use TLS on this port"),
+    (ConnectionRefusedError, "connection refused"),
+    (socket.gaierror, "the name of the host cannot be resolved"),
+    (TimeoutError, "no answer in time"),
+    (httpcore2.TimeoutException, "no answer in time"),
+    (httpcore2.ProtocolError, "the server does not answer in HTTP"),
+    (smtplib.SMTPServerDisconnected, "the server closed the connection"),
+    (ConnectionError, "the server closed the connection"),
+)
+
+
+def _explain(error: Exception) -> str:
+    """The reason of a failed connection, in plain words."""
+    errors = (error.__cause__ or error.__context__, error)
+    reasons = (reason for kind, reason in _REASONS if any(isinstance(error, kind) for error in errors))
+    return next(reasons, type(error).__name__)
+
+
 SendMessage = Callable[[Channel, AlertMessage], SendResult]
 
 
@@ -246,9 +265,7 @@ def _failure(error: Exception) -> SendResult:
             return _refusal([error.smtp_code], "refused it")
         case UnicodeError() if not isinstance(error, ssl.SSLError):
             return Undeliverable("user and password must be ASCII")
-    return Retry(
-        "the certificate is not trusted" if isinstance(error, ssl.SSLCertVerificationError) else type(error).__name__
-    )
+    return Retry(_explain(error))
 
 
 def _refusal(codes: list[int], what_failed: str) -> SendResult:
