@@ -17,7 +17,7 @@ KEPT_DAYS: Final = 30  # as in schema/audit.sql
 Action = Literal[
     "login", "logout", "key.create", "key.revoke", "ticket.forget", "dead-letter.replay", "dead-letter.drop",
     "model.promote", "model.rollback", "model.archive", "training.request", "training.cancel",
-    "training.finish", "label.set", "label.reject", "run.start", "run.cancel",
+    "training.finish", "label.set", "label.reject", "run.start", "run.cancel", "data.delete",
 ]  # fmt: skip
 
 

@@ -12,7 +12,8 @@ MAX_COUNTED: Final = 1000
 MATCHING: Final = """(CAST(:only_source AS text) IS NULL OR t.source = :only_source)
   AND (CAST(:only_language AS text) IS NULL OR t.language = :only_language)
   AND (CAST(:only_label AS text) IS NULL OR t.label = :only_label)"""
-# Corrections in the CRM and imported labels do not count as reviews.
+# Corrections in the CRM, verdicts by HTTP and imported labels do not count: nobody asked for them, and without their
+# texts the estimate of the accuracy would be too high (docs/how-to/reviews.md).
 UNREVIEWED: Final = """NOT EXISTS (
   SELECT FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest)
   AND coalesce(r.stratum, '') NOT IN ('crm', 'import')

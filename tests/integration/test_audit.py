@@ -249,4 +249,4 @@ def test_retention_deletes_old_rows_only(database: Database) -> None:
             )
     settings = RetentionSettings()
     list(delete_old_data(database, {"audit": settings.days()["audit"]}, now=entries(database)[0].at))
-    assert [entry.object for entry in entries(database)] == ["0", "31"]
+    assert [entry.object for entry in entries(database)] == ["0", "31", "audit > 730 d"]

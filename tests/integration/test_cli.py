@@ -68,6 +68,26 @@ def test_rejected_rows_of_a_parquet_file_are_kept_as_json_lines(triagem: Triagem
     assert Path("bad.jsonl").read_text(encoding="utf-8") == '{"id": 2, "text": null, "plano": "á"}\n'
 
 
+def test_parquet_from_standard_input_is_read(triagem: Triagem, inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table({"id": [1, 2], "text": ["oi", "quero um plano"]}), out)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(out.getvalue())))
+
+    answer = triagem("enqueue", "-")
+
+    assert "2 rows of Parquet" in answer.out
+    assert inbox.depth(Lane.BULK).waiting == 2
+
+
+@pytest.mark.parametrize("command", ["results", "audit", "dead list"])
+def test_json_and_another_format_are_refused(triagem: Triagem, database: Database, command: str) -> None:
+    for options in (("--json", "--format", "csv"), ("--format", "csv", "--json")):
+        answer = triagem(*command.split(), *options)
+        assert (answer.status, answer.out) == (2, "")
+        assert "leave one of --json and --format csv out" in answer.err
+    assert triagem(*command.split(), "--json", "--format", "json").status == 0
+
+
 @pytest.mark.parametrize(
     ("command", "types"),
     [
@@ -110,7 +130,10 @@ def test_a_dry_run_shows_tickets_and_problems_and_needs_no_server(bare: Triagem)
 def test_rejected_rows_are_written_unchanged_to_be_corrected(triagem: Triagem, inbox: Inbox) -> None:
     content = 'sep=;\r\nid;text\r\n1;ação\r\n2;" "\r\n3;"aberta\r\n4;é\r\n'.encode("cp1252")
     Path("export.csv").write_bytes(content)
+    assert triagem("enqueue", "export.csv", "--rejects", "tried.csv", "--dry-run").status == 3
+    assert inbox.depth(Lane.BULK).waiting == 0
     assert triagem("enqueue", "export.csv", "--rejects", "bad.csv").status == 3
+    assert Path("tried.csv").read_bytes() == Path("bad.csv").read_bytes()
     assert Path("bad.csv").read_bytes() == 'sep=;\r\nid;text\r\n2;" "\r\n3;"aberta\r\n'.encode("cp1252")
     assert inbox.depth(Lane.BULK).waiting == 2
 

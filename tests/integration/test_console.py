@@ -207,6 +207,12 @@ class TestTickets:
         page = ana.see("tickets")
         assert page.index("text new") < page.index("text old")
 
+    def test_a_purged_text_is_named_in_place_of_the_preview(self, ana: Person, database: Database) -> None:
+        write_window(database, [sure("1")])
+        list(purge_texts(database, before=datetime.now(UTC)))
+        assert "(text purged)" in ana.see("tickets")
+        assert "(texto apagado)" in ana.see("tickets", lang="pt")
+
     def test_an_unclear_verdict_is_not_shown_as_the_reviewers_label(self, ana: Person, database: Database) -> None:
         write_window(database, [sure("1"), sure("2")])
         record_review(database, Identity("zendesk", "1"), None, "bia")

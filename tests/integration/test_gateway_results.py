@@ -174,6 +174,12 @@ def test_a_negative_number_is_not_a_formula() -> None:
     assert csv_cell("-0.5") == "'-0.5"
 
 
+def test_a_plus_sign_that_the_url_turned_into_a_space_is_explained(reader: TestClient) -> None:
+    answer = reader.get("/v1/results?since=2026-12-01T05:30+00:00")
+    assert answer.status_code == 422
+    assert answer.json()["detail"].endswith("write the + of an offset as %2B in a URL")
+
+
 @pytest.mark.parametrize(
     ("name", "value", "detail"),
     [

@@ -16,6 +16,7 @@ from tests.support.waiting import blocked, until
 from tests.support.windows import all_rows, rows
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
+from triagem.db.audit import list_audit
 from triagem.db.retention import delete_old_rows, delete_source_tickets, purge_texts
 from triagem.db.tickets.window import WindowCounts, write_window
 from triagem.stack import Endpoints
@@ -198,11 +199,16 @@ class TestCommand:
         ]
         assert with_text(filled) == ["1"]
         assert "(text purged)" in triagem("show", "zendesk", "40").out
+        entries = [(entry.action, entry.object, entry.outcome) for entry in list_audit(filled, limit=9)]
+        assert entries == [("data.delete", "dead_letters > 30 d", "2"), ("data.delete", "texts > 30 d", "3")]
+        assert "texts and dead letters stay" in triagem("db", "retain", "--dry-run").out
 
     def test_a_dry_run_asks_nothing_and_changes_nothing(self, triagem: Triagem, filled: Database) -> None:
         answer = json.loads(triagem("db", "retain", "--days", "30", "--dry-run", "--json").out)
 
-        assert (answer["deleted"]["texts"], answer["deleted"]["dead_letters"], answer["dry_run"]) == (3, 2, True)
+        assert (answer["to_delete"]["texts"], answer["to_delete"]["dead_letters"], answer["dry_run"]) == (3, 2, True)
+        assert "deleted" not in answer
+        assert list_audit(filled, limit=9) == []
         assert len(with_text(filled)) == 4
         assert len(rows(filled, "dead_letters")) == 3
 

@@ -20,7 +20,13 @@ def _prefer_json(context: typer.Context, value: bool) -> bool:
     return value
 
 
-FormatOption = Annotated[Format, typer.Option("--format", help="Output format.")]
+def _refuse_json_too(context: typer.Context, form: Format) -> Format:
+    if context.params.get("_json") and form is not Format.JSON:
+        raise typer.BadParameter(f"--json is short for --format json: leave one of --json and --format {form} out")
+    return form
+
+
+FormatOption = Annotated[Format, typer.Option("--format", callback=_refuse_json_too, help="Output format.")]
 JsonFlag = Annotated[
     bool, typer.Option("--json", is_eager=True, callback=_prefer_json, help="Short for `--format json`.")
 ]

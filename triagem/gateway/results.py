@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
@@ -44,7 +45,10 @@ def _moment(value: object) -> datetime:
     try:
         return read_moment(value, MomentFormat(UTC))
     except ValueError as error:
-        raise ValueError(f"{str(value)[:40]!r} {error}: write 2026-11-02 or 2026-11-02T09:30") from None
+        advice = "write 2026-11-02 or 2026-11-02T09:30"
+        if re.search(r"T[\d:.]+ \d\d:?\d\d$", str(value)):
+            advice = "write the + of an offset as %2B in a URL"
+        raise ValueError(f"{str(value)[:40]!r} {error}: {advice}") from None
 
 
 _Moment = Annotated[datetime, BeforeValidator(_moment)]

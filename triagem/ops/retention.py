@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from triagem.db import Database
-from triagem.db.audit import KEPT_DAYS
+from triagem.db.audit import KEPT_DAYS, SCHEDULE, Actor, record
 from triagem.db.retention import OLD, delete_old_changes, delete_old_rows, purge_texts
 from triagem.settings import Settings
 
@@ -59,13 +59,21 @@ _DELETE: Final[dict[str, Callable[..., Iterator[int]]]] = {
 
 
 def delete_old_data(
-    database: Database, days: Mapping[str, int], *, now: datetime, dry_run: bool = False
+    database: Database, days: Mapping[str, int], *, now: datetime, actor: Actor = SCHEDULE, dry_run: bool = False
 ) -> Iterator[tuple[str, int]]:
     """Delete data that is older than its number of days, page by page; a dry run only counts.
+
+    The audit trail gets an entry of `actor` for each kind of which rows were deleted, also after an interruption.
 
     Yields:
         A kind of data, and how many rows of it were deleted. An interrupted deletion keeps its finished pages.
     """
     for kind, limit in days.items():
-        for deleted in _DELETE[kind](database, before=now - timedelta(days=limit), dry_run=dry_run):
-            yield kind, deleted
+        total = 0
+        try:
+            for deleted in _DELETE[kind](database, before=now - timedelta(days=limit), dry_run=dry_run):
+                total += deleted
+                yield kind, deleted
+        finally:
+            if total and not dry_run:
+                record(database, actor, "data.delete", f"{kind} > {limit} d", f"{total:,}")

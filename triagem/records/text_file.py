@@ -103,6 +103,7 @@ def open_text(path: str, *, encoding: str | None = None) -> TextFile | ParquetFi
 
 def read_bytes(raw: IO[bytes], name: str, encoding: str | None = None) -> TextFile | ParquetFile:
     """A file of text or Parquet from seekable bytes. Raises InvalidInput for another kind of file or encoding."""
+    raw.seek(0)
     start = raw.read(64).removeprefix(codecs.BOM_UTF8).lstrip()
     if reason := next((reason for magic, reason in _NOT_TEXT if start.lower().startswith(magic)), None):
         raise InvalidInput(f"{name} is {reason}")

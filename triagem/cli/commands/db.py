@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import RenderableType
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from triagem import servers
-from triagem.cli.commands.access import record_action
+from triagem.cli.commands.access import command_actor, record_action
 from triagem.cli.options import ACTION_NEEDED, AsJson, ExternalId, Source, Yes, confirm
 from triagem.cli.output import console, print_answer, rows_table
 from triagem.cli.progress import progress
@@ -238,13 +239,19 @@ def retain(
         confirm(f"Permanently delete old data: {list_of_limits}?", yes=yes)
     deleted = dict.fromkeys(limits, 0)
     with servers.database() as database, progress("delete old data") as update:
-        for kind, rows in delete_old_data(database, limits, now=datetime.now(UTC), dry_run=dry_run):
+        for kind, rows in delete_old_data(
+            database, limits, now=datetime.now(UTC), actor=command_actor(), dry_run=dry_run
+        ):
             deleted[kind] += rows
             update(advance=rows)
     column = "to delete" if dry_run else "deleted"
     rows_of_kind = [{"data": kind, "days": limits[kind], column: f"{rows:,}"} for kind, rows in deleted.items()]
     table = rows_table(rows_of_kind, ("data", "days", column))
-    print_answer({"days": limits, "deleted": deleted, "dry_run": dry_run}, [table], as_json=as_json)
+    lines: list[RenderableType] = [table]
+    if "texts" not in limits:
+        lines.append("texts and dead letters stay for ever; set a limit with --days or TRIAGEM_RETAIN_TEXTS_DAYS")
+    answer = {"days": limits, column.replace(" ", "_"): deleted, "dry_run": dry_run}
+    print_answer(answer, lines, as_json=as_json)
 
 
 def _describe(deleted: forgetting.DeletedData, *, was_stored: bool) -> Iterator[str]:

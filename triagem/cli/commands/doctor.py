@@ -138,7 +138,7 @@ def _inbox() -> str:
     state = read_state(servers.inbox())
     waiting, workers = sum(depth.waiting for depth in state["lanes"].values()), len(state["states"])
     if waiting and (state["paused"] or not workers):
-        raise CheckFailed(f"{waiting:,} tickets are waiting; {state['diagnosis']}")
+        raise CheckFailed(f"waiting tickets: {waiting:,}; {state['diagnosis']}")
     if not workers:
         raise CheckWarned("no worker is running: start `triagem up` or `triagem worker`; no ticket waits")
     return f"waiting: {waiting:,}, workers running: {workers}"

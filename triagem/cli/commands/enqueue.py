@@ -62,7 +62,8 @@ def enqueue(
         Path | None, typer.Option(help="Write rejected rows to this file, unchanged, to correct and enqueue them.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the first rows and all problems; enqueue nothing.")
+        bool,
+        typer.Option("--dry-run", help="Show the first rows and all problems, and write --rejects; enqueue nothing."),
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first invalid line.")] = False,
     as_json: AsJson = False,
@@ -82,7 +83,8 @@ def enqueue(
         if not as_json:
             _print_reading(text, tickets, timezone)
         if dry_run:
-            summary = _dry_run(tickets.read(), rules, as_json=as_json)
+            write_reject = _rejects_writer(stack, rejects, text, tickets.first.header)
+            summary = _dry_run(tickets.read(), rules, write_reject, as_json=as_json)
         else:
             publisher = Publisher(servers.inbox())
             write_reject = _rejects_writer(stack, rejects, text, tickets.first.header)
@@ -146,13 +148,14 @@ def _print_reading(text: TextFile | ParquetFile, tickets: TicketFile, timezone: 
     print_lines(*lines, *(f"note: {note}" for note in tickets.notes))
 
 
-def _dry_run(rows: Rows, rules: ReadingRules, *, as_json: bool) -> LoadSummary:
+def _dry_run(rows: Rows, rules: ReadingRules, on_reject: Callable[[BadLine], None], *, as_json: bool) -> LoadSummary:
     """Read all rows and show the first ones as tickets."""
     summary = LoadSummary()
     for record in rows.records:
         ticket = rules.ticket(record)
         if isinstance(ticket, BadLine):
             summary.rejected.append(ticket)
+            on_reject(ticket)
             continue
         if not as_json and summary.accepted < _DRY_ROWS:
             shown = " ".join(ticket.text.split())

@@ -80,6 +80,7 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "unclear_by": ("{name}: can't tell", "{name}: não dá para saber"),
     # ticket
     "message": ("Message", "Mensagem"),
+    "text_purged_short": ("(text purged)", "(texto apagado)"),
     "text_purged": (
         "The text was deleted because of its age.",
         "O texto foi apagado ao fim do período de retenção.",
@@ -207,6 +208,7 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "action_key.create": ("created a key", "criou uma chave"),
     "action_key.revoke": ("revoked a key", "revogou uma chave"),
     "action_ticket.forget": ("deleted a ticket", "apagou um ticket"),
+    "action_data.delete": ("deleted old data", "apagou dados antigos"),
     "action_dead-letter.replay": ("replayed dead letters", "reprocessou mensagens"),
     "action_dead-letter.drop": ("dropped dead letters", "descartou mensagens"),
     "action_run.start": ("started a run", "iniciou uma execução"),
