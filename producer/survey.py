@@ -90,7 +90,7 @@ def survey(records: Iterator[Record | BadLine], rules: ReadingRules) -> Survey:
         InvalidInput: no time can be read, or the order of day and month is not clear. The message names the option
             that helps.
     """
-    ids, rows, times = _Ids(), 0, 0
+    ids, rows, times, timeless = _Ids(), 0, 0, 0
     evidence, unreadable = DateOrderEvidence(), list[str]()
     cut_rows = _CutRows(rules.mapping.columns.get("text", ()))
     ignored = dict[str, None]()
@@ -109,6 +109,7 @@ def survey(records: Iterator[Record | BadLine], rules: ReadingRules) -> Survey:
         if not name:
             continue
         ids.add(record.line, name, fields)
+        timeless += "revised_at" not in fields and "text" in fields
         if "revised_at" in fields:
             times += 1
             evidence.add(record.line, fields["revised_at"])
@@ -127,7 +128,13 @@ def survey(records: Iterator[Record | BadLine], rules: ReadingRules) -> Survey:
         except ValueError as error:
             raise InvalidInput(f"{error}: give --date-format dmy or --date-format mdy") from None
     decided = dataclasses.replace(rules, moments=moments, whole_ids=ids.whole, cut_lines=cut_rows.lines())
-    return Survey(rows, decided, tuple(ids.notes(rules.mapping)), (*ignored,))
+    notes = list(ids.notes(rules.mapping))
+    if timeless and "revised_at" in rules.mapping.columns:
+        word = "row has" if timeless == 1 else "rows have"
+        notes.append(
+            f"{timeless:,} {word} no time: the time of the import counts, so such a text is the newest of its ticket"
+        )
+    return Survey(rows, decided, tuple(notes), (*ignored,))
 
 
 class _Ids:

@@ -241,14 +241,14 @@ def test_a_given_order_needs_no_evidence() -> None:
 
 
 def test_ids_that_repeat_are_counted_with_their_lines() -> None:
-    (note,) = surveyed("7,a,", "7,b,", "8,c,", "7,d,").notes
+    (note,) = surveyed("7,a", "7,b", "8,c", "7,d", header="id,text").notes
 
     assert note.startswith("4 rows, 2 ids: 2 rows repeat an id (line 3, 5)")
     assert "--map message_id=COLUMN" in note
 
 
 def test_ids_are_compared_as_they_are_stored_and_missing_ones_repeat_nothing() -> None:
-    (note,) = surveyed("7,a,", " 7 ,b,", ",c,", ",d,").notes
+    (note,) = surveyed("7,a", " 7 ,b", ",c", ",d", header="id,text").notes
 
     assert note.startswith("2 rows, 1 ids: 1 rows repeat an id (line 3)")
 

@@ -146,8 +146,25 @@ def test_wrong_columns_are_one_diagnosis_for_the_file(bare: Triagem, content: st
         ("ticket_id,text\n7,a\n7,b\n7,Obrigado resolvido\n", "3 rows, 1 ids: 2 rows repeat an id (line 3, 4)"),
     ],
 )
-def test_repeated_ids_are_noted(bare: Triagem, content: str, note: str) -> None:
+def test_ids_that_may_be_wrong_are_noted(bare: Triagem, content: str, note: str) -> None:
     assert f"note: {note}" in enqueue(bare, content)[1]
+
+
+@pytest.mark.parametrize(
+    ("times", "note"),
+    [
+        (("2026-01-01", "", "-"), "2 rows have no time: the time of the import counts"),
+        (("", "", "2026-01-01"), "2 rows have no time"),
+        (("", "2026-01-01", "2026-01-01"), "1 row has no time"),
+        (("2026-01-01", "2026-01-01", "2026-01-01"), None),
+    ],
+)
+def test_rows_with_a_blank_time_are_counted(bare: Triagem, times: tuple[str, ...], note: str | None) -> None:
+    content = "id,text,updated_at\n" + "".join(f"{n},a{n},{time}\n" for n, time in enumerate(times))
+
+    out = enqueue(bare, content)[1]
+
+    assert f"note: {note}" in out if note else "no time" not in out
 
 
 @pytest.mark.parametrize(
