@@ -112,13 +112,13 @@ def parse(body: bytes) -> object:
             raise InvalidTicket("body", f"has more than {MAX_VALUES:,} values: send it in parts")
         return _DECODER.decode(text)
     except json.JSONDecodeError as error:
-        reason = f"is not JSON ({error.msg}, character {error.pos})" if text.strip() else "is empty"
+        reason = f"is not valid JSON at character {error.pos + 1}" if text.strip() else "is empty"
         raise InvalidTicket("body", reason) from None
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError):
         if body.startswith(_GZIP):
             raise InvalidTicket("body", "is compressed: send it without Content-Encoding") from None
         # Not UTF-8, a number of thousands of digits, thousands of brackets
-        raise InvalidTicket("body", f"is not JSON in UTF-8 ({type(error).__name__})") from None
+        raise InvalidTicket("body", "is not valid JSON in UTF-8") from None
 
 
 def _has_too_many_values(text: str) -> bool:

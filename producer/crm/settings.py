@@ -4,6 +4,7 @@ A source with an adapter takes the fields that it does not set from the adapter'
 """
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from functools import cache
@@ -29,6 +30,9 @@ from triagem.producer.crm.signature import SignatureScheme
 GENERIC: Final = "generic"
 # Tables of a source that say where its results go.
 TARGET_TABLES: Final = ("callback", "field", "tags", "labels")
+_MAX_SHOWN: Final = 100
+_LITERALS: Final = re.compile(r"'[^']*'|`[^`]*`")
+_PATHS: Final = re.compile(r"\b[A-Za-z_]\w*(?:\.\w+)*\b(?!\()")
 _SigningSecret = Annotated[SecretStr, Field(min_length=8)]
 _Token = Annotated[SecretStr, Field(min_length=16, description="chosen by us: openssl rand -hex 32")]
 
@@ -181,10 +185,15 @@ class Source(SettingsTable):
         return self.tags_of_results.prefix if self.tags_of_results else self.default_prefix
 
     def described(self, field: str) -> str:
-        """A field of the ticket and its expression, as text for a reason: `external_id = detail.id`."""
+        """A field of the ticket and its expression, as text for a reason: `external_id = detail.id`.
+
+        A long expression is replaced by the paths that it reads.
+        """
         value = getattr(self.fields, field)
         expression = " ".join((value if isinstance(value, str) else ", ".join(value)).split())
-        return f"{field} = {expression if len(expression) <= 80 else expression[:79] + '…'}"
+        if len(expression) > _MAX_SHOWN:
+            expression = ", ".join(dict.fromkeys(_PATHS.findall(_LITERALS.sub("", expression))))
+        return f"{field} = {expression}" if len(expression) <= _MAX_SHOWN else field
 
     def link(self, external_id: str) -> str | None:
         """The URL at which an agent finds the ticket, if it is known."""

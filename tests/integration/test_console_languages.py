@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from tests.support.assessments import report
 from tests.support.console import Person
+from tests.support.crm import FRESHDESK, unreadable
 from tests.support.gateway import services
 from tests.support.reviewing import sure, unsure
 from tests.support.scored_versions import current_and_better, register_tested
@@ -98,6 +99,9 @@ def admin(database: Database, inbox: Inbox, tmp_path: Path) -> Person:
     lease.report_state(f"{AT_WORK}: {REGISTRY_PROBLEM}")
     dead_letters.insert_dead_letter(database, Lane.BULK, b"1-0", b"{", "the payload is not JSON")
     dead_letters.insert_webhook_dead_letter(database, "zendesk", b"{", "body: is not JSON (Extra data, character 1)")
+    dead_letters.insert_webhook_dead_letter(database, "zendesk", b"{", unreadable(b'{"id": 1 "text": 2}', FRESHDESK))
+    without_text = {"freshdesk_webhook": {"ticket_id": "11"}}
+    dead_letters.insert_webhook_dead_letter(database, "zendesk", b"{", unreadable(without_text, FRESHDESK))
     WebhookCounts(inbox.redis).record_ignored("zendesk", "a private comment")
     record_problem(inbox.redis, "TRIAGEM_ALERTS_FILE", "alerts.toml [rules.a] channels: must be a list, in brackets")
     run = runs.start(database, RunPlan("v1.1.0", 1, shadow=True))

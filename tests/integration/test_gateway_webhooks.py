@@ -241,7 +241,7 @@ def test_an_unreadable_body_is_kept_once_and_accepted_so_that_the_crm_does_not_r
 
     ((lane, reason),) = kept(database)
     assert lane == "webhook:salesforce"
-    assert "not JSON" in reason
+    assert "not valid JSON" in reason
 
 
 def test_valid_tickets_of_a_batch_are_put_and_the_body_is_kept_for_the_rest(

@@ -81,9 +81,15 @@ def test_an_empty_field_next_to_a_message_does_not_hide_the_message() -> None:
     ("payload", "field"),
     [
         ({"ticket_id": "11"}, "freshdesk_webhook"),
-        (webhook(ticket_description=None), "message = without(freshdesk_webhook.ticket_latest_public_comment"),
+        (
+            webhook(ticket_description=None),
+            "message = freshdesk_webhook.ticket_latest_public_comment, freshdesk_webhook.ticket_description: is",
+        ),
         (webhook(ticket_id=""), "external_id = freshdesk_webhook.ticket_id"),
-        (b'{"freshdesk_webhook": {"ticket_description": "she said "no""}}', "body"),
+        (
+            b'{"freshdesk_webhook": {"ticket_description": "she said "no""}}',
+            "body: is not valid JSON at character 57",
+        ),
     ],
 )
 def test_an_unreadable_field_is_named(payload: object, field: str) -> None:

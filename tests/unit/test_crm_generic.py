@@ -272,7 +272,7 @@ def test_an_empty_and_a_compressed_body_are_called_so(body: bytes, reason: str) 
 
 
 def test_a_long_text_without_an_end_is_not_json() -> None:
-    with pytest.raises(InvalidTicket, match="is not JSON"):
+    with pytest.raises(InvalidTicket, match="is not valid JSON"):
         parse(b'["' + b'\\",' * 100_000)
 
 

@@ -331,9 +331,9 @@ def test_a_row_with_a_wrong_number_of_columns_is_bad(read: Read, line: str, coun
     [
         ("[1]", "not a JSON object"),
         ("7", "not a JSON object"),
-        ("{'id': 1}", "not JSON (Expecting property name enclosed in double quotes)"),
-        ("[" * 100_000, "not JSON (RecursionError)"),
-        ('{"id": ' + "9" * 5000 + "}", "not JSON (ValueError)"),
+        ("{'id': 1}", "not valid JSON at character 2"),
+        ("[" * 100_000, "not valid JSON"),
+        ('{"id": ' + "9" * 5000 + "}", "not valid JSON"),
     ],
     ids=["array", "number", "single quotes", "brackets", "digits"],
 )

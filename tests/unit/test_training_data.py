@@ -151,7 +151,7 @@ def test_the_digest_depends_on_the_rows_not_on_their_order(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        pytest.param('{"prompt": "a", "completion":', "not JSON", id="cut"),
+        pytest.param('{"prompt": "a", "completion":', "not valid JSON", id="cut"),
         pytest.param('["a", "venda"]', "not a JSON object", id="no object"),
         pytest.param('{"completion": "venda"}', "has no 'prompt'", id="no prompt"),
         pytest.param('{"prompt": "a"}', "has no 'completion'", id="no completion"),

@@ -117,7 +117,8 @@ def _json(line: str, number: int) -> Record | BadLine:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:  # or a number with thousands of digits, or deep nesting
-        return BadLine(number, f"not JSON ({getattr(error, 'msg', type(error).__name__)})", line)
+        place = f" at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else ""
+        return BadLine(number, f"not valid JSON{place}", line)
     if not isinstance(record, dict):
         return BadLine(number, "not a JSON object", line)
     if bad := _not_unicode("".join(record)):  # an escape such as \ud800
