@@ -15,7 +15,7 @@ import pytest
 from prometheus_client import REGISTRY
 from typer.main import get_command
 
-from tests.support.builders import manifest
+from tests.support.builders import manifest, ticket
 from tests.support.command import Triagem, assert_one_line
 from tests.support.engines import NoopModel
 from tests.support.pipeline import running, stored
@@ -24,7 +24,9 @@ from triagem import Publisher
 from triagem.cli.main import application
 from triagem.contracts.prediction import Thresholds
 from triagem.contracts.ticket import Lane
+from triagem.contracts.wire import encode
 from triagem.db import Database
+from triagem.db.tickets.dead_letters import insert_dead_letter
 from triagem.inbox import Inbox
 from triagem.stack import Endpoints
 
@@ -283,6 +285,18 @@ def test_results_pages_by_cursor_and_shows_a_ticket_with_its_history(
     assert [row["model_version"] for row in shown["history"]] == ["v1.0.0"]
     assert triagem("results", "--format", "csv").out.removeprefix("\ufeff").startswith("source,external_id,label")
     assert "um texto 3" in triagem("show", "crm", "3").out
+
+
+def test_show_finds_a_ticket_that_waits_or_failed(
+    triagem: Triagem, database: Database, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Publisher(inbox).publish(source="crm", external_id="77", text="a")
+    insert_dead_letter(database, Lane.LIVE, b"1-0", encode(ticket(external_id="4711")), "the model failed")
+
+    assert_one_line(triagem("show", "crm", "77"), "it has been waiting in the inbox since")
+    assert_one_line(triagem("show", "zendesk", "4711"), "could not be processed: `triagem dead show ")
+    monkeypatch.setenv("TRIAGEM_REDIS_URL", "redis://127.0.0.1:1/0")
+    assert_one_line(triagem("show", "crm", "77"), "may wait in the inbox: `triagem backlog`")
 
 
 def test_an_automatic_message_gets_no_decision_and_its_text_stays_whole(

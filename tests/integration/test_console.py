@@ -11,18 +11,21 @@ from httpx2 import Response
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
+from tests.support.builders import ticket
 from tests.support.console import Person
 from tests.support.gateway import services
 from tests.support.reviewing import NOW, sure, unsure
 from tests.support.windows import doubtful
 from triagem.contracts.prediction import AbstainReason
-from triagem.contracts.ticket import Identity
+from triagem.contracts.ticket import Identity, Lane
+from triagem.contracts.wire import encode
 from triagem.db import Database
 from triagem.db.audit import list_audit
 from triagem.db.auth import Scope, create_key, revoke_key
 from triagem.db.retention import purge_texts
 from triagem.db.reviews import record_review
 from triagem.db.reviews.agreed_labels import Exclusion, labelled_examples
+from triagem.db.tickets.dead_letters import insert_dead_letter
 from triagem.db.tickets.queries import find_ticket_with_history
 from triagem.db.tickets.window import write_window
 from triagem.gateway import request_middleware
@@ -349,6 +352,16 @@ class TestTicket:
         assert "customer has changed this text" in page
         assert "another" in page
         assert effective_label(database, "1") == "venda"
+
+    def test_a_ticket_that_waits_or_failed_is_not_called_unknown(
+        self, ana: Person, opened: Services, database: Database
+    ) -> None:
+        opened.inbox.put(Lane.LIVE, [encode(ticket(external_id="77"))])
+        insert_dead_letter(database, Lane.LIVE, b"1-0", encode(ticket(external_id="4711")), "the model failed")
+        assert "has been waiting in the inbox since" in ana.see("ticket", source="zendesk", id="77")
+        assert "aguarda na fila desde" in ana.see("ticket", source="zendesk", id="77", lang="pt")
+        assert "could not be processed" in ana.see("ticket", source="zendesk", id="4711", lang="en")
+        assert ana.http.get("/console/ticket?source=zendesk&id=7").status_code == 404
 
     def test_what_the_model_does_not_read_is_shown_in_grey(self, ana: Person, database: Database) -> None:
         write_window(database, [sure("1", text="Boleto\nNão chegou.\n\nAtt,\nAna <b>Lima</b>")])

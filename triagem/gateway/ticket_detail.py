@@ -18,7 +18,7 @@ from triagem.db.tickets.dead_letters import find_ticket_dead_letter
 from triagem.db.tickets.queries import find_ticket_with_history
 from triagem.gateway.authentication import actor_of, require_scope
 from triagem.gateway.problems import NEEDS_KEY, ProblemError, problem_responses
-from triagem.gateway.services import ServicesDep
+from triagem.gateway.services import Services, ServicesDep
 from triagem.inbox.erase import find_entry
 from triagem.ops.forget import DeletedData, forget
 
@@ -92,13 +92,18 @@ def get_ticket(services: ServicesDep, identity: _TicketIdentity, *, skip: Skippe
     A ticket that is not stored yet is returned without its text: with the state `waiting` if it is among the newest
     2,000 entries of its lane, or `failed` if it is among the newest 1,000 dead letters.
     """
-    if detail := find_detail(services.database, identity, skip=skip):
+    if detail := find_detail(services.database, identity, skip=skip) or find_unstored(services, identity):
         return detail
+    raise ProblemError(HTTPStatus.NOT_FOUND, "no such ticket: unknown, forgotten, or behind thousands that wait")
+
+
+def find_unstored(services: Services, identity: Identity) -> TicketDetail | None:
+    """A ticket without a row, which waits or failed; None if it is not among the newest of these."""
     if entry := find_entry(services.inbox, identity):
         return _unstored(identity, "waiting", datetime.fromtimestamp(entry.put_at, UTC))
     if letter := find_ticket_dead_letter(services.database, identity):
         return _unstored(identity, "failed", letter.died_at)
-    raise ProblemError(HTTPStatus.NOT_FOUND, "no such ticket: unknown, forgotten, or behind thousands that wait")
+    return None
 
 
 def _unstored(identity: Identity, state: str, since: datetime) -> TicketDetail:

@@ -1,7 +1,7 @@
 """`triagem results` and `triagem show`: lists results page by page, and prints one ticket with its history."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -21,13 +21,17 @@ from triagem.cli.output import (
     print_rows,
     rows_table,
 )
-from triagem.contracts.errors import InvalidInput
+from triagem.contracts.errors import InboxUnavailable, InvalidInput, NotConfigured
 from triagem.contracts.prediction import Band
 from triagem.contracts.result import Change, Result, ResultPage
 from triagem.contracts.text import clean, plain
+from triagem.contracts.ticket import Identity, identify
+from triagem.db import Database
 from triagem.db.tickets.changes import list_changes
+from triagem.db.tickets.dead_letters import find_ticket_dead_letter
 from triagem.db.tickets.messages import MAX_SHOWN
 from triagem.db.tickets.queries import Filters, TicketWithHistory, find_ticket_with_history, result_pages
+from triagem.inbox.erase import find_entry
 
 _COLUMNS = (
     "source",
@@ -135,11 +139,27 @@ def show(
 
     Example: `triagem show zendesk 4711`
     """
+    ticket = identify(source, external_id)
     with servers.database() as database:
-        record = find_ticket_with_history(database, source, external_id, limit=None if all_ else MAX_SHOWN)
-    if record is None:
-        raise InvalidInput(f"no ticket {external_id!r} of source {source!r}")
+        record = find_ticket_with_history(database, *ticket, limit=None if all_ else MAX_SHOWN)
+        if record is None:
+            raise InvalidInput(_why_not_stored(database, ticket))
     print_answer(record, _describe(record, cleaned=cleaned), as_json=as_json)
+
+
+def _why_not_stored(database: Database, ticket: Identity) -> str:
+    """Where a ticket without a row is: in the inbox, among the dead letters, or unknown."""
+    name = f"ticket {ticket.external_id!r} of source {ticket.source!r}"
+    if letter := find_ticket_dead_letter(database, ticket):
+        return f"{name} could not be processed: `triagem dead show {letter.id}`"
+    try:
+        entry = find_entry(servers.inbox(), ticket)
+    except (InboxUnavailable, NotConfigured):
+        return f"no {name} is stored; Redis does not answer, so it may wait in the inbox: `triagem backlog`"
+    if entry is None:
+        return f"no {name} is stored, nor among the newest in the inbox: check source and id, then `triagem backlog`"
+    since = local_time(datetime.fromtimestamp(entry.put_at, UTC))
+    return f"{name} is not stored yet: it has been waiting in the inbox since {since}; see `triagem backlog`"
 
 
 def _describe(record: TicketWithHistory, *, cleaned: bool) -> Iterator[RenderableType]:

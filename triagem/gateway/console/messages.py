@@ -89,6 +89,14 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "ticket_unlabelled": ("No result: there was no model.", "Sem resultado: ainda não havia modelo."),
     "ticket_waiting": ("No result yet.", "Ainda sem resultado."),
     "ticket_failed": ("No result: processing failed.", "Sem resultado: o processamento falhou."),
+    "unstored_waiting": (
+        "This ticket has been waiting in the inbox since {when}. Its page appears when a worker has processed it.",
+        "Este ticket aguarda na fila desde {when}. A página dele aparece depois que um worker o processar.",
+    ),
+    "unstored_failed": (
+        "This ticket could not be processed ({when}). The page Operations lists the dead letters.",
+        "Este ticket não pôde ser processado ({when}). A página Operações lista as mensagens não processadas.",
+    ),
     "no_history": ("No model has classified this ticket.", "Nenhum modelo classificou este ticket."),
     "prediction": ("Model prediction", "Predição do modelo"),
     "probabilities": ("Probabilities", "Probabilidades"),

@@ -20,7 +20,7 @@ from triagem.gateway.console.session import Form, Reader, Reviewer
 from triagem.gateway.console.tickets import crm_link, label_context
 from triagem.gateway.problems import ProblemError
 from triagem.gateway.services import ServicesDep
-from triagem.gateway.ticket_detail import SkippedMessages, find_detail
+from triagem.gateway.ticket_detail import SkippedMessages, find_detail, find_unstored
 
 router = APIRouter()
 
@@ -35,7 +35,7 @@ def ticket(
     id: str = "",  # noqa: A002
     skip: SkippedMessages = 0,
 ) -> Response:
-    """Show the ticket; 404 if it does not exist or was forgotten. Without a source, search for the id."""
+    """Show the ticket; 404 if it is unknown or was forgotten. Without a source, search for the id."""
     if not source:
         return redirect(address("tickets", q=id))
     identity = identify(source, id)
@@ -43,6 +43,8 @@ def ticket(
     stored = find_ticket(services.database, identity)
     detail = find_detail(services.database, identity, skip=skip)
     if detail is None or stored is None:
+        if unstored := find_unstored(services, identity):
+            return render_page(request, "unstored.html", visitor, ticket=unstored)
         raise ProblemError(HTTPStatus.NOT_FOUND, "")
     parts, context = segments(detail.text or ""), label_context(services)
     return render_page(
