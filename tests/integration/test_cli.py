@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tests.support.builders import manifest, ticket
 from tests.support.command import Triagem, assert_one_line
 from tests.support.engines import NoopModel
 from tests.support.pipeline import running, stored
+from tests.support.results import result
 from tests.support.waiting import until
 from triagem import Publisher
 from triagem.cli.main import application
@@ -26,7 +28,9 @@ from triagem.contracts.prediction import Thresholds
 from triagem.contracts.ticket import Lane
 from triagem.contracts.wire import encode
 from triagem.db import Database
+from triagem.db.model_versions import record_version
 from triagem.db.tickets.dead_letters import insert_dead_letter
+from triagem.db.tickets.window import write_window
 from triagem.inbox import Inbox
 from triagem.stack import Endpoints
 
@@ -285,6 +289,23 @@ def test_results_pages_by_cursor_and_shows_a_ticket_with_its_history(
     assert [row["model_version"] for row in shown["history"]] == ["v1.0.0"]
     assert triagem("results", "--format", "csv").out.removeprefix("\ufeff").startswith("source,external_id,label")
     assert "um texto 3" in triagem("show", "crm", "3").out
+    record_version(database, "v1.0.0", manifest_digest=b"", created_at=datetime.now(UTC), labels=["venda"])
+    for name, value, known in (("label", "vendas", "venda"), ("source", "CRM", "crm"), ("model", "1.0.0", "v1.0.0")):
+        hint = triagem("results", f"--{name}", value).err
+        assert f"no result matches these filters; --{name} {value!r} is unknown, known: " in hint
+        assert known in hint.split("known: ")[1]
+    hint = triagem("results", "--since", "2026-12-02", "--until", "2026-12-01").err
+    assert hint == "no result matches these filters; --since is not before --until\n"
+
+
+def test_a_file_of_results_has_all_rows_unless_a_limit_is_given(triagem: Triagem, database: Database) -> None:
+    write_window(database, [result(str(number)) for number in range(60)])
+
+    assert len(triagem("results").out.splitlines()) == 51
+    assert len(triagem("results", "--format", "csv").out.splitlines()) == 61
+    limited = triagem("results", "--format", "csv", "--limit", "55")
+    assert len(limited.out.splitlines()) == 56
+    assert limited.err.startswith("incomplete: there are more rows; next page: --after ")
 
 
 def test_show_finds_a_ticket_that_waits_or_failed(

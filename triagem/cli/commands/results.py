@@ -29,6 +29,7 @@ from triagem.contracts.ticket import Identity, identify
 from triagem.db import Database
 from triagem.db.tickets.changes import list_changes
 from triagem.db.tickets.dead_letters import find_ticket_dead_letter
+from triagem.db.tickets.known_values import known_values
 from triagem.db.tickets.messages import MAX_SHOWN
 from triagem.db.tickets.queries import Filters, TicketWithHistory, find_ticket_with_history, result_pages
 from triagem.inbox.erase import find_entry
@@ -46,6 +47,8 @@ _COLUMNS = (
     "unclear",
 )
 
+_PAGE_SIZE = 50
+_MAX_KNOWN = 20
 _NO_RESULT = {
     "unlabelled": "there was no model; it gets one after a model is promoted",
     "waiting": "not classified yet; `triagem backlog` shows what waits",
@@ -64,7 +67,9 @@ def results(
     language: Annotated[
         str | None, typer.Option(help="The text's language, such as `pt`; `und` if it is unknown.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of rows.")] = 50,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Maximum number of rows; default: all for CSV and Parquet, else 50.")
+    ] = None,
     after: Annotated[str | None, typer.Option(help="Cursor printed at the end of the previous page.")] = None,
     changed_since: Annotated[
         str | None,
@@ -81,21 +86,34 @@ def results(
     if changed_since is not None:
         if any((label, band, source, since, until, model, language, after)):
             raise InvalidInput("--changed-since lists all changes: it allows only --limit and --format")
-        _changes(None if changed_since == "start" else changed_since, limit, form)
+        _changes(None if changed_since == "start" else changed_since, limit or _PAGE_SIZE, form)
         return
+    if limit is None and form in {Format.TABLE, Format.JSON}:
+        limit = _PAGE_SIZE
     filters = Filters(label, band, source, model, since, until, language and language.lower())
     with servers.database() as database:
         pages = [*result_pages(database, filters, limit=limit, after=after)]
+        known = {} if any(page.rows for page in pages) else known_values(database)
     page = ResultPage([row for page in pages for row in page.rows], pages[-1].after)
     if form is Format.JSON:
         print_json({"results": page.rows, "after": page.after})
         return
     empty = "no results; `triagem status` shows tickets that wait, and whether there is a model"
     if filters != Filters():
-        empty = "no result matches these filters"
+        empty = "; ".join(["no result matches these filters", *_unknown_values(filters, known)])
     _print_results(map(as_mapping, page.rows), _COLUMNS, form, empty=empty)
     if page.after:
-        print_lines(f"next page: --after {page.after}", screen=errors)
+        incomplete = "" if form is Format.TABLE else "incomplete: there are more rows; "
+        print_lines(f"{incomplete}next page: --after {page.after}", screen=errors)
+
+
+def _unknown_values(filters: Filters, known: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Mistakes in filters that match nothing."""
+    for name, values in known.items():
+        if values and (value := getattr(filters, name)) is not None and value not in values:
+            yield f"--{name} {value!r} is unknown, known: {', '.join(values[:_MAX_KNOWN])}"
+    if filters.since and filters.until and filters.since >= filters.until:
+        yield "--since is not before --until"
 
 
 def _print_results(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], form: Format, *, empty: str) -> None:
@@ -148,7 +166,7 @@ def show(
 
 
 def _why_not_stored(database: Database, ticket: Identity) -> str:
-    """Where a ticket without a row is: in the inbox, among the dead letters, or unknown."""
+    """The reason why a ticket has no row: it waits in the inbox, failed, or is unknown."""
     name = f"ticket {ticket.external_id!r} of source {ticket.source!r}"
     if letter := find_ticket_dead_letter(database, ticket):
         return f"{name} could not be processed: `triagem dead show {letter.id}`"
