@@ -137,5 +137,5 @@ def test_each_message_arrives_once_by_its_id(
 
     (message_id,) = {email["Message-ID"] for email in receivers.mailbox.received}
     assert message_id.endswith("@example.com>")
-    assert "40 tickets para revisar" in receivers.mailbox.received[-1].get_content()
+    assert "40 tickets para revisar" in receivers.mailbox.received[-1]["Subject"]
     assert newest_alerts(database, undelivered=True, limit=9) == []
