@@ -305,6 +305,22 @@ class TestTickets:
         assert page.count('class="preview"') + rest.count('class="preview"') == 3
         assert 'rel="next"' not in rest
 
+    def test_the_filtered_list_is_downloaded_as_csv(
+        self, ana: Person, opened: Services, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("triagem.gateway.console.tickets._CSV_PAGE_SIZE", 2)
+        write_window(database, [*(sure(str(number)) for number in range(5)), sure("helped", label="suporte")])
+        for query, names in (({"label": "venda"}, {*"01234"}), ({"q": "helped"}, {"helped"})):
+            link = re.search(r'href="(/console/tickets\.csv[^"]*)"', ana.see("tickets", **query))
+            assert link
+            answer = ana.http.get(link[1].replace("&amp;", "&"))
+            assert answer.content.startswith(b"\xef\xbb\xbfticket_id,source,external_id,")
+            assert {line.split(",")[2] for line in answer.text.splitlines()[1:]} == names
+        assert 'filename="tickets.csv"' in answer.headers["content-disposition"]
+        assert ana.http.get("/console/tickets.csv?since=x").status_code == 422
+        stranger = TestClient(create_app(opened))
+        assert "login" in str(stranger.get("/console/tickets.csv").url)
+
     @pytest.mark.parametrize(
         ("lang", "query", "reason"),
         [

@@ -110,7 +110,7 @@ def results(
     pages = result_pages(services.database, filters, limit=limit, after=after)
     if result_format == "json":
         pages = until_quiet(pages)
-    return _stream_rows(pages, Result, result_format, "results")
+    return stream_rows(pages, Result, result_format, "results")
 
 
 @router.get(
@@ -147,7 +147,7 @@ def changes(
     if limit is None and row_format == "json":
         limit = _PAGE_SIZE
     pages = change_pages(services.database, limit=limit, after=after)
-    return _stream_rows(pages, Change, row_format, "changes")
+    return stream_rows(pages, Change, row_format, "changes")
 
 
 def until_quiet(pages: Iterator[ResultPage], *, clock: Callable[[], float] = time.monotonic) -> Iterator[ResultPage]:
@@ -162,13 +162,17 @@ def until_quiet(pages: Iterator[ResultPage], *, clock: Callable[[], float] = tim
             return
 
 
-def _stream_rows(
-    pages: Iterator[ResultPage | ChangePage], row_type: type, row_format: RowFormat, name: str
+def stream_rows(
+    pages: Iterator[ResultPage | ChangePage], row_type: type, row_format: RowFormat, name: str, *, mark: bytes = b""
 ) -> StreamingResponse:
-    """Stream all rows. An error of the first page is raised before the response starts: it can still be a problem."""
+    """Stream all rows after `mark`.
+
+    An error of the first page is raised before the response starts: it can still be a problem.
+    """
     media_type, write = FORMATS[row_format]
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'} if row_format == "csv" else {}
-    return StreamingResponse(write(chain([next(pages)], pages), row_type), media_type=media_type, headers=headers)
+    body = chain([mark] if mark else [], write(chain([next(pages)], pages), row_type))
+    return StreamingResponse(body, media_type=media_type, headers=headers)
 
 
 def _json(pages: RowPages, row_type: type) -> Iterator[bytes]:

@@ -68,6 +68,7 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "since": ("From", "De"),
     "until": ("Before", "Antes de"),
     "apply": ("Apply", "Aplicar"),
+    "download_csv": ("All as CSV", "Todos em CSV"),
     "clear": ("Clear", "Limpar"),
     "nothing_found": ("No matching tickets.", "Nenhum ticket encontrado."),
     "nothing_yet": (
