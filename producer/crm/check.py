@@ -144,7 +144,8 @@ def _check_fields(record: object, source: Source) -> list[FieldCheck]:
     expressions = [("external_id", fields.external_id), *(("text", text) for text in fields.text)]
     expressions += [(name, getattr(fields, name)) for name in _OPTIONAL if getattr(fields, name)]
     expressions += [(f"metadata.{name}", expression) for name, expression in fields.metadata.items()]
-    used = frozenset(name for _, expression in expressions for name in re.findall(r"\w+", expression))
+    read = [expression for _, expression in expressions] + ([source.verdict.value] if source.verdict else [])
+    used = frozenset(name for expression in read for name in re.findall(r"\w+", expression))
     return [_check_field(name, expression, record, source, used) for name, expression in expressions]
 
 

@@ -53,6 +53,13 @@ def test_a_correction_that_matches_no_record_is_shown_as_one_too() -> None:
     assert (checked.outcome, checked.tickets, checked.advice) == ("accepted", [], [])
 
 
+def test_the_field_of_corrections_is_no_suggestion_for_a_missing_field() -> None:
+    checked = check({"freshdesk_webhook": {"ticket_id": "11", "ticket_triagem": ""}}, FRESHDESK)
+
+    assert checked.outcome == "ignored"
+    assert not any("did you mean" in str(field.problem) for field in checked.fields)
+
+
 def test_a_name_that_another_field_uses_is_no_suggestion() -> None:
     payload = {"freshdesk_webhook": {"ticket_id": "11", "ticket_description": "oi"}}
 
