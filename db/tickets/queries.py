@@ -18,7 +18,7 @@ from triagem.contracts.ticket import PREDICT_SOURCE
 from triagem.db.connect import AnyRow, Database
 from triagem.db.tickets.messages import MAX_SHOWN, Thread, read_thread
 from triagem.db.tickets.review_state import REVIEW_CONDITIONS, TICKET_DISPUTED, ReviewState
-from triagem.db.tickets.search import search_condition
+from triagem.db.tickets.search import search_condition, tickets_with_id
 
 _PAGE: Final = 1000
 _SCAN_LIMIT: Final = 50_000  # tickets tested per statement, in 0.2 s
@@ -64,7 +64,8 @@ def list_results(
     """A page of results by keyset pagination: as fast at the end of ten million rows as at the start.
 
     Args:
-        search: only tickets that contain these words (`triagem.db.tickets.search`).
+        search: only tickets that contain these words (`triagem.db.tickets.search`). Those with this id come first,
+            in addition to `limit`.
         scan_limit: maximum number of tickets to scan for a page, ignored if `search` has few matches. A page may then
             be short without being the last.
 
@@ -74,9 +75,14 @@ def list_results(
     newest_first = _NEWEST_FIRST
     if after is not None:
         newest_first = newest_first.where(_place() < _position(*_decode_cursor(after)))
-    query, horizon = _filtered(newest_first, filters).limit(limit + 1), None
+    query, horizon, named = _filtered(newest_first, filters).limit(limit + 1), None, list[Result]()
     with database.autocommit() as connection:
         if search is not None:
+            exact = tickets_with_id(connection, search)
+            if exact and after is None:
+                ids_match = _filtered(_NEWEST_FIRST, filters).where(_RESULTS.c.ticket_id.in_(exact))
+                named = [Result(*row) for row in connection.execute(ids_match).all()]
+            query = query.where(_RESULTS.c.ticket_id.not_in(exact)) if exact else query
             condition, few = search_condition(connection, search)
             query, scan_limit = query.where(condition), None if few else scan_limit
         if scan_limit is not None:
@@ -88,7 +94,7 @@ def list_results(
     rows = rows[:limit]
     last = rows[-1] if more else horizon
     cursor = (last.received_at, last.ticket_id) if last else None
-    return ResultPage(rows, cursor and base64.urlsafe_b64encode(_CURSOR.dump_json(cursor)).decode())
+    return ResultPage(named + rows, cursor and base64.urlsafe_b64encode(_CURSOR.dump_json(cursor)).decode())
 
 
 def results_by_external_id(database: Database, source: str, external_ids: Sequence[str]) -> list[Result]:

@@ -14,6 +14,7 @@ from sqlalchemy.sql.elements import TextClause
 
 from triagem.contracts.ticket import PREDICT_SOURCE
 from triagem.db.connect import Database
+from triagem.db.tickets.known_values import SOURCES
 
 PAGE: Final = 500
 _MAX_RARE: Final = 2000  # reading as many tickets from all over a disk takes 0.7 s
@@ -58,10 +59,18 @@ def index_queued_tickets(
     return indexed
 
 
+# One word with a digit looks like an id. A language then counts only if it keeps all parts: "a" and "t" are stop
+# words, so that "A-72" would match each text and id with "-72".
+_PARSED: Final = """CASE
+  WHEN :search ~ '^\\S*[0-9]\\S*$'
+    AND numnode(plainto_tsquery({language})) < numnode(plainto_tsquery('simple', :search)) THEN ''
+  ELSE plainto_tsquery({language})
+END"""
+_UNACCENTED: Final = f"translate(CAST(:search AS text), {_ACCENTS})"
 _MATCHES: Final = f"""lexemes @@ (
-  plainto_tsquery('portuguese', :search)
-  || plainto_tsquery('portuguese', translate(CAST(:search AS text), {_ACCENTS}))
-  || plainto_tsquery('english', :search) || plainto_tsquery('simple', :search)
+  {_PARSED.format(language="'portuguese', :search")}
+  || {_PARSED.format(language=f"'portuguese', {_UNACCENTED}")}
+  || {_PARSED.format(language="'english', :search")} || plainto_tsquery('simple', :search)
 )"""
 _COUNT_IN_SAMPLE: Final = text(f"""
 SELECT count(*) FROM ticket_lexemes TABLESAMPLE SYSTEM (
@@ -69,6 +78,11 @@ SELECT count(*) FROM ticket_lexemes TABLESAMPLE SYSTEM (
 ) REPEATABLE (0) WHERE {_MATCHES}
 """)  # noqa: S608 - constants
 _FIND: Final = text(f"SELECT ticket_id FROM ticket_lexemes WHERE {_MATCHES} LIMIT :limit")  # noqa: S608 - constants
+# Reads one index entry per source.
+_FIND_ID: Final = text(f"""
+SELECT id FROM tickets
+WHERE source = ANY (ARRAY({SOURCES})) AND external_id IN (:search, upper(:search), lower(:search))
+""")  # noqa: S608 - a constant
 # An index on parts of ids would cost every insert.
 _FIND_ID_PART: Final = text("""
 SELECT id FROM (SELECT id, external_id FROM tickets ORDER BY received_at DESC, id DESC LIMIT :newest) AS newest
@@ -83,6 +97,11 @@ EXISTS (SELECT FROM ticket_lexemes l WHERE l.ticket_id = results.ticket_id AND l
 # The planner does not know the length of a subquery's array, so it reads these tickets by their key. With a known
 # array, it read the newest tickets until it had a page of these: 12 s in ten million tickets, if they are old.
 _RARE: Final = "ticket_id = ANY (ARRAY(SELECT unnest(CAST(:ticket_ids AS bigint[]))))"
+
+
+def tickets_with_id(connection: Connection, search: str) -> list[int]:
+    """The tickets of all sources whose id is this word, in upper or lower case or as it is."""
+    return list(connection.execute(_FIND_ID, {"search": search}).scalars())
 
 
 def search_condition(connection: Connection, search: str) -> tuple[TextClause, bool]:

@@ -52,6 +52,28 @@ def test_a_ticket_is_found_by_a_part_of_its_id(database: Database, query: str) -
     assert search_names(database, query) == ["T-10133"]
 
 
+@pytest.mark.parametrize("query", ["A-72", "a-72"])
+def test_an_id_with_a_stop_word_does_not_find_other_ids_or_texts(database: Database, query: str) -> None:
+    newer = [result("B-72", text="nada"), result("C-1", text="pedido -72")]
+    write_window(database, [result("A-72", text="nada", received_at=NOW - HOUR), *newer])
+    index_queued_tickets(database)
+    assert search_names(database, query) == ["A-72"]
+
+
+@pytest.mark.parametrize("max_rare", [0, 5000], ids=["common words", "rare words"])
+def test_the_ticket_with_the_searched_id_comes_first_and_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch, max_rare: int
+) -> None:
+    monkeypatch.setattr(search, "_MAX_RARE", max_rare)
+    rows = [result(str(number), text="veja T-90", received_at=NOW - HOUR * number) for number in range(3)]
+    write_window(database, [*rows, result("T-90", text="nada", received_at=NOW - HOUR * 1.5)])
+    index_queued_tickets(database)
+    first = list_results(database, Filters(), limit=2, search="T-90")
+    rest = list_results(database, Filters(), limit=2, search="T-90", after=first.after)
+    assert (names(first.rows), names(rest.rows)) == (["T-90", "0", "1"], ["2"])
+    assert search_names(database, "T-90", Filters(label="suporte")) == []
+
+
 @pytest.mark.parametrize("query", ["fatura boleto", "the", "'", ":*|!&", "\\", "x" * 300, "%", " "])
 def test_other_words_find_nothing_and_break_nothing(database: Database, query: str) -> None:
     write_window(database, [result("1", text="Recebi a fatura")])
