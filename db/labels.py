@@ -37,7 +37,7 @@ def label_name(text: str) -> str:
 class Label:
     """A stored label. `parent` is the label of its group; a retired label is no longer offered to reviewers.
 
-    Without a `colour` the console chooses one by the label's position.
+    `added`: a person added or described it. Without a `colour` the console chooses one by the label's position.
     """
 
     label: str
@@ -46,6 +46,7 @@ class Label:
     description: str
     colour: str | None
     retired_at: datetime | None
+    added: bool
 
 
 def list_labels(database: Database) -> list[Label]:
@@ -53,7 +54,9 @@ def list_labels(database: Database) -> list[Label]:
     return [
         Label(*row)
         for row in database.rows(
-            "SELECT label, name, parent, description, colour, retired_at FROM labels ORDER BY label"
+            # An added label without a description has itself as description: see `change_label`.
+            "SELECT label, name, parent, coalesce(nullif(description, label), ''), colour, retired_at,"
+            " description <> '' FROM labels ORDER BY label"
         )
     ]
 
@@ -67,14 +70,19 @@ SELECT label FROM (
 
 
 def review_choices(database: Database, model_labels: Iterable[str]) -> list[str]:
-    """The labels to offer for a review: first the current model's, then those that a person has described or given in
-    a review, in the order in which people named or gave them first. Retired labels are left out. With this order,
-    neither a new label nor an answer moves the keys of other labels."""
+    """The labels to offer for a review: first the current model's, then those that a person has added, described or
+    given in a review, in the order in which people named or gave them first. Left out are retired labels, labels of
+    earlier models, and those that were added only to group others. With this order, neither a new label nor an answer
+    moves the keys of other labels."""
     stored, known = list_labels(database), dict.fromkeys(model_labels)
     retired = {label.label for label in stored if label.retired_at}
     reviewed = {*database.scalars("SELECT DISTINCT label FROM reviews WHERE label IS NOT NULL")}
+    groups = {label.parent for label in stored}
     others = [
-        label.label for label in stored if label.label not in known and (label.description or label.label in reviewed)
+        label.label
+        for label in stored
+        if label.label not in known
+        and (label.label in reviewed or label.description or (label.added and label.label not in groups))
     ]
     if len(others) > 1:
         others = [*dict.fromkeys([*database.scalars(_NAMED, labels=others), *others])]
@@ -144,18 +152,19 @@ def change_label(
 ) -> None:
     """Change the given properties of a label. An empty `parent` removes the label from its group.
 
-    With `new`, the label is added if it is unknown, and the reviews that proposed it get it.
+    With `new`, the label is added if it is unknown, and the reviews that proposed it get it. It stays added if its
+    description is removed: its row then has the label itself as description, which `list_labels` leaves out.
 
     Raises:
         InvalidInput: an unknown label (unless it is `new`) or parent, a name in use, or a group inside itself.
     """
     known = {stored.label: stored for stored in list_labels(database)}
-    if label not in known and not new:
-        raise InvalidInput(f"unknown label {label!r}: known are {', '.join(known) or 'none'}; --new-label adds it")
     others = [other for other in known.values() if other.label != label]
     used = {folded_label(word): other.label for other in others for word in (other.label, other.name)}
     if label not in known and (same := used.get(folded_label(label))):
         raise InvalidInput(f"{label!r} is the label {same!r}: use this spelling")
+    if label not in known and not new:
+        raise InvalidInput(f"unknown label {label!r}: known are {', '.join(known) or 'none'}; --new-label adds it")
     if name is not None and (same := used.get(folded_label(name))):
         raise InvalidInput(f"the name {name!r} is in use by the label {same!r}: choose another")
     ancestor = parent or None
@@ -165,12 +174,16 @@ def change_label(
         if ancestor not in known:
             raise InvalidInput(f"unknown parent {parent!r}: add it with `triagem labels set PARENT --new-label`")
         ancestor = known[ancestor].parent
+    stored = known.get(label)
+    added = stored is not None and stored.added
+    if (description == "" and added) or (not description and new and not added):
+        description = label
     database.execute("INSERT INTO labels (label, name) VALUES (:label, :label) ON CONFLICT DO NOTHING", label=label)
     database.execute(
         _CHANGE, label=label, name=name, parent=parent, description=description, colour=colour, retired=retired
     )
     if new:
-        shown = name or (known[label].name if label in known else label)
+        shown = name or (stored.name if stored else label)
         names = {folded_label(label), folded_label(shown)}
         proposals = [proposal.label for proposal in list_proposals(database)]
         database.execute(

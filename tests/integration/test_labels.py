@@ -1,6 +1,7 @@
 """Labels: their displayed names can change, the stored ones do not."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.support.reviewing import draw, submit_review, sure, unsure
 from tests.support.windows import all_rows
 from triagem.db import Database
 from triagem.db.auth import Scope
+from triagem.db.labels import review_choices
 from triagem.db.tickets.window import write_window
 from triagem.inbox import Inbox
 
@@ -60,6 +62,7 @@ def test_a_label_is_put_into_a_group_and_taken_out_of_it(triagem: Triagem, store
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["VENDA", "--name", "Vendas"], "'VENDA' is the label 'venda': use this spelling"),
         (["spam", "--name", "Spam"], "unknown label 'spam': known are cobranca, venda; --new-label adds it"),
         (["venda", "--name", "cobranca"], "the name 'cobranca' is in use by the label 'cobranca'"),
         (["Cobrança", "--new-label"], "'Cobrança' is the label 'cobranca': use this spelling"),
@@ -86,6 +89,24 @@ def test_a_group_cannot_contain_itself(triagem: Triagem, stored: Database) -> No
     assert "'venda' is in the group 'cobranca'" in triagem("labels", "set", "cobranca", "--parent", "venda").err
 
 
+def test_an_added_label_without_a_description_is_offered_and_a_group_or_an_earlier_models_label_is_not(
+    triagem: Triagem, stored: Database
+) -> None:
+    for label in ("spam", "financeiro"):
+        triagem("labels", "set", label, "--new-label")
+    triagem("labels", "set", "cobranca", "--parent", "financeiro")
+    triagem("labels", "set", "venda", "--name", "Comercial")
+
+    assert review_choices(stored, ["suporte"]) == ["suporte", "cobranca", "spam"]
+    assert listed(triagem)["spam"]["description"] == ""
+
+    triagem("labels", "set", "spam", "--description", "Propaganda")
+    triagem("labels", "set", "spam", "--description", "")
+
+    assert review_choices(stored, ["suporte"]) == ["suporte", "cobranca", "spam"]
+    assert listed(triagem)["spam"]["description"] == ""
+
+
 class TestConsole:
     @pytest.fixture
     def ana(self, stored: Database, inbox: Inbox, instant_models: Path) -> Person:
@@ -97,6 +118,19 @@ class TestConsole:
         assert '<option value="venda">Comercial</option>' in ana.see("tickets")
         assert "Comercial</span>" in ana.see("ticket", source="zendesk", id="1")
         assert "Comercial</span>" in ana.see("tickets", label="venda")
+
+    def test_the_message_after_an_answer_and_the_page_of_models_show_the_name(
+        self, triagem: Triagem, stored: Database, ana: Person
+    ) -> None:
+        write_window(stored, [unsure("3")])
+        draw(stored)
+        triagem("labels", "set", "venda", "--name", "Comercial")
+
+        assert "Saved: Comercial" in ana.send("review", ana.see("review"), label="venda")
+        version = re.findall(r"version=(v[\d.]+)", ana.see("models"))[0]
+        for page in (ana.see("models"), ana.see("model", version=version)):
+            assert "Comercial" in page
+            assert "venda" not in page
 
     def test_a_label_has_its_own_colour_everywhere(self, triagem: Triagem, stored: Database, ana: Person) -> None:
         write_window(stored, [unsure("3")])

@@ -189,6 +189,21 @@ class TestSetUp:
         assert 'value="suporte" class="answer' in page
         assert {label.label for label in list_labels(labelled)} == {"suporte", "venda"}
 
+    def test_another_description_of_a_stored_label_replaces_the_first_and_the_page_says_so(
+        self, owner: Person, labelled: Database
+    ) -> None:
+        page = owner.send("start/label", owner.see("start"), name="Suporte", description="needs help")
+
+        assert "Label suporte existed already: its description was replaced." in page
+        assert "needs help" in page
+
+    def test_a_label_without_a_description_shows_its_name_once(self, owner: Person, labelled: Database) -> None:
+        page = owner.send("start/label", owner.see("start"), name="bug", description="")
+
+        assert 'value="bug" class="answer' in page
+        assert 'title="bug"' not in page
+        assert "<dd>bug</dd>" in page
+
     def test_a_file_without_the_columns_is_refused_with_the_reason(self, owner: Person) -> None:
         token = re.search(r'name="token" value="(\w+)"', owner.see("start"))
         assert token

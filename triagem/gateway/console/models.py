@@ -21,6 +21,7 @@ from triagem.db.training_jobs import request as request_job
 from triagem.gateway.console.messages import Lang
 from triagem.gateway.console.render import HEADERS, address, language, redirect, render_page
 from triagem.gateway.console.session import Admin, Form, Reader, row_id
+from triagem.gateway.console.tickets import label_context
 from triagem.gateway.problems import ProblemError
 from triagem.gateway.services import ServicesDep
 from triagem.registry.decision import Rule
@@ -76,6 +77,7 @@ def models(request: Request, services: ServicesDep, visitor: Reader) -> Response
         previous=services.registry.rollback_version() if services.current_version() else None,
         jobs=newest_jobs(services.database, limit=10),
         first_head=FIRST_HEAD, days=days, lowest=lowest, width=_CHART_WIDTH, height=_CHART_HEIGHT,
+        **label_context(services),
     )  # fmt: skip
 
 
@@ -90,7 +92,7 @@ def model(request: Request, services: ServicesDep, visitor: Reader, version: str
     return render_page(
         request, "model.html", visitor, manifest=services.registry.manifest(version),
         report=read_report(services.registry, version), current=current, decision=decision, rule=chosen,
-        rules=list(Rule),
+        rules=list(Rule), **label_context(services),
     )  # fmt: skip
 
 

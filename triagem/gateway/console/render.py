@@ -1,7 +1,7 @@
 """Renders pages: templates, the visitor's language, and security headers."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from functools import cache, partial
 from hashlib import sha256
@@ -18,6 +18,7 @@ from markupsafe import Markup, escape
 
 from triagem.contracts.moments import time_zone
 from triagem.contracts.portuguese import in_portuguese
+from triagem.db.labels import Label
 from triagem.gateway.console.messages import MESSAGES, Lang, preferred_language, translate
 from triagem.gateway.console.session import Visitor, row_id, set_cookie
 from triagem.notify.alert_messages import describe, headline
@@ -44,7 +45,7 @@ _FLASHES: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(("label_added", "label_rejected", "not_promoted", "preflight_active", "preflight_deleted"), ()),
     **dict.fromkeys(("training_requested", "training_active", "training_cancelled", "training_ended"), ("id",)),
     **dict.fromkeys(("replayed", "dropped", "not_replayed"), ("count",)),
-    **dict.fromkeys(("saved", "saved_existing", "label_exists"), ("label",)),
+    **dict.fromkeys(("saved", "saved_existing", "label_exists", "label_described"), ("label",)),
     "promoted": ("version",),
 }
 _IN_ENGLISH: Final = Markup('<span lang="en">{}</span>')
@@ -81,7 +82,7 @@ def render_page(
         "here": request.url.path,
         "visitor": visitor,
         "token": visitor.token if visitor else "",
-        "flash": _flash(request, lang, known) if visitor else None,
+        "flash": _flash(request, lang, known, values.get("details", {})) if visitor else None,
         "when": partial(format_time, lang, zone),
         "zone": zone.key,
         "date": partial(format_date, lang),
@@ -103,15 +104,16 @@ def render_page(
     return response
 
 
-def _flash(request: Request, lang: Lang, known: Collection[str]) -> str | None:
-    """The message that the URL names, such as the outcome of a form."""
+def _flash(request: Request, lang: Lang, known: Collection[str], details: Mapping[str, Label]) -> str | None:
+    """The message that the URL names, such as the outcome of a form. Labels are shown by their names."""
     key, values = request.query_params.get("message", ""), request.query_params.getlist("about")
     names = _FLASHES.get(key)
     if names is None or len(values) != len(names):
         return None
     if not all(value in known or row_id(value) is not None for value in values):
         return None
-    return translate(lang, key, **dict(zip(names, values, strict=True)))
+    shown = [details[value].name if value in details else value for value in values]
+    return translate(lang, key, **dict(zip(names, shown, strict=True)))
 
 
 def _named(lang: Lang, kind: str, value: str) -> Markup:

@@ -109,12 +109,13 @@ def name_label(services: ServicesDep, visitor: Admin, form: Form) -> Response:
     details = {label.label: label for label in list_labels(services.database)}
     stored = stored_label(services.database, label, choices)
     known = stored in details or stored in choices
-    description = form.get("description", "").strip() or (stored in details and details[stored].description) or label
+    description = form.get("description", "").strip() or None
     change_label(services.database, stored, description=description, retired=False, new=True)
     record(services.database, visitor.actor, "label.set", stored, "changed" if known else "added")
-    if known and stored != label:
-        return redirect(address("start", message="label_exists", about=stored))
-    return redirect(address("start", message="label_added"))
+    if not known:
+        return redirect(address("start", message="label_added"))
+    replaced = description and stored in details and details[stored].description not in {"", description}
+    return redirect(address("start", message="label_described" if replaced else "label_exists", about=stored))
 
 
 @router.post("/start/upload")

@@ -24,6 +24,10 @@ START_MESSAGES: Final = {
         "Saved as the existing label {label}.",
         "Salvo na categoria existente {label}.",
     ),
+    "label_described": (
+        "Label {label} existed already: its description was replaced.",
+        "A categoria {label} já existia: a descrição dela foi substituída.",
+    ),
     "label_rejected": ("Proposal rejected.", "Proposta rejeitada."),
     "add_messages": ("Add messages", "Adicione mensagens"),
     "messages_stored": ("Messages to label from: {count}", "Mensagens disponíveis para classificar: {count}"),
