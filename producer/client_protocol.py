@@ -212,7 +212,8 @@ def _parse(adapter: TypeAdapter[T], reply: httpx2.Response) -> T:
 
 def _error(reply: httpx2.Response | httpx2.TransportError) -> TriagemError:
     if isinstance(reply, Exception):
-        return GatewayUnavailable(f"the gateway does not answer ({type(reply).__name__})")
+        url = reply.request.url.copy_with(userinfo=b"", raw_path=b"/")
+        return GatewayUnavailable(f"the gateway at {url} does not answer ({type(reply).__name__}): is it running?")
     try:
         reason = _Problem.model_validate_json(reply.content).detail
     except ValidationError:

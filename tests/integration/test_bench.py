@@ -77,13 +77,13 @@ def test_the_store_is_measured_empty_and_full_with_its_plans(bench: Triagem) -> 
 
 
 @pytest.mark.slow
-def test_the_gateway_is_measured_at_loads_that_it_answers(bench: Triagem) -> None:
+def test_the_gateway_answers_every_request_of_the_measured_loads(bench: Triagem) -> None:
     answer = bench("gateway", "--seconds", "1", "--rounds", "1", "--json")
     rows = json.loads(answer.out)["rows"]
 
     assert answer.status == 0
-    assert [row["failed"] for row in rows] == [0, 0, 0]
-    assert rows[2]["tickets_per_s"] > rows[1]["tickets_per_s"] > 0
+    assert [row["failed"] for row in rows] == [0] * 5
+    assert all(row["tickets_per_s"] > 0 for row in rows[1:])
 
 
 def test_the_cost_of_a_ticket_in_redis_is_measured_on_its_own_server(bench: Triagem) -> None:

@@ -119,7 +119,7 @@ def test_a_time_without_an_offset_is_refused_without_a_zone() -> None:
 
 
 def test_a_date_with_unknown_order_is_refused() -> None:
-    with pytest.raises(ValueError, match="may have the day or the month first"):
+    with pytest.raises(ValueError, match="may have the day or the month first: write the year first"):
         read_moment("03/04/2026", MomentFormat(UTC))
 
 

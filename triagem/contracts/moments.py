@@ -178,7 +178,7 @@ def _date(parts: dict[str, str], format: MomentFormat) -> datetime:  # noqa: A00
         first, second = int(parts["first"]), int(parts["second"])
         order = format.order
         if order is None and first != second and max(first, second) <= 12:
-            raise ValueError("may have the day or the month first")
+            raise ValueError("may have the day or the month first: write the year first")
         month_first = order is DateOrder.MONTH_FIRST or (order is None and second > 12)
         month, day = (first, second) if month_first else (second, first)
     else:

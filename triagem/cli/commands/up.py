@@ -62,8 +62,6 @@ def up(
     try:
         with steps.step("migrate the database"):
             prepare_database(endpoints)
-        if console.is_terminal:  # show the URL on a terminal only: a log must not contain its password
-            print_lines(f"psql '{endpoints.reader_url}'")
         write_private(servers.STACK_FOLDER / _ADDRESS_FILE, address or "")
         if address:
             print_lines(
