@@ -11,6 +11,7 @@ from tests.support.assessments import LABELS, report, rows, sure
 from tests.support.builders import manifest
 from tests.support.rows import texts
 from triagem.contracts.assessment import Assessment, CurvePoint
+from triagem.trainer.data.rows import Row
 from triagem.trainer.evaluate.assess import assess
 from triagem.trainer.evaluate.html_report import FRAME, MAX_MISTAKES, Chart, charts, curve_chart, render_html
 
@@ -68,6 +69,16 @@ def test_the_page_in_portuguese_has_no_english() -> None:
         assert ({text.strip() for text in english} & {text.strip() for text in portuguese}) - SHARED == set()
         assert not any(attributes.get("lang") == "en" for _, attributes in pages[1].tags)
         assert "0.829" not in "".join(pages[1].texts)
+
+
+def test_a_withheld_text_is_translated_and_no_message_is_announced() -> None:
+    reviewed = [Row("meu cartão é 4111", LABELS[0], stratum="random")]
+    page = "".join(ParsedHtml(render_html(assess(reviewed, LABELS, sure(0.9)), manifest(), portuguese=True)).texts)
+
+    assert "(ticket revisado, hash " in page
+    assert "mensagens reais" not in page
+    assert "100,0%" in page
+    assert "mensagens reais" in render_html(report(), manifest(), portuguese=True)
 
 
 def names(page: ParsedHtml) -> list[str]:

@@ -14,6 +14,7 @@ import triagem
 from triagem.contracts.field_errors import REASONS
 from triagem.contracts.portuguese import in_portuguese
 from triagem.db.reviews.records import NoCorrection
+from triagem.ops.retention import RetentionSettings
 from triagem.registry import gate_texts
 from triagem.worker.batch import FailedEntry
 
@@ -32,7 +33,7 @@ TEXTS = dict.fromkeys(
      "ModelCorrupt", "ModelBroken", "MissingExtra", "NoModel", "NotFinite", "LabelsMismatch", "AlreadyTraining",
      "InboxFull", "OutOfMemory", "RowRefused", "StatementRefused", "WindowTooLarge", "ValueError"),
     -1,
-) | {"FailedEntry": list(FailedEntry.__annotations__).index("reason"), "BadLine": 1}  # fmt: skip
+) | {"Actor": 0, "FailedEntry": list(FailedEntry.__annotations__).index("reason"), "BadLine": 1}  # fmt: skip
 VALUE = "7"
 
 
@@ -90,6 +91,12 @@ def test_each_reason_of_a_preset_of_the_gate_and_of_a_correction_is_translated()
     assert [text for text in (*texts, *gate, *NoCorrection) if in_portuguese(text) is None] == []
 
 
+def test_each_kind_of_deleted_data_is_translated_in_the_audit_trail() -> None:
+    entries = [f"{kind} > 90 d" for kind in RetentionSettings(texts_days=90).days()]
+    assert len(entries) > 5
+    assert [entry for entry in entries if in_portuguese(entry) is None] == []
+
+
 def test_a_translation_names_only_values_of_its_pattern() -> None:
     for english, portuguese in patterns().items():
         names = [{name for _, name, _, _ in Formatter().parse(text) if name} for text in (english, portuguese)]
@@ -111,6 +118,11 @@ def test_a_translation_names_only_values_of_its_pattern() -> None:
             "record 2: body: has more than 100,000 values: send it in parts; record 3: text: is empty",
             "registro 2: body: tem mais de 100.000 valores: envie em partes; registro 3: text: vazio",
         ),
+        (
+            "temperature 1.40, fitted on 690 out-of-fold texts: NLL 0.410 → 0.350, ECE 0.080 → 0.020",
+            "temperatura 1,40, ajustada em 690 textos (validação cruzada): log loss 0,410 → 0,350, ECE 0,080 → 0,020",
+        ),
+        ("unknown key trg_erra", "chave desconhecida trg_erra"),
         ("v1.1.0 was promoted (epoch 3)", "a versão v1.1.0 foi promovida (época 3)"),
     ],
 )

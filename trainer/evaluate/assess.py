@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest
 
 from triagem.contracts.assessment import (
+    WITHHELD,
     Assessment,
     BaselineComparison,
     CurvePoint,
@@ -275,7 +276,7 @@ def _mistakes(rows: Sequence[Row], labels: Sequence[str], probabilities: Floats)
         row, predicted = rows[index], labels[int(guess[index])]
         if row.label != predicted:
             yield Misclassification(
-                text=f"(reviewed ticket, digest {digest(row.text).hex()[:12]})" if row.stratum else row.text,
+                text=WITHHELD.format(digest(row.text).hex()[:12]) if row.stratum else row.text,
                 label=row.label,
                 predicted=predicted,
                 confidence=float(confidence[index]),

@@ -135,7 +135,7 @@ def reliability_chart(bins: Sequence[ReliabilityBin]) -> Chart:
         ]
     return Chart(
         "Reliability",
-        "Bins of equal mass with 95 % intervals. Above the dashed line the model is underconfident.",
+        "Bins of equal mass with 95% intervals. Above the dashed line the model is underconfident.",
         "confidence",
         "accuracy",
         x.ticks,

@@ -72,14 +72,22 @@ class RiskCoveragePoint(BaseModel, frozen=True, extra="forbid"):
     risk: float
 
 
+WITHHELD: Final = "(reviewed ticket, digest {})"
+
+
 class Misclassification(BaseModel, frozen=True, extra="forbid"):
-    """A test row that the model got wrong."""
+    """A test row that the model got wrong. A reviewed ticket's text is `WITHHELD`."""
 
     text: str
     label: str
     predicted: str
     confidence: float
     lang: str
+
+    @property
+    def withheld(self) -> bool:
+        """Whether the text is left out."""
+        return self.text.startswith(WITHHELD.partition("{")[0])
 
 
 LEAKED: Final = "{} of {} test rows are also training rows, or nearly: these scores measure memorization"

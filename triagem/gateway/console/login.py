@@ -40,7 +40,9 @@ async def log_in(request: Request, services: ServicesDep, form: Form) -> Respons
     authenticator: Authenticator = request.app.state.authenticator
     secret, address = form.get("key", "").strip(), client_address(request)
     key = await authenticator.authenticate(secret, client_network(address))
-    actor = Actor(f"unknown key {key_prefix(secret)}".strip(), address) if key is None else actor_of(request, key)
+    prefix = key_prefix(secret)
+    stranger = Actor(f"unknown key {prefix}" if prefix else "unknown key", address)
+    actor = stranger if key is None else actor_of(request, key)
     error = "no_such_key" if key is None else "" if CONSOLE_SCOPES & key.scopes else "key_sees_nothing"
     target = form.get("next", "")
     if error or key is None:
