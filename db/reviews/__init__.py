@@ -17,11 +17,12 @@ from triagem.db.reviews.sampling import (
     assigned_task,
     draw_tasks,
     lease_disputed_task,
+    release_task,
 )
 
 __all__ = [
     "MAX_COMMENT_CHARS", "MAX_COUNTED", "AccuracyEstimate", "QueueFilters",
     "ReviewRejected", "ReviewTask", "StratumAccuracy", "assigned_task", "draw_tasks",
     "lease_disputed_task", "model_accuracy", "queue_length", "record_review",
-    "undo_review",
+    "release_task", "undo_review",
 ]  # fmt: skip

@@ -46,7 +46,10 @@ WITH ticket AS (
     coalesce(stratum, :kind), inclusion, model_version, model_label
   FROM ticket LEFT JOIN draw ON true WHERE ticket.digest = coalesce(:digest, ticket.digest)
     AND ticket.revision = coalesce(:revision, ticket.revision)
-  RETURNING id
+  RETURNING id, ticket_id, digest
+), released AS (
+  UPDATE review_draws d SET leased_until = now() FROM review
+  WHERE (d.ticket_id, d.digest, d.leased_by) = (review.ticket_id, review.digest, :reviewer) AND d.leased_until > now()
 )
 SELECT (SELECT id FROM review) AS id, EXISTS (SELECT FROM ticket) AS ticket_exists
 """
@@ -68,7 +71,7 @@ def record_review(
 ) -> int | ReviewRejected:
     """Record a review of the text with that digest, by default of the current text; no label means "unclear".
 
-    Returns the review's id.
+    Ends the reviewer's lease, so that others can get the text. Returns the review's id.
 
     Args:
         kind: the kind of the question, if the review answers one (`triagem.db.reviews.labelling`).

@@ -57,7 +57,8 @@ _LEASE_SELECTED: Final = f"""{_LOCKED}, leased AS (
 )
 SELECT {_TASK}, leased.leased_until
 FROM selected LEFT JOIN (locked t JOIN leased ON leased.ticket_id = t.id) ON t.id = selected.id"""  # noqa: S608
-_FREE: Final = "NOT EXISTS (SELECT FROM review_draws o WHERE o.ticket_id = t.id AND o.leased_until > now())"
+_FREE: Final = """t.id <> ALL(:exclude)
+    AND NOT EXISTS (SELECT FROM review_draws o WHERE o.ticket_id = t.id AND o.leased_until > now())"""
 _LEASE_UNSURE: Final = text(f"""
 WITH selected AS (
   SELECT t.id, t.digest FROM tickets t
@@ -129,6 +130,7 @@ def draw_tasks(
     since: datetime,
     random_share: float = RANDOM_SHARE,
     filters: QueueFilters = ALL,
+    exclude: Collection[int] = (),
     lease: timedelta = LEASE,
     rng: random.Random | None = None,
 ) -> list[ReviewTask]:
@@ -136,14 +138,15 @@ def draw_tasks(
 
     About `random_share` of them are sampled among the texts that `version` classified; the others are the least
     confident ones. If one kind runs out, the other replaces it; a result of fewer than `count` texts means that there
-    are no more. With `filters` no text is sampled at random: a subset would not represent all texts.
+    are no more. With `filters` no text is sampled at random: a subset would not represent all texts. The reviewer has
+    skipped the tickets in `exclude`.
     """
     rng = rng or random.Random()
     random_share = random_share if filters == ALL else 0.0
     seed = int.from_bytes(sha256(version.encode()).digest()[:8], signed=True)
     values = {
         "reviewer": reviewer, "lease": lease, "version": version, "since": since, "seed": seed,
-        "sample_ahead": _SAMPLE_AHEAD, "predict": PREDICT_SOURCE, **filters.values(),
+        "sample_ahead": _SAMPLE_AHEAD, "predict": PREDICT_SOURCE, "exclude": list(exclude), **filters.values(),
     }  # fmt: skip
     random_count = sum(rng.random() < random_share for _ in range(count))
     with database.autocommit() as connection:
@@ -157,12 +160,18 @@ def draw_tasks(
 
 
 def lease_disputed_task(
-    database: Database, reviewer: str, *, since: datetime, filters: QueueFilters = ALL
+    database: Database,
+    reviewer: str,
+    *,
+    since: datetime,
+    filters: QueueFilters = ALL,
+    exclude: Collection[int] = (),
 ) -> ReviewTask | None:
     """Assign a text that two other reviewers have labelled differently since a time; None if there is none."""
     with database.autocommit() as connection:
         values = {
-            "reviewer": reviewer, "lease": LEASE, "since": since, "predict": PREDICT_SOURCE, **filters.values(),
+            "reviewer": reviewer, "lease": LEASE, "since": since, "predict": PREDICT_SOURCE,
+            "exclude": list(exclude), **filters.values(),
         }  # fmt: skip
         return next(iter(_lease(connection, _LEASE_DISPUTED, values, 1)), None)
 
@@ -205,3 +214,13 @@ def assigned_task(
 ) -> ReviewTask | None:
     """The text that was assigned last to this reviewer and is not reviewed yet, ignoring the tickets in `exclude`."""
     return database.first(ReviewTask, _ASSIGNED, reviewer=reviewer, exclude=list(exclude), **filters.values())
+
+
+def release_task(database: Database, reviewer: str, ticket_id: int) -> None:
+    """End the reviewer's lease of a text that they skip, so that others get it."""
+    database.execute(
+        "UPDATE review_draws SET leased_until = now()"
+        " WHERE ticket_id = :ticket_id AND leased_by = :reviewer AND leased_until > now()",
+        ticket_id=ticket_id,
+        reviewer=reviewer,
+    )

@@ -625,6 +625,26 @@ class TestReview:
         assert "No more texts" in ana.send("review", second, label="venda")
         assert "No more texts" not in ana.see("review")
 
+    def test_a_skipped_text_goes_to_somebody_else(self, ana: Person, opened: Services, database: Database) -> None:
+        write_window(database, [unsure("1")])
+        page = ana.see("review")
+        rui = Person(opened, Scope.REVIEW, name="rui")
+        assert "text 1" not in rui.see("review")
+        assert "text 1" not in ana.send("review", page, action="skip")
+        assert "text 1" in rui.see("review")
+
+    def test_a_disputed_text_is_free_for_a_third_reviewer_at_once(
+        self, ana: Person, opened: Services, database: Database
+    ) -> None:
+        write_window(database, [unsure("1")])
+        ana.send("review", ana.see("review"), label="venda")
+        record_review(database, Identity("zendesk", "1"), "suporte", "rui")
+        eva = Person(opened, Scope.REVIEW, name="eva")
+        page = eva.see("review")
+        assert "text 1" in page
+        assert "text 1" not in eva.send("review", page, action="skip")
+        assert "text 1" in eva.see("review")
+
 
 class TestEveryPage:
     def test_what_customers_write_is_shown_as_text(self, ana: Person, database: Database) -> None:

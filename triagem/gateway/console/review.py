@@ -30,6 +30,7 @@ from triagem.db.reviews import (
     lease_disputed_task,
     queue_length,
     record_review,
+    release_task,
     undo_review,
 )
 from triagem.db.tickets.messages import Thread, read_thread
@@ -152,7 +153,9 @@ def store_answer(
         message = "undone" if undone else "nothing_to_undo"
         return redirect(page_address(skipped=_dotted(skipped), given=_dotted(given), message=message))
     if action == ReviewAction.SKIP:
-        skipped += dotted_ids(form.get("ticket_id", ""))
+        for ticket_id in dotted_ids(form.get("ticket_id", "")):
+            release_task(services.database, reviewer, ticket_id)
+            skipped.append(ticket_id)
         return redirect(page_address(skipped=_dotted(skipped), given=_dotted(given)))
     known = services.known_labels()
     label = None if action == ReviewAction.UNCLEAR else form.get("label", "")
@@ -218,10 +221,10 @@ def _next(
     services: Services, reviewer: str, version: str, queue: QueueFilters, excluded: list[int]
 ) -> ReviewTask | None:
     since = services.now() - _MAX_AGE
-    if disputed := lease_disputed_task(services.database, reviewer, since=since, filters=queue):
+    if disputed := lease_disputed_task(services.database, reviewer, since=since, filters=queue, exclude=excluded):
         return disputed
-    tasks = draw_tasks(services.database, reviewer, 1, version=version, since=since, filters=queue)
-    return next((task for task in tasks if task.ticket_id not in excluded), None)
+    tasks = draw_tasks(services.database, reviewer, 1, version=version, since=since, filters=queue, exclude=excluded)
+    return next(iter(tasks), None)
 
 
 def dotted_ids(dotted: str) -> list[int]:
