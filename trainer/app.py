@@ -12,6 +12,8 @@ from typing import Any, Final
 import structlog
 from celery import Celery, bootsteps, shared_task, signals
 from celery.worker import state
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from triagem import servers
 from triagem.broker import TRAIN_QUEUE, broker_url, make_app, run_celery_worker
@@ -43,13 +45,17 @@ def run_trainer() -> int:
     return 1 if app.trainer_failed.is_set() else status
 
 
-def wake_trainer(url: str) -> None:
-    """Send the message that makes an idle trainer look for a job now.
+def wake_trainer(url: str) -> bool:
+    """Send the message that makes an idle trainer look for a job now. Returns False if the broker does not take it.
 
     Without the message, it finds the job at its next poll.
     """
     with make_app(url) as app:
-        app.send_task("triagem.train", expires=TrainerSettings().poll_every_s, retry=False)
+        try:
+            app.send_task("triagem.train", expires=TrainerSettings().poll_every_s, retry=False)
+        except (OperationalError, RedisError):
+            return False
+    return True
 
 
 class TrainerStep(bootsteps.StartStopStep):  # type: ignore[misc]

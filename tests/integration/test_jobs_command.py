@@ -40,6 +40,18 @@ def test_a_repeated_request_prints_the_same_job_and_another_one_is_refused(triag
     assert_one_line(triagem("train", "other", "--queue"), "job 1 of the kind full is queued", "triagem jobs cancel 1")
 
 
+def test_a_job_is_requested_while_redis_does_not_answer(triagem: Triagem, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIAGEM_BROKER_URL", "redis://127.0.0.1:1/1")
+
+    answer = triagem("retrain")
+
+    assert answer.status == 0
+    assert "job 1, full: queued" in answer.out
+    assert answer.err == (
+        "Redis does not answer, but job 1 is stored: a running `triagem trainer` finds it by itself\n"
+    )
+
+
 def test_a_request_with_leakage_allowed_is_a_usage_error(triagem: Triagem) -> None:
     assert triagem("train", "data", "--queue", "--allow-leakage").status == 2
 

@@ -102,7 +102,9 @@ def request_job(kind: JobKind, parameters: Mapping[str, Any], *, as_json: bool) 
             f"job {job.id} of the kind {kind} is {job.state}, with other parameters: wait for it, or cancel it with "
             f"`triagem jobs cancel {job.id}`"
         )
-    wake_trainer(broker_url())
+    if not wake_trainer(broker_url()):
+        note = f"Redis does not answer, but job {job.id} is stored: a running `triagem trainer` finds it by itself"
+        print_lines(note, screen=errors)
     print_answer(job, [*_describe(job), f"  follow it: `triagem jobs show {job.id} --watch`"], as_json=as_json)
 
 
