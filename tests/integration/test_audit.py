@@ -13,6 +13,7 @@ from tests.support.command import Triagem
 from tests.support.console import Person
 from tests.support.gateway import client, services
 from tests.support.scored_versions import current_and_better
+from triagem.cli.commands.train import record_promotion
 from triagem.contracts.errors import AccessDenied, InvalidInput
 from triagem.contracts.ticket import Lane
 from triagem.db import Database, runs, training_jobs
@@ -141,6 +142,20 @@ class TestCommands:
             ("model.promote", "v1.1.0"),
             ("model.rollback", "v1.0.0"),
         ]
+
+    def test_the_promotion_of_a_training_is_recorded_if_there_is_a_database(
+        self,
+        triagem: Triagem,
+        database: Database,
+        capfd: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        record_promotion("v1.0.0")
+        monkeypatch.delenv("TRIAGEM_DATABASE_URL")
+        record_promotion("v1.1.0")
+
+        assert [(entry.action, entry.object) for entry in entries(database)] == [("model.promote", "v1.0.0")]
+        assert capfd.readouterr().err == ""
 
     def test_without_a_database_a_promotion_works_and_says_that_it_is_not_recorded(
         self, bare: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

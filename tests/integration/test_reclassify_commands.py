@@ -60,6 +60,13 @@ def test_from_start_to_diff(
     assert finish_run(database, inbox, instant_models).done == 30
 
 
+def test_the_comparison_of_an_unfinished_run_says_so(triagem: Triagem, database: Database) -> None:
+    store_tickets(database, 2)
+    triagem("reclassify", "start", "--model", "v1.1.0", "--shadow")
+
+    assert "run 1 is running, 0 tickets so far" in triagem("reclassify", "diff", "1").out
+
+
 def test_first_results_of_tickets_are_not_compared(triagem: Triagem, database: Database) -> None:
     store_tickets(database, 2)
     triagem("reclassify", "start", "--model", "v1.1.0", "--shadow")

@@ -67,7 +67,7 @@ def test_it_prints_why_the_default_threshold_stays() -> None:
     hopeless = replace(REPORT, threshold=ReviewThreshold(0.7, 0.95, texts=200, right=180))
 
     assert "0.700, the default: 50 calibration texts, 50 of them right, do not prove 95%; 9 more" in printed(unproved)
-    too_few = "180 of the 200 most confident calibration texts are right, too few for more texts to prove 95%"
+    too_few = "180 of the 200 most confident calibration texts are right, so no number of texts can prove 95%"
     assert too_few in printed(hopeless)
 
 

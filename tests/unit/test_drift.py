@@ -130,7 +130,10 @@ class TestReport:
     def test_a_version_without_a_reference_gets_no_verdict(self) -> None:
         (line,) = DriftReport("v1.0.0", "held-out rows", 240, 30).lines()
 
-        assert line == "v1.0.0 has no reference yet: 30 of 100 held-out rows, and 240 of the first 500 samples"
+        assert line == (
+            "v1.0.0 cannot be compared yet: that needs 100 held-out rows (it has 30) "
+            "or the first 500 samples of live tickets (so far 240)"
+        )
 
     def test_one_shifted_feature_is_drift(self) -> None:
         unchanged, changed = (FeatureShift("length", 0.2, 0.001, shifted, {}, {}) for shifted in (False, True))

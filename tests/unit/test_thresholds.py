@@ -104,7 +104,7 @@ def test_an_inaccurate_model_is_not_advised_to_add_rows() -> None:
 
     assert threshold.review == Thresholds().review
     assert (threshold.proven_precision, threshold.texts_missing) == (None, None)
-    assert "too few for more texts to prove" in threshold.summary
+    assert "so no number of texts can prove" in threshold.summary
 
 
 @given(row_lists, precisions, st.data())

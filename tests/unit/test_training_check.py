@@ -8,7 +8,9 @@ import pytest
 
 from tests.support.command import Triagem
 from tests.support.rows import balanced_rows
+from triagem.cli.training_check import _describe
 from triagem.trainer.data.rows import Row
+from triagem.trainer.evaluate.baseline import LabelError
 
 
 def write(path: Path, rows: list[Row]) -> None:
@@ -74,6 +76,19 @@ def test_a_probable_label_error_is_named(bare: Triagem, data: Path) -> None:
     assert len(written.read_text(encoding="utf-8-sig").splitlines()) == 1 + len(report["label_errors"])
     assert (written.stat().st_mode & 0o777) == 0o600
     assert bare("train", "data", "--suspects", "suspects.csv").status == 2
+
+
+def test_copies_of_a_suspect_are_shown_once() -> None:
+    suspects = [LabelError(f"train.csv:{line}", "venda", "suporte", 0.9, f"text {line % 2}") for line in range(2, 8)]
+
+    assert [line.split()[0] for line in _describe(suspects, None)] == ["6", "train.csv:2", "train.csv:3"]
+
+
+def test_the_label_column_is_given_once(bare: Triagem, data: Path) -> None:
+    refused = bare("train", "data", "--label-column", "Fila", "--map", "prompt=Texto, completion=Corpo", "--check")
+
+    assert refused.status == 2
+    assert "--label-column and completion= of --map name the same column" in refused.err
 
 
 def test_a_missing_folder_of_the_suspects_file_is_named_before_the_check(bare: Triagem, data: Path) -> None:

@@ -92,6 +92,14 @@ def test_a_training_job_keeps_the_composed_text(tmp_path: Path) -> None:
     assert read_parts(tmp_path / "data")[0]["train"] == read_parts(source)[0]["train"]
 
 
+def test_a_training_job_names_what_to_do_about_a_single_label(tmp_path: Path) -> None:
+    source = tmp_path / "train.jsonl"
+    source.write_text(jsonl(SMALL_ROWS[0]), encoding="utf-8")
+
+    with pytest.raises(InvalidInput, match="training rows have one label, 'suporte': review texts with another"):
+        write_training_data(tmp_path / "data", source, None)
+
+
 @pytest.mark.parametrize("messages", [None, [], ""])
 def test_a_row_without_messages_has_a_prompt(tmp_path: Path, messages: object) -> None:
     train = conversation(messages, prompt="app crashes") + jsonl(*SMALL_ROWS)
@@ -348,6 +356,13 @@ def test_an_export_without_a_mapped_label_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(InvalidInput, match=r"has no rows: rows left out: 1, .* \('N1' 1\)"):
         load(path, rules=ReadingRules("completion=grupo", {"n2": "suporte"}))
+
+
+def test_if_one_label_is_left_the_rows_left_out_are_named(tmp_path: Path) -> None:
+    (path := tmp_path / "export.csv").write_text("mensagem,grupo\noi,N1\ncomprar,Comercial\num plano,Comercial\n")
+
+    with pytest.raises(InvalidInput, match=r"every row has the label 'venda', .* rows left out: 1, .* \('N1' 1\)"):
+        load(path, rules=ReadingRules("completion=grupo", {"comercial": "venda", "n9": "suporte"}))
 
 
 @pytest.mark.parametrize("given", ["N1", "N1=", "=venda", "N1=suporte,,"])

@@ -135,7 +135,8 @@ def load(
     }
     known = tuple(spelling[label] for label in declared) or tuple(sorted({row.label for row in parts["train"]}))
     if len(known) < 2:
-        raise InvalidInput(f"{train}: every row has the label {known[0]!r}, at least two labels are needed")
+        reading = "".join(f"; {note}" for note in column_notes)  # it counts the rows that --label-map left out
+        raise InvalidInput(f"{train}: every row has the label {known[0]!r}, at least two labels are needed{reading}")
     _check_labels([row for rows in parts.values() for row in rows], known, declared=bool(labels))
     if not labels:
         _check_typos(parts["train"], known, known_labels)

@@ -83,8 +83,8 @@ class ReviewThreshold:
         default = f"review below {self.review:.3f}, the default"
         if self.texts_missing is None:
             return (
-                f"{default}: {self.right} of the {self.texts} most confident calibration texts are right, too few "
-                f"for more texts to prove {self.target_precision:.0%}"
+                f"{default}: only {self.right} of the {self.texts} most confident calibration texts are right, so no "
+                f"number of texts can prove {self.target_precision:.0%}"
             )
         missing = f"{self.texts_missing}" if self.texts_missing <= _MANY_TEXTS else f"over {_MANY_TEXTS:,}"
         return (

@@ -165,6 +165,12 @@ def write_training_data(
         raise InvalidInput(
             "there is nothing to train on: review texts, or set TRIAGEM_TRAINER_DATA to a folder of labelled rows"
         )
+    if len({row.label for row in parts["train"]}) < 2:
+        label, number = parts["train"][0].label, len(parts["train"])
+        raise InvalidInput(
+            f"the {number} training rows have one label, {label!r}: review texts with another label, or set "
+            "TRIAGEM_TRAINER_DATA to a folder of labelled rows"
+        )
     partial = folder.with_name(f"{folder.name}.partial")
     partial.mkdir(exist_ok=True)
     for part, rows in parts.items():

@@ -72,9 +72,9 @@ class DriftReport:
     def lines(self) -> list[str]:
         """The result as text, one line each, the verdict first."""
         if not self.shifts and self.reference_rows < MIN_ROWS:
-            held_out = f"{self.reference_rows} of {MIN_ROWS} held-out rows"
-            samples = f"{self.rows} of the first {KEEP_FIRST} samples"
-            return [f"{self.model_version} has no reference yet: {held_out}, and {samples}"]
+            needed = f"{MIN_ROWS} held-out rows (it has {self.reference_rows})"
+            samples = f"the first {KEEP_FIRST} samples of live tickets (so far {self.rows})"
+            return [f"{self.model_version} cannot be compared yet: that needs {needed} or {samples}"]
         if not self.shifts:
             samples = f"not enough samples of {self.model_version} yet ({self.rows} of {MIN_ROWS})"
             return [f"{samples}; only live tickets are sampled"]

@@ -103,6 +103,7 @@ def _describe(suspected: "Sequence[LabelError]", written: Path | None) -> Iterat
         return
     where = f"all are in {written}" if written else "--suspects FILE.csv writes all of them"
     yield f"{len(suspected)} training rows may have a wrong label, judging by the other rows ({where}):"
-    for row in suspected[:_MAX_SHOWN]:
+    different = {row.text: row for row in reversed(suspected)}
+    for row in [*reversed(different.values())][:_MAX_SHOWN]:
         text = shorten(row.text, _EXCERPT_CHARS, placeholder=" …")
         yield f"  {row.where} {row.label}, probably {row.suggested_label} ({row.confidence:.0%}): {text}"

@@ -18,7 +18,7 @@ from triagem.cli.output import (
     print_lines,
     print_rows,
 )
-from triagem.contracts.errors import InvalidInput
+from triagem.contracts.errors import InvalidInput, TriagemError
 from triagem.db import Database
 from triagem.db.audit import Action, Actor, AuditEntry, list_audit, record
 from triagem.db.auth import Scope, create_key, list_keys, revoke_key
@@ -29,6 +29,15 @@ _AUDIT_COLUMNS = ("at", "actor", "address", "action", "object", "outcome")
 def record_action(database: Database, action: Action, target: str, outcome: str = "done") -> None:
     """Add an entry of this command's user to the audit trail."""
     record(database, command_actor(), action, target, outcome)
+
+
+def record_or_note(action: Action, target: str) -> None:
+    """Add the action to the audit trail. An outage must not prevent a rollback: then print what is missing."""
+    try:
+        with servers.database() as database:
+            record_action(database, action, target)
+    except TriagemError as error:
+        print_lines(f"not in the audit trail, only in promotions.jsonl: {error}", screen=errors)
 
 
 def command_actor() -> Actor:

@@ -142,7 +142,8 @@ def restore(
     with servers.database() as database, console.status("restore the database"):
         backup.restore(database, url, file)
     login = _ensure_writer_login(url)
-    lines = [f"{file} was restored", *_login_lines(login)]
+    models_line = [f"{_models_file(file)} was restored to {servers.registry().root}"] if models else []
+    lines = [f"{file} was restored", *models_line, *_login_lines(login)]
     print_answer({"restored": str(file), "login": login}, lines, as_json=as_json)
 
 

@@ -7,12 +7,11 @@ from typing import Annotated, TypedDict
 import typer
 
 from triagem import servers
-from triagem.cli.commands.access import command_actor, record_action
+from triagem.cli.commands.access import command_actor, record_or_note
 from triagem.cli.model_reports import describe_decision, describe_version
 from triagem.cli.options import ACTION_NEEDED, AsJson, FormatOption, JsonFlag
-from triagem.cli.output import Format, as_mapping, errors, print_answer, print_lines, print_rows
-from triagem.contracts.errors import InvalidInput, TriagemError
-from triagem.db.audit import Action
+from triagem.cli.output import Format, as_mapping, print_answer, print_rows
+from triagem.contracts.errors import InvalidInput
 from triagem.registry import RegistrySettings
 from triagem.registry.decision import Reject, Rule
 from triagem.registry.promote import evaluate_version, promote_through_gate, roll_back
@@ -125,15 +124,6 @@ def compare(
         raise typer.Exit(ACTION_NEEDED)
 
 
-def _record(action: Action, version: str) -> None:
-    """Add the action to the audit trail. An outage must not prevent a rollback: then print what is missing."""
-    try:
-        with servers.database() as database:
-            record_action(database, action, version)
-    except TriagemError as error:
-        print_lines(f"not in the audit trail, only in promotions.jsonl: {error}", screen=errors)
-
-
 @models.command()
 def promote(
     version: Annotated[str, typer.Argument(help="e.g. v1.1.0")],
@@ -160,7 +150,7 @@ def promote(
         answer = {"decision": None, "current": current, "forced": False}
         print_answer(answer, [f"{version} is already current"], as_json=as_json)
         return
-    announce = partial(_record, "model.promote", version)
+    announce = partial(record_or_note, "model.promote", version)
     decision, current = promote_through_gate(
         registry, version, rule, accept_cost=accept_cost, force=reason, announce=announce
     )
@@ -183,7 +173,7 @@ def rollback(
 
     Example: `triagem models rollback --reason "misses refunds"`
     """
-    current = roll_back(servers.registry(), reason, partial(_record, "model.rollback"))
+    current = roll_back(servers.registry(), reason, partial(record_or_note, "model.rollback"))
     apply = f"stored results stay; to change them back: `triagem reclassify apply --model {current.version}`"
     print_answer(current, [f"{current.version} is current (epoch {current.epoch})", apply], as_json=as_json)
 

@@ -200,6 +200,8 @@ def diff(
 
 
 def _describe_diff(run: ReclassifyRun, difference: RunDiff) -> Iterator[RenderableType]:
+    if run.active:
+        yield f"run {run.id} is {run.state}, {run.processed:,} tickets so far: `triagem reclassify status` shows more"
     if not difference.tickets:
         yield f"{run.version}: no ticket of run {run.id} had a result before, so there is nothing to compare"
         return

@@ -1,7 +1,8 @@
 """`triagem train`: trains a model version from a folder of labelled messages and registers it."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ from triagem.cli.options import ACTION_NEEDED, AsJson
 from triagem.cli.output import errors, print_answer, print_lines
 from triagem.cli.progress import progress
 from triagem.cli.training_check import print_training_check
+from triagem.contracts.errors import MissingExtra, NotConfigured
 from triagem.records.columns import quoted_column
 from triagem.registry.decision import Promote, Reject
 from triagem.trainer import TrainingReport, TrainSettings
@@ -113,6 +115,8 @@ def train(
         raise typer.BadParameter("--suspects needs --check, which looks for them")
     if suspects and not suspects.parent.is_dir():
         raise typer.BadParameter(f"--suspects: there is no folder {suspects.parent}")
+    if label_column and re.search(r"(?:^|,)\s*completion\s*=", mapping):
+        raise typer.BadParameter("--label-column and completion= of --map name the same column: use one of them")
     registry = servers.registry()
     given = {
         "folds": folds,
@@ -165,6 +169,8 @@ def train(
             promote_unverified=promote_unverified,
             own=own,
         )
+    if report.unverified or isinstance(report.gate, Promote):
+        record_promotion(report.manifest.version)
     print_answer(report, describe_report(report), as_json=as_json)
     if isinstance(report.gate, Reject) and not report.unverified:
         raise typer.Exit(ACTION_NEEDED)
@@ -178,6 +184,15 @@ def _resumable() -> Iterator[None]:
     except KeyboardInterrupt:
         print_lines("interrupted: the same command continues from the last checkpoint", screen=errors)
         raise
+
+
+def record_promotion(version: str) -> None:
+    """Add the promotion to the audit trail, if there is a database: a training needs none."""
+    with suppress(NotConfigured, MissingExtra):
+        servers.database_url()
+        from triagem.cli.commands.access import record_or_note
+
+        record_or_note("model.promote", version)
 
 
 def _own_labels(crm: str) -> dict[str, str]:
