@@ -454,6 +454,8 @@ class TestReview:
             ({"source": "chatwoot", "language": "pt", "label": "venda"}, ("2",)), ({"source": "none"}, ()),
         ):  # fmt: skip
             page = ana.see("review", **queue)
+            assert ("mixed with a random sample" in page) == (not queue)
+            assert ("shows what the model predicted" in page) == ("label" in queue)
             assert f"text {shown[0]}" in page if shown else "No text to review now" in page
         assert "in your queue: 3" in ana.see("review", source="chatwoot")
         page = ana.see("review", language="ES")
@@ -496,7 +498,10 @@ class TestReview:
     ) -> None:
         write_window(database, [unsure("1")])
         monkeypatch.setenv("TRIAGEM_GUIDELINES_FILE", str(tmp_path / "guia.md"))
-        assert "TRIAGEM_GUIDELINES_FILE: guia.md: FileNotFoundError" in ana.see("review")
+        assert "cannot be shown (guia.md: No such file or directory). An administrator" in ana.see("review")
+        assert "(guia.md: o arquivo não existe). Um administrador" in ana.see("review", lang="pt")
+        (tmp_path / "guia.md").write_bytes(b"cobran\xe7a")
+        assert "(guia.md: not UTF-8)" in ana.see("review", lang="en")
         (tmp_path / "guia.md").write_text(f"# Cobrança\n\n**suporte**: {EVIL}\n\n[x](javascript:alert(3))\n")
         page = ana.see("review")
         assert "<h3>Cobrança</h3>" in page

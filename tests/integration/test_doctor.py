@@ -63,6 +63,19 @@ def test_doctor_names_a_value_that_no_process_would_accept_and_goes_on(
     assert by_check["Redis"].startswith("TRIAGEM_LIVE_HIGH_WATER: must be a whole number")
 
 
+def test_doctor_warns_of_guidelines_that_reviewers_do_not_see(
+    triagem: Triagem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def warning() -> list[str]:
+        rows = json.loads(triagem("doctor", "--json").out)
+        return [row["warning"] for row in rows if row["check"] == "TRIAGEM_GUIDELINES_FILE"]
+
+    monkeypatch.setenv("TRIAGEM_GUIDELINES_FILE", "guia.md")
+    assert warning() == ["reviewers see no guidelines: guia.md: No such file or directory"]
+    Path("guia.md").write_text("# Guia", encoding="utf-8")
+    assert warning() == []
+
+
 def test_doctor_names_a_changed_model_file(
     triagem: Triagem, monkeypatch: pytest.MonkeyPatch, instant_models: Path
 ) -> None:

@@ -88,7 +88,8 @@ class TestLink:
         assert "This link logs you in as owner." in page
         token = {"link": re.findall('name="link" value="([^"]+)"', page)[0]}
         assert "Name the labels" in browser.post("/console/enter", data=token).text
-        assert "Your API key" in other.get(link).text
+        assert "Your API key" in (ended := other.get(link).text)
+        assert "This login link was already used or has expired" in ended
         assert "Your API key" in other.post("/console/enter", data=token).text
         assert browser.get("/console/start").status_code == 200
 

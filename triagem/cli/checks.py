@@ -1,5 +1,6 @@
 """Rows of `triagem doctor` and `triagem status`: the subject of a check, the problem, and the next step."""
 
+import importlib.util
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 from rich.table import Column, Table
 
 from triagem import servers
-from triagem.cli.known_settings import describe_invalid
+from triagem.cli.known_settings import describe_invalid, variables_set
 from triagem.cli.output import cell, missing_package, print_json, print_lines
 from triagem.contracts.errors import DatabaseUnavailable, InboxUnavailable, NoModel, NotRetryable, TriagemError
 from triagem.contracts.model import CurrentModel
@@ -55,6 +56,19 @@ def run_check(name: str, check: Callable[[], str]) -> CheckResult:
         return CheckResult(name, problem="; ".join(describe_invalid(error)))
     except ModuleNotFoundError as error:
         return CheckResult(name, problem=missing_package(error))
+
+
+def guidelines_problem() -> Iterator[CheckResult]:
+    """A row if the reviewers' guidelines cannot be read: only the review page reads them."""
+    if "TRIAGEM_GUIDELINES_FILE" not in variables_set() or importlib.util.find_spec("fastapi") is None:
+        return
+    from triagem.gateway.console.review import ReviewSettings, read_guidelines
+
+    try:
+        if path := ReviewSettings().guidelines_file:
+            read_guidelines(path)
+    except TriagemError as error:
+        yield CheckResult("TRIAGEM_GUIDELINES_FILE", warning=f"reviewers see no guidelines: {error}")
 
 
 def print_results(results: Iterable[CheckResult], *, as_json: bool) -> bool:

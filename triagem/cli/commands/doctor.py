@@ -21,6 +21,7 @@ from triagem.cli.checks import (
     CheckWarned,
     answering,
     current_model,
+    guidelines_problem,
     print_results,
     run_check,
 )
@@ -59,6 +60,7 @@ def run_checks() -> Iterator[CheckResult]:
     if not redis.problem:
         yield run_check("inbox", _inbox)
         yield from _invalid_files(_read_redis()[2])
+    yield from guidelines_problem()
     yield (postgres := run_check("Postgres", _postgres))
     yield run_check("GPU", _gpu)
     yield (model := run_check("model", lambda: _model(redis_answers=not redis.problem)))

@@ -1,7 +1,7 @@
 """`/console/login` and logout with an API key, and `/console/`, which redirects to the first allowed page."""
 
 from http import HTTPStatus
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
@@ -16,8 +16,6 @@ from triagem.gateway.console.session import CONSOLE_SCOPES, COOKIE, Form, Visito
 from triagem.gateway.services import ServicesDep
 
 router = APIRouter()
-
-_NO_LINK: Final = "/console/login?next=/console/start"
 
 
 @router.get("/")
@@ -60,12 +58,18 @@ def _logged_in(request: Request, token: str, target: str) -> Response:
     return response
 
 
+def _link_ended(request: Request) -> Response:
+    return render_page(
+        request, "login.html", status=HTTPStatus.UNAUTHORIZED, next="/console/start", error="link_ended"
+    )
+
+
 @router.get("/enter")
 def confirm_link(request: Request, services: ServicesDep, link: str = "") -> Response:
     """Ask before logging in by a link of `triagem up` or `triagem start`: any website could open that link."""
     key = find_session_key(services.database, link)
     if key is None:
-        return redirect(_NO_LINK)
+        return _link_ended(request)
     return render_page(request, "enter.html", link=link, name=key.name)
 
 
@@ -75,7 +79,7 @@ def enter(request: Request, services: ServicesDep, form: Form) -> Response:
     link = form.get("link", "")
     key = find_session_key(services.database, link)
     if key is None:
-        return redirect(_NO_LINK)
+        return _link_ended(request)
     token = begin_session(services.database, key, previous=link)
     record(services.database, actor_of(request, key), "login", "console")
     return _logged_in(request, token, "/console/")

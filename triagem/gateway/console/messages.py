@@ -6,6 +6,7 @@ from typing import Final
 from triagem.gateway.console.error_messages import ERROR_MESSAGES
 from triagem.gateway.console.model_messages import MODEL_MESSAGES
 from triagem.gateway.console.preflight_messages import PREFLIGHT_MESSAGES
+from triagem.gateway.console.review_messages import REVIEW_MESSAGES
 from triagem.gateway.console.start_messages import START_MESSAGES
 from triagem.notify.alert_messages import ABSTAIN_REASONS
 
@@ -50,6 +51,10 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "key_hint": (
         "Ask an administrator for one: “triagem keys create YOUR-NAME --scope read --scope review”.",
         "Peça uma ao administrador: “triagem keys create SEU-NOME --scope read --scope review”.",
+    ),
+    "link_ended": (
+        "This login link was already used or has expired. “triagem start --link” prints a new one, for one login.",
+        "Este link de acesso já foi usado ou expirou. “triagem start --link” mostra um novo, para um só acesso.",
     ),
     "no_such_key": ("This key is unknown or was revoked.", "Esta chave não existe ou foi revogada."),
     "key_sees_nothing": (
@@ -226,42 +231,10 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "about": ("Subject", "Assunto"),
     "delivered": ("Delivered", "Entregue"),
     "not_yet": ("not yet", "ainda não"),
-    # review
-    "choose_label": ("Choose the label", "Escolha a categoria"),
-    "blind": (
-        "Low-confidence texts mixed with a random sample. The model's prediction is hidden to avoid bias.",
-        "Textos com baixa confiança e uma amostra aleatória. A predição fica oculta para não influenciar a revisão.",
-    ),
-    "skip": ("Skip", "Pular"),
-    "undo": ("Undo last review", "Desfazer a última revisão"),
-    "undone": ("Review undone.", "Revisão desfeita."),
-    "nothing_to_undo": ("Nothing to undo.", "Nada a desfazer."),
-    "none_left": ("No more texts to review now.", "Não há mais textos para revisar agora."),
-    "none_in_queue": (
-        "No text to review now in the queue “{filters}”.",
-        "Nenhum texto para revisar agora na fila “{filters}”.",
-    ),
-    "clear_queue": ("Review all texts", "Revisar todos os textos"),
-    "show_skipped": ("Show the skipped ones again", "Mostrar de novo os que você pulou"),
-    "reviewed_today": ("Reviewed by you today: {count}", "Suas revisões de hoje: {count}"),
-    "queue_waiting": ("in your queue: {count}", "na sua fila: {count}"),
-    "queue": ("Queue", "Fila de revisão"),
-    "guidelines": ("Guidelines", "Diretrizes"),
-    "comment_column": ("Comment", "Comentário"),
-    "comment": ("Comment (optional)", "Comentário (opcional)"),
-    "propose_label": ("No label fits? Propose a new one", "Nenhuma categoria serve? Proponha uma nova"),
-    "proposed_label": ("New label", "Nova categoria"),
-    "propose": ("Propose", "Propor"),
-    "proposed": (
-        "Proposal saved. An administrator decides whether to add the label.",
-        "Proposta salva. Um administrador decide se a categoria será criada.",
-    ),
-    "proposes": ("proposes: {label}", "propõe: {label}"),
-    "help": ("Keys and labels", "Teclas e categorias"),
-    "key_space": ("space", "espaço"),
     **ERROR_MESSAGES,
     **MODEL_MESSAGES,
     **PREFLIGHT_MESSAGES,
+    **REVIEW_MESSAGES,
     **START_MESSAGES,
 }
 

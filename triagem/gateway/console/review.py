@@ -105,6 +105,12 @@ def review(
     context = label_context(services)
     labels = context["labels"]
     thread = Thread([], 0)
+    guidelines, guidelines_problem, path = None, None, ReviewSettings().guidelines_file
+    if task and path:
+        try:
+            guidelines = _as_html(read_guidelines(path))
+        except InvalidInput as error:
+            guidelines_problem = str(error)
     if task:
         with services.database.autocommit() as connection:
             thread = read_thread(connection, task.ticket_id)
@@ -124,7 +130,8 @@ def review(
         today=today,
         waiting=waiting,
         max_counted=MAX_COUNTED,
-        guidelines=_read_guidelines(ReviewSettings().guidelines_file) if task else None,
+        guidelines=guidelines,
+        guidelines_problem=guidelines_problem,
         crm_link=crm_link(services, Identity(task.source, task.external_id)) if task else None,
         max_comment=MAX_COMMENT_CHARS,
         **context,
@@ -202,19 +209,23 @@ def shortcut_context(labels: Sequence[str]) -> dict[str, Any]:
     return {"keys": keys, "actions": actions}
 
 
-def _read_guidelines(path: Path | None) -> Markup | None:
-    """The guidelines as HTML with escaped markup, or the problem with their file; None if no file is set."""
-    if path is None:
-        return None
+def read_guidelines(path: Path) -> str:
+    """The reviewers' guidelines in Markdown. Raises InvalidInput if the file cannot be read."""
     try:
-        tokens = _MARKDOWN.parse(path.read_text(encoding="utf-8"))
-        for token in tokens:
-            if token.type in {"heading_open", "heading_close"}:  # they are below the page's own two levels
-                token.tag = f"h{min(6, int(token.tag[1]) + 2)}"
-        html = _MARKDOWN.renderer.render(tokens, _MARKDOWN.options, {})
-        return Markup(html)  # noqa: S704 - escapes HTML, bad links
-    except (OSError, UnicodeDecodeError) as error:
-        return Markup("<p>TRIAGEM_GUIDELINES_FILE: {}: {}</p>").format(path.name, type(error).__name__)
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(f"{path.name}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{path.name}: not UTF-8") from None
+
+
+def _as_html(markdown: str) -> Markup:
+    """Markdown as HTML, with escaped markup and links."""
+    tokens = _MARKDOWN.parse(markdown)
+    for token in tokens:
+        if token.type in {"heading_open", "heading_close"}:  # they are below the page's own two levels
+            token.tag = f"h{min(6, int(token.tag[1]) + 2)}"
+    return Markup(_MARKDOWN.renderer.render(tokens, _MARKDOWN.options, {}))  # noqa: S704
 
 
 def _next(
