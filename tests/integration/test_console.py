@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -222,10 +223,22 @@ class TestTickets:
         record_review(database, Identity("zendesk", "2"), "venda", "rui")
 
         for page in (ana.see("tickets"), ana.see("ticket", source="zendesk", id="1")):
-            assert "bia: can&#39;t tell" in page
+            assert "by the model; bia: can&#39;t tell" in page
             assert "by bia" not in page
         assert "by rui" in ana.see("tickets")
-        assert "bia: não dá para saber" in ana.see("tickets", lang="pt")
+        assert "do modelo; bia: não dá para saber" in ana.see("tickets", lang="pt")
+
+    def test_a_reviewed_ticket_does_not_need_review_any_more(self, ana: Person, database: Database) -> None:
+        write_window(database, [unsure("reviewed"), unsure("unclear")])
+        record_review(database, Identity("zendesk", "reviewed"), "venda", "rui")
+        record_review(database, Identity("zendesk", "unclear"), None, "rui")
+
+        reviewed, unclear = (ana.see("tickets", q=name).partition("<tbody>")[2] for name in ("reviewed", "unclear"))
+
+        assert (">Reviewed<" in reviewed, ">Needs review<" in reviewed) == (True, False)
+        assert (">Reviewed<" in unclear, ">Needs review<" in unclear) == (False, True)
+        assert ">Needs review<" in ana.see("ticket", source="zendesk", id="reviewed")
+        assert 'name="reviewed"><option value="">todos</option>' in ana.see("tickets", lang="pt")
 
     def test_filters_are_in_the_url_and_in_the_form(self, ana: Person, database: Database) -> None:
         write_window(database, [sure("sold"), sure("helped", label="suporte"), unsure("unsure", source="chatwoot")])
@@ -408,7 +421,22 @@ class TestTicket:
     def test_an_unknown_ticket_is_404(self, ana: Person) -> None:
         answer = ana.http.get("/console/ticket", params={"source": "zendesk", "id": "1"})
         assert answer.status_code == 404
-        assert "Page not found" in answer.text
+        assert "Ticket not found" in answer.text
+        version = ana.http.get("/console/model", params={"version": "v9.9.9", "lang": "pt"})
+        assert version.status_code == 404
+        assert "Versão não encontrada." in version.text
+
+    def test_the_most_probable_label_comes_first(self, ana: Person, database: Database) -> None:
+        ticket = sure("1")
+        shares = replace(ticket.prediction, probabilities={"suporte": 0.9, "venda": 0.1})
+        write_window(database, [replace(ticket, prediction=shares)])
+        page = ana.see("ticket", source="zendesk", id="1")
+        assert page.index("suporte 90.0%") < page.index("venda 10.0%")
+
+    def test_a_text_without_a_time_is_shown_as_received_only(self, ana: Person, database: Database) -> None:
+        write_window(database, [sure("1", revised_at=NOW), sure("2", revised_at=NOW - timedelta(days=1))])
+        assert "Written" not in ana.see("ticket", source="zendesk", id="1")
+        assert "Written" in ana.see("ticket", source="zendesk", id="2")
 
 
 class TestReview:
@@ -492,6 +520,7 @@ class TestReview:
         alerts = ana.see("overview").partition("Latest alerts")[2]
 
         assert '<span class="chip band-review">Needs review</span>' in alerts
+        assert '<td class="nowrap">—</td>' in alerts  # not delivered, and without rules it never will be
 
     def test_guidelines_are_shown_next_to_the_text_and_run_no_code(
         self, ana: Person, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

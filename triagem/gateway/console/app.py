@@ -70,6 +70,8 @@ def _install_error_handlers(console: FastAPI) -> None:
     @console.exception_handler(HTTPException)
     async def _refused(request: Request, error: HTTPException) -> Response:
         status = HTTPStatus(error.status_code)
+        if error.detail in MESSAGES:
+            return _error_page(request, status, message_key=error.detail)
         return _error_page(request, status, "" if error.detail == status.phrase else error.detail)
 
     @console.exception_handler(RequestValidationError)

@@ -35,6 +35,12 @@ ERROR_MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "error": ("Something went wrong", "Algo deu errado"),
     "error_403": ("Your key does not allow this.", "Sua chave não permite esta ação."),
     "error_404": ("Page not found.", "Página não encontrada."),
+    "error_404_ticket": (
+        "Ticket not found: there is none with this source and id, or it was deleted.",
+        "Ticket não encontrado: não há nenhum com esta origem e este ID, ou ele foi excluído.",
+    ),
+    "error_404_version": ("Version not found.", "Versão não encontrada."),
+    "error_404_report": ("This version has no report.", "Esta versão não tem relatório."),
     "error_413": ("The file or form is too large.", "O arquivo ou formulário é grande demais."),
     "error_422": (
         "The input cannot be used. Nothing was changed.",

@@ -85,7 +85,7 @@ def models(request: Request, services: ServicesDep, visitor: Reader) -> Response
 def model(request: Request, services: ServicesDep, visitor: Reader, version: str, rule: str = "") -> Response:
     """One version, compared with the current one."""
     if version not in services.registry.versions():
-        raise ProblemError(HTTPStatus.NOT_FOUND, "")
+        raise ProblemError(HTTPStatus.NOT_FOUND, "error_404_version")
     current, chosen = services.current_version(), _rule(rule)
     ready = version != current and version not in services.registry.archived()
     decision = evaluate_version(services.registry, version, rule=chosen) if ready else None
@@ -105,9 +105,11 @@ def report(
 ) -> Response:
     """The version's page in the visitor's language, which has no script and escapes all texts."""
     name = HTML_REPORT_PT_FILE if language(request) is Lang.PT else HTML_REPORT_FILE
-    content = services.registry.read(version, name) if version in services.registry.versions() else None
+    if version not in services.registry.versions():
+        raise ProblemError(HTTPStatus.NOT_FOUND, "error_404_version")
+    content = services.registry.read(version, name)
     if content is None:
-        raise ProblemError(HTTPStatus.NOT_FOUND, "")
+        raise ProblemError(HTTPStatus.NOT_FOUND, "error_404_report")
     policy = (
         "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )

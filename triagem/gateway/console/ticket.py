@@ -45,7 +45,7 @@ def ticket(
     if detail is None or stored is None:
         if unstored := find_unstored(services, identity):
             return render_page(request, "unstored.html", visitor, ticket=unstored)
-        raise ProblemError(HTTPStatus.NOT_FOUND, "")
+        raise ProblemError(HTTPStatus.NOT_FOUND, "error_404_ticket")
     parts, context = segments(detail.text or ""), label_context(services)
     return render_page(
         request, "ticket.html", visitor, known=context["labels"], ticket=detail, segments=parts,
