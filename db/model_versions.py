@@ -17,6 +17,11 @@ def recorded(database: Database) -> tuple[set[str], int]:
     return set(versions), epoch
 
 
+def had_model(database: Database) -> bool:
+    """Whether a version was ever promoted."""
+    return recorded(database)[1] > 0
+
+
 def versions_of_results(database: Database, versions: Sequence[str]) -> list[str]:
     """Those of the versions that made the current result of a ticket whose text is still stored."""
     return database.scalars(

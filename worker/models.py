@@ -4,15 +4,16 @@ checks that a model works."""
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from triagem.contracts.errors import ModelBroken, NoModel, Retryable
+from triagem.contracts.errors import ModelBroken, NoModel, Retryable, TriagemError
 from triagem.contracts.model import CurrentModel, DeviceModel, Model
 from triagem.registry import Registry
+from triagem.registry.no_model import describe_lost
 from triagem.worker import metrics
 from triagem.worker.bands import require_finite
 from triagem.worker.batch import Limits, ServedModel
@@ -30,7 +31,8 @@ class ModelManager:
 
     It also holds at most one shadow model, loaded on request, for runs that try a version before its promotion.
 
-    `missing`: the registry has answered that it has no current version.
+    `missing`: the registry has answered that it has no current version. `collecting`: and `had_model` answered that
+    it never had one. Without an answer of `had_model`, its previous one counts.
 
     `registry_problem` is the reason why no other version can be loaded, or an empty string; the loaded model stays in
     use.
@@ -45,18 +47,19 @@ class ModelManager:
         *,
         every_s: float,
         limits_for: Callable[[Model], Limits] = lambda _: Limits(),
+        had_model: Callable[[], bool] = lambda: False,
         heartbeat_suspended: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._registry = registry
         self._load = load
         self._every_s = every_s
-        self._limits_for = limits_for
+        self._limits_for, self._had_model = limits_for, had_model
         self._heartbeat_suspended = heartbeat_suspended
         self._current: ServedModel | None = None
         self._rejected: CurrentModel | None = None
         self._problem = ""
         self.registry_problem = ""
-        self.missing = False
+        self.missing = self._lost = False
         self._shadow_request: tuple[str, float] | None = None
         self._load_failure: tuple[str, float] | None = None
         self.shadow: ServedModel | None = None
@@ -67,6 +70,11 @@ class ModelManager:
     def waiting_for(self) -> str | None:
         """The reason why no model is loaded yet, or None."""
         return None if self.ready.is_set() else self._problem or None
+
+    @property
+    def collecting(self) -> bool:
+        """Whether no model is loaded because there is none yet."""
+        return self.missing and not (self._lost or self.ready.is_set())
 
     @property
     def current(self) -> ServedModel:
@@ -127,7 +135,12 @@ class ModelManager:
             if loaded is None and not isinstance(error, NoModel | Retryable):
                 raise
             self.missing = isinstance(error, NoModel)
-            if (reason := str(error)) != self._problem:
+            reason = str(error)
+            if loaded is None and self.missing:
+                with suppress(TriagemError):
+                    self._lost = self._had_model()
+                reason = describe_lost(reason) if self._lost else reason
+            if reason != self._problem:
                 if loaded is None:
                     log.warning("waiting_for_model", reason=reason)
                 else:

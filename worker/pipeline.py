@@ -17,6 +17,7 @@ import structlog
 from triagem.contracts.errors import Retryable
 from triagem.contracts.model import Model
 from triagem.db import Database
+from triagem.db.model_versions import had_model
 from triagem.engine.language import load_language_identifier
 from triagem.inbox import Inbox
 from triagem.inbox.lease import BEATS, COLLECTING, WARMING_UP, Lease
@@ -66,6 +67,7 @@ class Pipeline:
             self._load_model,
             every_s=settings.poll_every_s,
             limits_for=partial(limits_for, settings=settings),
+            had_model=partial(had_model, database),
             heartbeat_suspended=self.supervisor.heartbeat_suspended,
         )
         self._reclaimer = Reclaimer(inbox)
@@ -167,7 +169,7 @@ class Pipeline:
 
     def _state(self) -> str:
         """State of this worker, as `triagem backlog` shows it."""
-        if self.models.missing and not (self.supervisor.waiting_for or self.models.ready.is_set()):
+        if self.models.collecting and not self.supervisor.waiting_for:
             return COLLECTING
         if reason := self.supervisor.waiting_for or self.models.waiting_for:
             return f"waiting: {reason}"

@@ -20,6 +20,7 @@ from tests.support.waiting import until
 from triagem.contracts.ticket import Identity, Lane, OnReply
 from triagem.contracts.wire import StoredTicketRef, encode, encode_ref
 from triagem.db import Database, runs, training_jobs
+from triagem.db.model_versions import record_promotion, record_version
 from triagem.db.reviews import record_review
 from triagem.db.runs import RunPlan
 from triagem.db.runs.pages import next_page
@@ -34,6 +35,7 @@ from triagem.inbox.stream import stream_key
 from triagem.notify.monitor import MonitorSettings, check_system
 from triagem.ops.reclassify import advance_run, start_due_run
 from triagem.registry import Registry
+from triagem.registry.no_model import LOST_STEP
 from triagem.stack import Endpoints
 from triagem.worker import prepare
 
@@ -70,6 +72,18 @@ class TestWorker:
         assert scalar(database, "SELECT string_agg(DISTINCT state, ',') FROM tickets") == "unlabelled"
         assert scalar(database, "SELECT count(*) FROM predictions") == 0
         assert scalar(database, "SELECT count(*) FROM deliveries") == 0
+
+    def test_a_worker_that_lost_the_registry_stores_tickets_and_says_so(
+        self, endpoints: Endpoints, inbox: Inbox, database: Database, no_models: Path
+    ) -> None:
+        record_version(database, "v1.0.0", manifest_digest=b"", created_at=NOW, labels=["suporte"])
+        record_promotion(database, 1, "v1.0.0", NOW)
+        with running(endpoints, no_models):
+            publish(inbox, 5)
+            until(lambda: drained(inbox))
+            until(lambda: any(LOST_STEP in state for state in worker_states(inbox.redis).values()))
+
+        assert stored(database) == 5
 
     def test_an_unreadable_entry_becomes_a_dead_letter_and_its_neighbours_are_stored(
         self, endpoints: Endpoints, inbox: Inbox, database: Database, no_models: Path

@@ -29,6 +29,7 @@ from triagem.inbox import Inbox
 from triagem.inbox.lease import Lease
 from triagem.ops.heartbeat import record_completed
 from triagem.ops.invalid_files import record_problem
+from triagem.registry.no_model import LOST_STEP
 from triagem.stack import LocalStack
 
 
@@ -139,6 +140,8 @@ def test_doctor_names_a_registry_that_lost_the_promoted_version(
     assert problems(triagem)["model"].startswith(
         "no current model in nothing here, but there was one: check TRIAGEM_REGISTRY_URL, or restore the folder"
     )
+    for command in (("models", "list"), ("due",), ("drift",)):
+        assert f"nothing here, {LOST_STEP}\n" in triagem(*command).err
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from triagem.gateway.services import Services
 from triagem.inbox import Inbox
 from triagem.inbox.lease import AT_WORK, COLLECTING, Lease
 from triagem.ops.tasks import sweep
+from triagem.registry.no_model import LOST_STEP
 from triagem.stack import Endpoints
 
 TEXT = "minha internet caiu agora"  # an even number of words: the no-op engine predicts `suporte`
@@ -108,6 +109,18 @@ class TestWithoutAWorker:
 
         assert answer.status_code == 503
         assert answer.json()["detail"] == caller.get("/health").json()["detail"]
+
+    def test_health_and_predict_say_that_the_registry_lost_its_model(self, opened: Services, inbox: Inbox) -> None:
+        lease = Lease(inbox.redis, 60)
+        lease.acquire()
+        lease.report_state(f"waiting: no current model in models, {LOST_STEP}")
+        caller = client(opened)
+
+        health, predict = caller.get("/health"), caller.post("/predict", json={"text": TEXT})
+
+        assert (health.status_code, health.json()["status"], predict.status_code) == (200, "degraded", 503)
+        assert health.json()["detail"] == predict.json()["detail"]
+        assert health.json()["detail"].startswith(f"no current model in models, {LOST_STEP}")
 
     def test_before_the_first_model_a_repeated_request_stores_no_text_until_there_is_a_model(
         self, opened: Services, inbox: Inbox

@@ -12,7 +12,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from tests.support.builders import Clock, register
 from tests.support.engines import noop
-from triagem.contracts.errors import ModelCorrupt, NoModel, RegistryUnavailable
+from triagem.contracts.errors import DatabaseUnavailable, ModelCorrupt, NoModel, RegistryUnavailable
 from triagem.contracts.model import CURRENT_FILE, Model
 from triagem.registry import Registry
 from triagem.worker.models import ModelManager
@@ -92,6 +92,30 @@ def test_without_a_model_the_manager_waits_for_the_first_one(
 
     assert current_version(waiting) == ("v1.0.0", 1)
     assert waiting.waiting_for is None
+
+
+def test_a_registry_that_lost_its_versions_is_not_taken_for_one_before_the_first_model(
+    load: Loader, tmp_path: Path
+) -> None:
+    answers: list[bool | Exception] = [DatabaseUnavailable("no answer"), True, DatabaseUnavailable("no answer")]
+
+    def had_model() -> bool:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    waiting = ModelManager(Registry(tmp_path / "moved"), load, every_s=EVERY_S, had_model=had_model)
+    collecting = []
+    for _ in range(3):
+        check_once(waiting)
+        collecting.append(waiting.collecting)
+
+    assert collecting == [True, False, False]
+    assert waiting.missing, "tickets are stored"
+    assert str(waiting.waiting_for).endswith(
+        "moved, but there was one: check TRIAGEM_REGISTRY_URL, or restore the folder"
+    )
 
 
 def test_a_loaded_model_goes_on_while_the_registry_is_gone_and_the_reason_is_reported(

@@ -19,6 +19,7 @@ from triagem.contracts.errors import DatabaseUnavailable, InboxUnavailable, NoMo
 from triagem.contracts.model import CurrentModel
 from triagem.inbox.lease import AT_WORK, worker_states
 from triagem.registry import Registry, RegistrySettings
+from triagem.registry.no_model import LOST_STEP, describe_lost
 
 _CONNECT_S: Final = 1.5  # longer than one retransmission of a lost packet
 _ANSWER_S: Final = 2.0
@@ -140,12 +141,18 @@ def _is_a_worker_at_work() -> bool:
 def _had_a_model() -> bool:
     """Whether Postgres, if it answers, knows of a promotion."""
     try:
-        from triagem.db.model_versions import recorded
+        from triagem.db.model_versions import had_model
 
         with answering(servers.database_url(), 5432, "TRIAGEM_DATABASE_URL"), servers.database() as database:
-            return recorded(database)[1] > 0
+            return had_model(database)
     except (TriagemError, ModuleNotFoundError):
         return False
+
+
+def without_model(text: str) -> str:
+    """The text of an error without a current version, whose advice to train is replaced if there was a version."""
+    lost = describe_lost(text)
+    return lost if lost != text and _had_a_model() else text
 
 
 def current_model(*, redis_answers: bool) -> tuple[Registry, CurrentModel]:
@@ -164,7 +171,6 @@ def current_model(*, redis_answers: bool) -> tuple[Registry, CurrentModel]:
             ) from None
         if _had_a_model():
             raise CheckFailed(
-                f"no current model in {url}, but there was one: {fix}, or restore the folder; meanwhile tickets are "
-                "stored without a result"
+                f"no current model in {url}, {LOST_STEP}; meanwhile tickets are stored without a result"
             ) from None
         raise CheckWarned(f"{error}; meanwhile tickets are stored") from None

@@ -16,7 +16,7 @@ from triagem.cli import logs
 from triagem.cli.known_settings import describe_invalid, describe_unknown, unknown_variables, variables_set
 from triagem.cli.logs import format_traceback
 from triagem.cli.output import errors, missing_package, printable
-from triagem.contracts.errors import DatabaseUnavailable, InboxUnavailable, TriagemError
+from triagem.contracts.errors import DatabaseUnavailable, InboxUnavailable, NoModel, TriagemError
 from triagem.contracts.field_errors import explain
 from triagem.process import read_secret_files
 
@@ -136,6 +136,11 @@ def run(arguments: list[str] | None = None, *, command: typer.Typer | None = Non
         return (command or application(arguments))(args=arguments)
     except (InboxUnavailable, DatabaseUnavailable) as error:
         _report(f"{error}; `triagem doctor` shows the address and what to do")
+        sys.exit(1)
+    except NoModel as error:
+        from triagem.cli.checks import without_model
+
+        _report(without_model(str(error)))
         sys.exit(1)
     except TriagemError as error:
         _report(str(error))

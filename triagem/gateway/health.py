@@ -1,7 +1,7 @@
 """For orchestrators: `GET /health` (readiness, from the original specification), `/health/live` and `/autoscale`."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from http import HTTPStatus
 from typing import Final, Literal
 
@@ -18,6 +18,7 @@ from triagem.gateway.problems import NEEDS_KEY, RETRY_AFTER_S, ProblemError, pro
 from triagem.gateway.services import Services, ServicesDep
 from triagem.inbox.lease import AT_WORK, COLLECTING, worker_states
 from triagem.inbox.scaling import ScalingSignal, scaling_signal
+from triagem.registry.no_model import LOST_STEP
 
 router = APIRouter()
 
@@ -83,13 +84,22 @@ def _tables(services: Services) -> Health:
     return Health()
 
 
-def lacks_model(services: Services) -> bool:
-    """Whether workers run, and none has a model yet. False if Redis does not answer."""
+def missing_model(services: Services) -> str | None:
+    """The reason why running workers lack a model; None if one has a model, or if Redis does not answer."""
     try:
         states = worker_states(services.inbox.redis).values()
     except TriagemError:
-        return False
-    return COLLECTING in states and not any(state.startswith(AT_WORK) for state in states)
+        return None
+    return _without_model(states).detail
+
+
+def _without_model(states: Collection[str]) -> Health:
+    if any(state.startswith(AT_WORK) for state in states):
+        return Health()
+    if lost := [state for state in states if LOST_STEP in state]:
+        detail = f"{lost[0].removeprefix('waiting: ')}; meanwhile tickets are stored without a result"
+        return Health(status="degraded", detail=detail)
+    return Health(status="collecting labels", detail=NO_MODEL) if COLLECTING in states else Health()
 
 
 def _workers(services: Services) -> Health | str:
@@ -97,8 +107,8 @@ def _workers(services: Services) -> Health | str:
     if not states:
         return "no worker is running: start `triagem up` or `triagem worker`"
     if not any(state.startswith(AT_WORK) for state in states):
-        if COLLECTING in states:
-            return Health(status="collecting labels", detail=NO_MODEL)
+        if (health := _without_model(states)).detail:
+            return health
         return Health(status="degraded", detail=f"texts wait, because the worker is not ready: {next(iter(states))}")
     problems = [reason for state in states if (reason := state.partition(f"{AT_WORK}: ")[2])]
     return Health(status="degraded", detail=problems[0]) if problems else Health()

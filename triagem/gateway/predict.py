@@ -24,7 +24,7 @@ from triagem.db.auth import Scope
 from triagem.db.tickets.queries import results_by_external_id
 from triagem.gateway.admission import read_body
 from triagem.gateway.authentication import Credentials, require_scope
-from triagem.gateway.health import NO_MODEL, lacks_model
+from triagem.gateway.health import missing_model
 from triagem.gateway.problems import (
     NEEDS_KEY,
     ProblemError,
@@ -169,10 +169,11 @@ async def predict(
 
 
 async def _require_model(services: Services, waiter: ResultWaiter, *, check: bool) -> None:
-    """Raise ProblemError before the first model, without storing the text again once that is known."""
-    waiter.had_no_model = check and await run_in_threadpool(lacks_model, services)
-    if waiter.had_no_model:
-        raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, NO_MODEL)
+    """Raise ProblemError if no worker has a model, without storing the text again once that is known."""
+    reason = await run_in_threadpool(missing_model, services) if check else None
+    waiter.had_no_model = reason is not None
+    if reason is not None:
+        raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, reason)
 
 
 @router.get(

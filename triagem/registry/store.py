@@ -31,10 +31,10 @@ from triagem.contracts.model import (
 from triagem.registry import history
 from triagem.registry.backends import Deadline, LocalBackend, RemoteBackend
 from triagem.registry.history import Promotion, PromotionReason
+from triagem.registry.no_model import FIRST_STEP
 from triagem.registry.settings import RegistrySettings
 
 FIRST_VERSION: Final = "v1.0.0"
-FIRST_STEP: Final = "run `triagem train DATA_DIR` with labelled rows, or `triagem start` to label messages"
 
 
 class Registry:

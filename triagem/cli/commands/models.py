@@ -7,6 +7,7 @@ from typing import Annotated, TypedDict
 import typer
 
 from triagem import servers
+from triagem.cli.checks import without_model
 from triagem.cli.commands.access import command_actor, record_or_note
 from triagem.cli.model_reports import describe_decision, describe_version
 from triagem.cli.options import ACTION_NEEDED, AsJson, FormatOption, JsonFlag
@@ -14,9 +15,9 @@ from triagem.cli.output import Format, as_mapping, print_answer, print_rows
 from triagem.contracts.errors import InvalidInput
 from triagem.registry import RegistrySettings
 from triagem.registry.decision import Reject, Rule
+from triagem.registry.no_model import FIRST_STEP
 from triagem.registry.promote import evaluate_version, promote_through_gate, roll_back
 from triagem.registry.records import read_report
-from triagem.registry.store import FIRST_STEP
 
 models = typer.Typer(no_args_is_help=True, help="Model versions: list, show, compare, promote, rollback, archive.")
 
@@ -65,9 +66,10 @@ def list_(*, form: FormatOption = Format.TABLE, _json: JsonFlag = False) -> None
             }
         )
     leaked = () if form is Format.TABLE else ("leaked",)
+    empty = f"no versions in {RegistrySettings().registry_url}: {FIRST_STEP}"
     print_rows(
         rows, ("version", "current", "trained", "rows", "texts", "accuracy", *leaked, "labels", "base"), form,
-        empty=f"no versions in {RegistrySettings().registry_url}: {FIRST_STEP}; or correct TRIAGEM_REGISTRY_URL",
+        empty=empty if rows else without_model(empty),
         types=[_VersionRow],
     )  # fmt: skip
 
