@@ -24,6 +24,7 @@ from triagem.contracts.errors import (
     TriagemError,
     UntrustedCertificate,
     WindowTooLarge,
+    connection_problem,
 )
 from triagem.settings import Settings
 
@@ -275,7 +276,7 @@ def _translated(error: DBAPIError) -> TriagemError:
     if state in _SIZE_STATES:
         return WindowTooLarge(f"Postgres ended a statement that took too long or too much memory ({state})")
     if (not state and not by_psycopg) or state[:2] in _RETRY_CLASSES or error.connection_invalidated:
-        return DatabaseUnavailable(f"Postgres does not answer or is busy ({state or type(origin).__name__})")
+        return DatabaseUnavailable(f"Postgres does not answer or is busy ({state or connection_problem(origin)})")
     leaf = RowRefused if by_psycopg or state[:2] in _ROW_CLASSES else StatementRefused
     part = "value" if leaf is RowRefused else "statement"
     return leaf(f"Postgres refused a {part} ({type(origin).__name__}, SQLSTATE {state or 'none'})")

@@ -65,14 +65,14 @@ class TestUnavailable:
         with create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
 
-        with refused(DatabaseUnavailable, "^Postgres does not answer or is busy"):
+        with refused(DatabaseUnavailable, r"^Postgres does not answer or is busy \(connection refused\)$"):
             connect_and_query(f"postgresql://triagem:{PASSWORD}@127.0.0.1:{port}/triagem")
 
     def test_a_server_that_closes_connections(self) -> None:
         with create_server(("127.0.0.1", 0)) as listener:
             Thread(target=hang_up, args=(listener,), daemon=True).start()
 
-            with refused(DatabaseUnavailable, "^Postgres does not answer or is busy"):
+            with refused(DatabaseUnavailable, r"^Postgres does not answer or is busy \(connection closed\)$"):
                 connect_and_query(f"postgresql://triagem:{PASSWORD}@127.0.0.1:{listener.getsockname()[1]}/triagem")
 
     def test_a_session_that_is_ended_midway_and_then_another_one(self, database: Database) -> None:
@@ -100,7 +100,7 @@ class TestFrozen:
             with_settings(endpoints, statement_timeout_s=0.3) as database,
             database.engine.connect() as connection,
             stopped(backend(connection)),
-            refused(DatabaseUnavailable, "does not answer"),
+            refused(DatabaseUnavailable, r"^Postgres does not answer or is busy \(timeout\)$"),
             database_errors(),
         ):
             connection.execute(text("SELECT :words"), {"words": SECRET_TEXT})

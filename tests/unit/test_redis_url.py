@@ -1,12 +1,14 @@
 """Redis URLs: their allowed content, which no message shows."""
 
 import ssl
+from socket import create_server
 
 import pytest
 
 from triagem.broker import broker_for_celery, default_broker_url, make_app
-from triagem.contracts.errors import InvalidInput
-from triagem.inbox import connect
+from triagem.contracts.errors import InboxUnavailable, InvalidInput
+from triagem.inbox import client, connect
+from triagem.inbox.client import redis_errors
 
 PASSWORD = "hush-hush"
 
@@ -93,3 +95,18 @@ def test_a_semicolon_in_the_password_does_not_split_the_url() -> None:
     connection = make_app("redis://:half;half@h:6379/1").connection_for_write()
 
     assert (connection.hostname, connection.password) == ("h", "half;half")
+
+
+def problem_at(url: str) -> str:
+    """The error of a command to the Redis at this URL."""
+    with pytest.raises(InboxUnavailable) as caught, redis_errors():
+        connect(url).ping()
+    return str(caught.value)
+
+
+def test_a_redis_that_does_not_answer_is_described_without_names_of_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_SOCKET_TIMEOUT_S", 0.1)
+    with create_server(("127.0.0.1", 0)) as listener:
+        url = f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
+        assert problem_at(url) == "Redis does not answer (timeout)"
+    assert problem_at(url) == "Redis does not answer (connection refused)"

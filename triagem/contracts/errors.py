@@ -3,6 +3,28 @@
 A message is one line that says what happened and what to do; the command line prints it unchanged.
 """
 
+from typing import Final
+
+# A part of a driver's message or of its class, and the reason in plain words.
+_REASONS: Final = {
+    "timeout": "timeout",
+    "no answer within": "timeout",
+    "refused": "connection refused",
+    "reset": "connection closed",
+    "closed": "connection closed",
+    "resolve host": "unknown host name",
+    "translate host": "unknown host name",
+    "name or service": "unknown host name",
+    "loading": "it is loading its data",
+    "read only": "it is a read-only replica",
+}
+
+
+def connection_problem(error: BaseException) -> str:
+    """The reason why a server does not answer, in plain words: a driver's message may show a password or a text."""
+    text = f"{type(error).__name__} {error}".lower()
+    return next((reason for part, reason in _REASONS.items() if part in text), "connection failed")
+
 
 class TriagemError(Exception):
     """Base class of all errors that Triagem raises itself."""

@@ -31,6 +31,7 @@ from triagem.contracts.errors import (
     InvalidInput,
     TriagemError,
     UntrustedCertificate,
+    connection_problem,
 )
 from triagem.contracts.ticket import Lane
 from triagem.settings import Settings
@@ -152,7 +153,7 @@ def _connection_error(error: RedisError) -> TriagemError:
     while cause is not None and not isinstance(cause, ssl.SSLError):
         cause = cause.__cause__ or cause.__context__
     if cause is None:
-        return InboxUnavailable(f"Redis does not answer ({type(error).__name__}): check TRIAGEM_REDIS_URL")
+        return InboxUnavailable(f"Redis does not answer ({connection_problem(error)})")
     if isinstance(cause, ssl.SSLCertVerificationError):
         return UntrustedCertificate(
             f"Redis' certificate is not trusted ({cause.verify_message}): check TRIAGEM_REDIS_URL"
