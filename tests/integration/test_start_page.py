@@ -162,7 +162,7 @@ class TestSetUp:
         assert "Messages accepted: 3. Rows rejected: 7." in uploaded.text
         assert '<a href="/console/start">Label the messages</a>' in uploaded.text
         assert "skipped above the header, line 1: Relatório" in uploaded.text
-        assert "text: is only white space. Number: 7; lines: 6, 7, 8, 9, 10, …." in uploaded.text
+        assert "message text: is only white space. Number: 7; lines: 6, 7, 8, 9, 10, …." in uploaded.text
         assert owner.http.get("/console/start/upload?lang=pt").status_code == 200
         with running(endpoints, tmp_path / "no-models"):
             until(lambda: "fatura nº" in owner.see("start"))
@@ -214,12 +214,16 @@ class TestSetUp:
         )
 
         assert refused.status_code == 422
-        assert "use these column names: external_id, text" in refused.text
+        assert (
+            "no column for the ids and texts of tickets found: the file has a, b; use these column names: id, text"
+            in refused.text
+        )
 
     @pytest.mark.parametrize(
         ("content", "reason"),
         [
             (b"PK\x03\x04", "a.xlsx is an Excel workbook"),
+            (b"%PDF-1.4\n1 0 obj\n", "a.xlsx is a PDF, not a table"),
             ("id;text\n1;Giriş, Doğan\n".encode("cp1254"), "save the file as UTF-8"),
         ],
     )

@@ -131,6 +131,7 @@ def test_western_languages_in_the_encoding_of_windows_keep_their_letters(read: R
         (b"PK\x03\x04\x14\x00", "an Excel workbook"),
         (b"\xd0\xcf\x11\xe0\xa1", "an Excel workbook"),
         (b"\x1f\x8b\x08\x00", "compressed with gzip"),
+        (b"%PDF-1.4\n", "a PDF, not a table"),
         (b"\xef\xbb\xbf\r\n<html><table>", "HTML or XML"),
         (b"<!DOCTYPE html>", "HTML or XML"),
         (b'<?xml version="1.0"?>', "HTML or XML"),

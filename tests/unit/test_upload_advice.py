@@ -15,6 +15,7 @@ FILES: dict[str, str | bytes] = {
     "repeated ids": "id,texto\n1,caiu\n1,voltou\n",
     "messages": "id,texto,message_id\n1,caiu,a\n1,voltou,b\n",
     "no id": "a,texto\n1,caiu\n",
+    "no text": "id,a\n1,2\n",
     "no columns": "a,b\n1,2\n",
     "no times": "id,texto,data\n1,a,x\n2,b,x\n3,c,x\n",
     "ambiguous times": "id,texto,data\n1,a,01/02/2026\n",
@@ -41,4 +42,17 @@ def test_what_helps_in_a_browser_is_in_both_languages_without_options(name: str)
 
     assert "--" not in in_a_browser
     assert "COLUMN" not in in_a_browser
+    assert "external_id" not in in_a_browser
     assert in_portuguese(in_a_browser)
+
+
+@pytest.mark.parametrize(
+    ("rejected", "portuguese"),
+    [
+        ("text: is empty", "texto da mensagem: vazio"),
+        ("external_id: is missing or not an id", "ID: ausente ou não é um ID"),
+        ("revised_at: is missing", "data e hora: ausente"),
+    ],
+)
+def test_a_rejected_row_names_no_field(rejected: str, portuguese: str) -> None:
+    assert in_portuguese(browser_advice(rejected)) == portuguese

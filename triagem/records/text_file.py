@@ -43,6 +43,7 @@ _NOT_TEXT: Final = (  # compared with the lower-cased start
     (b"pk\x03\x04", "an Excel workbook or a ZIP archive: save the sheet as CSV, or unpack it"),
     (b"\xd0\xcf\x11\xe0", "an Excel workbook: save it as CSV"),
     (b"\x1f\x8b", "compressed with gzip: unpack it"),
+    (b"%pdf", "a PDF, not a table: export the table as CSV"),
     (b"<?xml", _MARKUP),
     (b"<!doctype", _MARKUP),
     (b"<html", _MARKUP),

@@ -2,7 +2,7 @@
 
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.parser import BytesParser
 from email.policy import HTTP
 from typing import Final
@@ -63,6 +63,7 @@ def enqueue_upload(
     except InvalidInput as error:
         raise InvalidInput(browser_advice(str(error))) from None
     summary = load_records(file.read().records, file.survey.rules, publisher, lane=Lane.BULK, sleep=_refuse)
+    summary.rejected = [replace(line, reason=browser_advice(line.reason)) for line in summary.rejected]
     return summary, tuple(map(browser_advice, file.notes))
 
 

@@ -1,10 +1,18 @@
-"""Replaces advice about command-line options in notes and errors about an uploaded file: a browser has none."""
+"""Replaces command-line options and names of fields in notes and errors about a file uploaded in a browser."""
 
 import re
 from typing import Final
 
 _TIMES: Final = "write times as in 2026-12-31 14:05"
 _ADVICE: Final = (
+    # A person sees the columns of a file, not the fields that they become.
+    (r"^external_id: ", "id: "),
+    (r"^text: ", "message text: "),
+    (r"^revised_at: ", "time: "),
+    (r"^no column for external_id and text ", "no column for the ids and texts of tickets "),
+    (r"^no column for external_id ", "no column for the ids of tickets "),
+    (r"^no column for text ", "no column for the texts of tickets "),
+    (r"(?<=--map )external_id=", "id="),
     (r"--map source= leaves it out, if it is not the CRM's name", "rename the column if it is not the CRM's name"),
     (r"add --map author=COLUMN", "call a column author"),
     (r"add --map message_id=COLUMN", "call the column of its id message_id"),
