@@ -1,6 +1,7 @@
 """The trainer's loop over real jobs, with stand-ins for their processes."""
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,13 +20,13 @@ from triagem.trainer.settings import TrainerSettings
 
 @dataclass
 class StandIn:
-    """A process that has ended with `exit_status`, or runs until it is stopped; it then ends by SIGTERM."""
+    """A process that has ended with `exit_status`, or runs until it is `stopped` by SIGTERM."""
 
     exit_status: int | None
     stopped: bool = False
 
     def stop(self, timeout_s: float) -> int:
-        self.stopped = True
+        self.stopped = self.exit_status is None
         return -15 if self.exit_status is None else self.exit_status
 
 
@@ -85,6 +86,20 @@ def test_the_outcome_that_the_process_recorded_stays(database: Database, tmp_pat
     rig.trainer.run_next()
 
     assert (found(database, job).state, found(database, job).version) == ("done", "v1.0.0")
+
+
+def test_a_process_whose_job_is_done_ends_by_itself(database: Database, tmp_path: Path) -> None:
+    job = request(database)
+    rig = Rig(database, tmp_path)
+
+    def finish(_: TrainingJob) -> None:
+        training_jobs.finish(database, job.id, rig.trainer.name, "v1.0.0", "promoted")
+        threading.Timer(0.1, setattr, (rig.started[-1], "exit_status", 0)).start()
+
+    rig.on_start = finish
+    rig.trainer.run_next()
+
+    assert not rig.started[0].stopped
 
 
 @pytest.mark.parametrize(

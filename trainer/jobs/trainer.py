@@ -109,9 +109,18 @@ class Trainer:
                 if self._stopping.wait(_TICK_S):
                     break
                 problem = budget_problem(time.monotonic() - started, folder_size(folder), self._settings)
+            self._await_end(process, job)
         finally:
             status = process.stop(_STOP_S)
         return status, problem
+
+    def _await_end(self, process: ChildProcess, job: TrainingJob) -> None:
+        """Let a process whose job is done archive old versions and close its connections, without a SIGTERM."""
+        with suppress(Retryable):
+            recorded, end = training_jobs.find(self._database, job.id), time.monotonic() + _STOP_S
+            while recorded and recorded.state == "done" and process.exit_status is None and time.monotonic() < end:
+                if self._stopping.wait(_TICK_S):
+                    return
 
     def _holds(self, job: TrainingJob) -> bool:
         """Whether this trainer still holds the job. An outage of Postgres does not end a training."""
