@@ -4,7 +4,7 @@ A trainer chooses the questions and estimates the quality (`triagem.trainer.jobs
 texts are drawn at random, so that nobody has to wait. An answer is a review whose `stratum` is the question's kind.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -18,6 +18,8 @@ from triagem.db.reviews.queue import UNREVIEWED, TicketText
 from triagem.db.tickets.messages import JUDGED_MESSAGES, read_messages
 
 POOL: Final = 10_000  # questions are chosen from this number of newest texts
+MIN_ESTIMATED_LABEL: Final = 5  # answers of a label, for the estimate of the quality to cover it
+MIN_ESTIMATED: Final = 20  # answers of such labels
 
 
 class QuestionKind(StrEnum):
@@ -38,7 +40,8 @@ class Question(TicketText):
 
 @dataclass(frozen=True, slots=True)
 class LabellingProgress:
-    """The estimated macro-F1 on all texts after a number of answers, with its 90 % interval.
+    """The estimated macro-F1 on all texts after a number of answers, with its 90 % interval. It covers the labels
+    with at least `MIN_ESTIMATED_LABEL` answers; `answers` are theirs.
 
     `answers_missing`: the estimated number of further answers until macro-F1 is 0.9. `proof_missing`: the number of
     further answers that prove the precision that automation needs; None if it is not known.
@@ -137,6 +140,16 @@ class LabellingState:
     def total(self) -> int:
         """The number of labelled texts."""
         return sum(self.answers.values())
+
+    @property
+    def enough(self) -> bool:
+        """Whether the next training or choice of questions estimates the quality."""
+        counts = [count for count in self.answers.values() if count >= MIN_ESTIMATED_LABEL]
+        return len(counts) > 1 and sum(counts) >= MIN_ESTIMATED
+
+    def left_out(self, labels: Iterable[str]) -> list[str]:
+        """The labels that have too few answers for the estimate to cover them."""
+        return [label for label in labels if self.answers.get(label, 0) < MIN_ESTIMATED_LABEL]
 
 
 def count_answers(database: Database) -> dict[str, int]:

@@ -118,7 +118,7 @@ class TestLink:
         shown = modelless("start", "--link")
 
         assert shown.out.splitlines()[:3] == [
-            "labels: suporte 0, venda 1",
+            "labels: venda 1, suporte 0",
             "messages: 30",
             "19 more answers until the first version: ten for each of two labels",
         ]
@@ -324,6 +324,28 @@ class TestProgress:
         assert "86%" in page
         assert "after 20 answers; 90 % interval: 78% to 91%" in page
         assert "About 30 more answers reach 90 %." in page
+
+    def test_labels_with_few_answers_are_named_next_to_the_estimate(
+        self, owner: Person, labelled: Database, modelless: Triagem
+    ) -> None:
+        for number in range(9):
+            answer(labelled, number, "suporte" if number < 5 else "venda")
+        save_questions(labelled, [], LabellingProgress(20, 0.86, 0.78, 0.91, 30, None))
+
+        assert re.search(r"with fewer than five answers: <span[^>]*>venda</span></p>", owner.see("start"))
+        assert "not in the estimate, with fewer than 5 answers: venda" in modelless("start").out
+
+    def test_between_twenty_answers_and_the_next_training_the_page_says_when_the_quality_is_estimated(
+        self, owner: Person, labelled: Database, modelless: Triagem
+    ) -> None:
+        for number in range(20):
+            answer(labelled, number, "venda")
+        assert "An estimate of the quality needs 20 answers, of two or more labels" in owner.see("start")
+        for number in range(20, 25):
+            answer(labelled, number, "suporte")
+
+        assert "The quality is estimated with the next version or choice of questions." in owner.see("start")
+        assert "the quality is estimated with the next version or choice of questions" in modelless("start").out
 
     @pytest.mark.parametrize("automate", [True, False])
     def test_only_a_version_without_proof_is_reviewed_by_people_throughout(

@@ -54,6 +54,32 @@ def test_with_answers_of_one_label_there_is_no_figure() -> None:
     assert estimate_progress(Pool(pool.embeddings, LABELS, sales)) is None
 
 
+def test_labels_with_few_answers_are_left_out_of_the_figure() -> None:
+    pool, _ = company(0.5, answers=60)
+    first, *rest = pool.labelled
+    labels = (*LABELS, "elogio", "reclamacao")
+    praised = (*rest, Answer(first.text, "elogio"), Answer(int(pool.unanswered[0]), None))
+
+    progress, expected = (
+        estimate_progress(Pool(pool.embeddings, chosen, answers))
+        for chosen, answers in ((labels, praised), (LABELS, praised[:-2]))
+    )
+
+    assert progress
+    assert expected
+    assert progress.answers == expected.answers == 59
+    assert progress.macro_f1 == pytest.approx(expected.macro_f1, abs=0.02)
+    assert progress.macro_f1 > 0.8
+
+
+def test_twenty_answers_count_only_if_they_are_of_labels_in_the_figure() -> None:
+    pool, _ = company(0.5, answers=20)
+    first, *rest = pool.labelled
+
+    assert estimate_progress(pool)
+    assert estimate_progress(Pool(pool.embeddings, (*LABELS, "elogio"), (*rest, Answer(first.text, "elogio")))) is None
+
+
 @pytest.mark.parametrize("overlap", [0.4, 0.8, 1.5])
 def test_the_interval_covers_the_truth_in_most_starts(overlap: float) -> None:
     covered, errors = [], []

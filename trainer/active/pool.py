@@ -1,7 +1,7 @@
 """A company's texts as embeddings, and the answers of the person who labels them. Pure."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -83,6 +83,17 @@ class Pool:
         """The number of answers of each label."""
         count = Counter(answer.label for answer in self.labelled)
         return {label: count[label] for label in self.labels}
+
+    def answered(self, least: int) -> "Pool":
+        """The pool with only the labels that have at least this number of answers, and only their answers."""
+        kept = [number for number, count in enumerate(self.counts().values()) if count >= least]
+        labels = tuple(self.labels[number] for number in kept)
+        return replace(
+            self,
+            labels=labels,
+            answers=tuple(answer for answer in self.answers if answer.label in labels),
+            descriptions=None if self.descriptions is None else self.descriptions[kept],
+        )
 
     def fit(self, answers: Positions | None = None) -> LinearHead:
         """The head fitted to all or some labelled texts, for `points`."""

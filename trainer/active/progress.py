@@ -11,12 +11,11 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
-from triagem.db.reviews.labelling import LabellingProgress
+from triagem.db.reviews.labelling import MIN_ESTIMATED, MIN_ESTIMATED_LABEL, LabellingProgress
 from triagem.trainer.active.linear import Labels, one_blas_thread
 from triagem.trainer.active.pool import Pool
 from triagem.trainer.evaluate.metrics import Floats
 
-MIN_ANSWERS: Final = 20
 TARGET: Final = 0.9
 _COVERAGE: Final = 0.9
 _RESAMPLES: Final = 100
@@ -27,16 +26,20 @@ _PRECISION: Final = (0.05, 0.3)  # of the priors of log slope and bias
 
 @one_blas_thread
 def estimate_progress(pool: Pool) -> LabellingProgress | None:
-    """The estimate; None with fewer than `MIN_ANSWERS` answers, of one label only, or without a text left.
+    """The estimate; None with fewer than `MIN_ESTIMATED` answers, of one label only, or without a text left.
+
+    It leaves out labels with fewer than `MIN_ESTIMATED_LABEL` answers: their F1 is near 0 until the head has learned
+    them, and the mean would say nothing about the other labels.
 
     The interval comes from a Bayesian bootstrap of the answers and of the prior's wrong answers (Rubin 1981; Muliere
     and Secchi 1996). It is widened, because the resamples do not refit the head.
     """
+    unanswered, pool = pool.unanswered, pool.answered(MIN_ESTIMATED_LABEL)
     answers = len(pool.truth)
-    if answers < MIN_ANSWERS or len(np.unique(pool.truth)) < 2 or not len(pool.unanswered):
+    if answers < MIN_ESTIMATED or len(pool.labels) < 2 or not len(unanswered):
         return None
     rng = np.random.default_rng([0, answers])
-    scores, logits = pool.out_of_fold(), pool.fit().logits(pool.points[pool.unanswered])
+    scores, logits = pool.out_of_fold(), pool.fit().logits(pool.points[unanswered])
 
     def macro_f1(weights: Floats, wrong_answers: float) -> float:
         return _expected_macro_f1(logits, *fit_platt(scores, pool.truth, weights, wrong_answers))

@@ -4,7 +4,6 @@ Until the random answers prove the version's precision, a person reviews all its
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from math import ceil
 from typing import Any, Final
@@ -143,19 +142,13 @@ def answers_to_proof(proof: ReviewThreshold, answers: int, drawn: int) -> int | 
 
 def _with_known_labels(pool: Pool) -> Pool:
     """The pool with only the labels that have enough answers."""
-    kept = [number for number, count in enumerate(pool.counts().values()) if count >= MIN_LABEL_ANSWERS]
-    labels = tuple(pool.labels[number] for number in kept)
-    if len(labels) < 2:
+    answered = pool.answered(MIN_LABEL_ANSWERS)
+    if len(answered.labels) < 2:
         counts = ", ".join(f"{label} {count}" for label, count in pool.counts().items())
         raise InvalidInput(
             f"a head needs {MIN_LABEL_ANSWERS} answers of each of two labels, there are: {counts}. Label more texts"
         )
-    return replace(
-        pool,
-        labels=labels,
-        answers=tuple(answer for answer in pool.answers if answer.label in labels),
-        descriptions=None if pool.descriptions is None else pool.descriptions[kept],
-    )
+    return answered
 
 
 def _network(base: str, labels: Sequence[str], head: LinearHead) -> tuple[Any, Any]:

@@ -21,8 +21,8 @@ from triagem.cli.progress import StepTimer
 from triagem.contracts.errors import InvalidInput, NotConfigured
 from triagem.db import Database
 from triagem.db.auth import Scope, begin_session, create_key, list_keys
-from triagem.db.labels import list_labels
-from triagem.db.reviews.labelling import LabellingState, labelling_state
+from triagem.db.labels import review_choices
+from triagem.db.reviews.labelling import MIN_ESTIMATED_LABEL, LabellingState, labelling_state
 from triagem.db.training_jobs import JobKind
 from triagem.notify.alert_rules import AlertSettings
 from triagem.ops.labelling import VersionState, version_state
@@ -196,8 +196,9 @@ def start(
     """
     with servers.database() as database:
         state = labelling_state(database)
-        labels = [label.label for label in list_labels(database) if not label.retired_at]
-        versions = version_state(database, servers.registry(), state.answers)
+        registry = servers.registry()
+        labels = review_choices(database, registry.current_labels())
+        versions = version_state(database, registry, state.answers)
         address = _running_address() or gateway_address()
         page = login_link(database, address) if link else f"{address}/console/start"
     lines = [*describe(state, labels, versions), f"continue at {page}"]
@@ -252,6 +253,10 @@ def describe(state: LabellingState, labels: list[str], versions: VersionState) -
         )
         if progress.answers_missing:
             lines.append(f"about {progress.answers_missing} more answers reach 0.9")
+        if few := state.left_out(labels):
+            lines.append(f"not in the estimate, with fewer than {MIN_ESTIMATED_LABEL} answers: {', '.join(few)}")
+    elif state.enough:
+        lines.append("the quality is estimated with the next version or choice of questions")
     if model := versions.model:
         lines.append(f"{model.version} is in use")
         if not model.thresholds.automate:

@@ -78,6 +78,7 @@ def _page(
         skipped=skipped,
         given=given,
         state=state,
+        few=state.left_out(labels),
         ready=ready,
         proposals=list_proposals(services.database),
         versions=version_state(services.database, services.registry, state.answers),

@@ -75,8 +75,16 @@ START_MESSAGES: Final = {
         "de qualidade estimada (macro-F1) após {answers} respostas; intervalo de 90%: {low} a {high}",
     ),
     "no_estimate": (
-        "An estimate of the quality needs 20 answers.",
-        "A qualidade pode ser estimada a partir de 20 respostas.",
+        "An estimate of the quality needs 20 answers, of two or more labels with five each.",
+        "Para estimar a qualidade, são necessárias 20 respostas, de duas ou mais categorias com cinco cada uma.",
+    ),
+    "estimate_soon": (
+        "The quality is estimated with the next version or choice of questions.",
+        "A qualidade será estimada com a próxima versão ou a próxima escolha de perguntas.",
+    ),
+    "left_out": (
+        "Not in the estimate, with fewer than five answers:",
+        "Fora da estimativa, com menos de cinco respostas:",
     ),
     "answers_missing": (
         "About {count} more answers reach 90 %.",
