@@ -80,9 +80,9 @@ _SUSPICIOUS: Final = text(f"""
 SELECT {_COLUMNS}, q.kind, v.label FROM label_questions q
 JOIN tickets t ON (t.id, t.digest) = (q.ticket_id, q.digest)
 JOIN LATERAL (
-  SELECT label, reviewed_at FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest) ORDER BY id DESC LIMIT 1
+  SELECT label, reviewer, reviewed_at FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest) ORDER BY id DESC LIMIT 1
 ) AS v ON true
-WHERE q.kind = 'suspicious' AND t.text IS NOT NULL AND t.id <> ALL(:skipped) AND v.reviewed_at < q.asked_at
+WHERE q.kind = 'suspicious' AND t.text IS NOT NULL AND t.id <> ALL(:skipped) AND v.reviewed_at < q.asked_at AND v.reviewer = :reviewer
 ORDER BY q.position LIMIT 1
 """)  # noqa: S608
 # Ordered by a hash of ticket and reviewer, so that two people are seldom asked about the same text.
@@ -98,7 +98,7 @@ ORDER BY hashtextextended(t.id || :reviewer, 0) LIMIT 1
 def next_question(
     database: Database, reviewer: str, *, skipped: Collection[int] = (), suspicious: bool = False
 ) -> Question | None:
-    """The next text to label, or the next suspicious answer. None if there is none."""
+    """The next text to label, or the reviewer's next suspicious answer. None if there is none."""
     values = {"skipped": list(skipped), "predict": PREDICT_SOURCE, "pool": POOL, "reviewer": reviewer}
     for statement in (_SUSPICIOUS,) if suspicious else (_STORED, _RANDOM):
         if question := database.first(Question, statement, **values):
@@ -113,10 +113,14 @@ SELECT label, count(*) FROM (
 """)
 _LEFT: Final = text(f"""
 SELECT count(*) FILTER (WHERE q.kind <> 'suspicious' AND {UNREVIEWED}) AS questions,
-  count(*) FILTER (WHERE q.kind = 'suspicious' AND NOT EXISTS (
-    SELECT FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest) AND r.reviewed_at >= q.asked_at
-  )) AS suspicious
-FROM label_questions q JOIN tickets t ON (t.id, t.digest) = (q.ticket_id, q.digest) WHERE t.text IS NOT NULL
+  count(*) FILTER (WHERE q.kind = 'suspicious' AND v.reviewed_at < q.asked_at
+    AND (CAST(:reviewer AS text) IS NULL OR v.reviewer = :reviewer)) AS suspicious
+FROM label_questions q JOIN tickets t ON (t.id, t.digest) = (q.ticket_id, q.digest)
+LEFT JOIN LATERAL (
+  SELECT reviewer, reviewed_at FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest)
+  ORDER BY id DESC LIMIT 1
+) AS v ON true
+WHERE t.text IS NOT NULL
 """)  # noqa: S608
 _POOL_SIZE: Final = text("""
 SELECT count(*) FROM (SELECT FROM tickets WHERE text IS NOT NULL AND source <> :predict LIMIT :pool) AS t
@@ -167,10 +171,10 @@ def count_start_answers(database: Database) -> int:
     )
 
 
-def labelling_state(database: Database) -> LabellingState:
-    """The state of the labelling."""
+def labelling_state(database: Database, reviewer: str | None = None) -> LabellingState:
+    """The state of the labelling; of suspicious answers, only those of the reviewer."""
     texts = database.scalar_one(_POOL_SIZE, predict=PREDICT_SOURCE, pool=POOL)
-    left, progress = database.one(_LEFT), database.first(LabellingProgress, _PROGRESS)
+    left, progress = database.one(_LEFT, reviewer=reviewer), database.first(LabellingProgress, _PROGRESS)
     return LabellingState(count_answers(database), texts, left.questions, left.suspicious, progress)
 
 

@@ -303,6 +303,18 @@ class TestQuestions:
         assert "No more answers to look at again" in page
         assert labelling_state(labelled).answers == {"suporte": 1}
 
+    def test_a_suspicious_answer_is_shown_only_to_the_person_who_gave_it(
+        self, owner: Person, opened: Services, labelled: Database
+    ) -> None:
+        answer(labelled, 5, "venda")
+        save_questions(labelled, [(read_pool(labelled)[5], QuestionKind.SUSPICIOUS)], None)
+        ana = Person(opened, Scope.REVIEW)
+
+        assert "Look again" not in ana.see("start")
+        assert "No more answers to look at again" in ana.see("start", again="true")
+        assert "Look again" in owner.see("start")
+        assert "Your earlier answer:" in owner.see("start", again="true")
+
     def test_the_pool_has_each_text_with_its_answers(self, labelled: Database) -> None:
         answer(labelled, 2, "venda", "chosen")
 

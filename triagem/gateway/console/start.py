@@ -60,7 +60,7 @@ def _page(
 ) -> Response:
     """The page, with the outcome of an upload and notes about the file."""
     context = label_context(services)
-    labels, state = context["labels"], labelling_state(services.database)
+    labels, state = context["labels"], labelling_state(services.database, visitor.name)
     ready = len(labels) > 1
     question = None
     if ready:
