@@ -34,7 +34,7 @@ class TrainingJob:
 
     `stage` is the step that it is in, `fraction` how much of it is done, 0 to 1. The stage of a finished job is its
     outcome: `promoted`, `proposed` or `rejected`. `attempts` counts how often a trainer took it. `version` is the
-    registered version, `error` a one-line diagnosis.
+    registered version, `error` a one-line diagnosis; of a rejected version the gate's reasons, a line each.
     """
 
     id: int
@@ -218,11 +218,20 @@ def release(database: Database, job_id: int, trainer: str, *, interrupted: bool 
     return _update(database, _RELEASE, job_id, trainer, interrupted=interrupted)
 
 
-def finish(database: Database, job_id: int, trainer: str, version: str | None, outcome: str | None = None) -> bool:
-    """Record that the job is done, the version that it registered, and its outcome as the stage. False as in
-    `renew`. The end of a training is added to the audit trail, and that of a full one raises an alert."""
+def finish(
+    database: Database,
+    job_id: int,
+    trainer: str,
+    version: str | None,
+    outcome: str | None = None,
+    *,
+    error: str | None = None,
+) -> bool:
+    """Record that the job is done, the version that it registered, and its outcome as the stage. `error`: the gate's
+    reasons for a rejection. False as in `renew`. The end of a training is added to the audit trail, and that of a
+    full one raises an alert."""
     audited = " ".join(filter(None, (outcome or "done", version)))
-    values = {"state": "done", "stage": outcome, "version": version, "error": None}
+    values = {"state": "done", "stage": outcome, "version": version, "error": error}
     return _finish(database, job_id, trainer, audited, values)
 
 

@@ -80,9 +80,11 @@ _SUSPICIOUS: Final = text(f"""
 SELECT {_COLUMNS}, q.kind, v.label FROM label_questions q
 JOIN tickets t ON (t.id, t.digest) = (q.ticket_id, q.digest)
 JOIN LATERAL (
-  SELECT label, reviewer, reviewed_at FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest) ORDER BY id DESC LIMIT 1
+  SELECT label, reviewer, reviewed_at FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest)
+  ORDER BY id DESC LIMIT 1
 ) AS v ON true
-WHERE q.kind = 'suspicious' AND t.text IS NOT NULL AND t.id <> ALL(:skipped) AND v.reviewed_at < q.asked_at AND v.reviewer = :reviewer
+WHERE q.kind = 'suspicious' AND t.text IS NOT NULL AND t.id <> ALL(:skipped)
+  AND v.reviewed_at < q.asked_at AND v.reviewer = :reviewer
 ORDER BY q.position LIMIT 1
 """)  # noqa: S608
 # Ordered by a hash of ticket and reviewer, so that two people are seldom asked about the same text.

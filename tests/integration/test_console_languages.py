@@ -143,12 +143,15 @@ def test_numbers_and_dates_are_written_as_in_the_pages_language(admin: Person, p
 
 
 @pytest.mark.parametrize("kind", JobKind)
-def test_the_start_page_names_a_running_job(admin: Person, database: Database, kind: JobKind) -> None:
+def test_the_start_page_names_a_queued_and_a_running_job(admin: Person, database: Database, kind: JobKind) -> None:
     training_jobs.request(database, kind, requested_by="ana", parameters={"upload": 2})
 
     page = admin.see("start")
 
-    assert any(message in page for message in MESSAGES[f"doing_{kind}"])
+    assert any(message in page for message in MESSAGES[f"queued_{kind}"])
+    training_jobs.claim(database, "trainer", lease_s=60)
+    page = admin.see("start")
+    assert any(message in page for message in MESSAGES[f"running_{kind}"])
 
 
 def test_an_unexpected_error_is_a_page_in_the_readers_language(

@@ -91,6 +91,24 @@ def test_questions_are_chosen_a_version_is_trained_and_the_progress_estimated(
     assert copies(tmp_path, labels) == []
 
 
+def test_the_job_of_a_rejected_version_has_the_reasons_of_the_gate(
+    database: Database, labels: dict[str, str], base: str, tmp_path: Path
+) -> None:
+    registry = Registry(tmp_path / "models")
+    for _ in range(2):
+        run(database, registry, base, JobKind.EMBED)
+        answer_all(database, labels)
+    run(database, registry, base, JobKind.HEAD)
+
+    run(database, registry, base, JobKind.HEAD)  # the same answers make no better version
+
+    job = training_jobs.newest_job(database, JobKind.HEAD)
+    assert job
+    assert job.rejected
+    assert "test rows" in (job.error or "") or "accuracy" in (job.error or "")
+    assert registry.current().version == "v1.0.0"
+
+
 def test_before_any_answer_the_labels_of_the_current_version_are_asked_for(
     database: Database, base: str, tmp_path: Path
 ) -> None:

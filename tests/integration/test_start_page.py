@@ -446,10 +446,10 @@ class TestTraining:
         owner.see("start")  # requests the questions
         page = owner.see("start")
 
-        assert "The next questions are being chosen." in page
+        assert "The choice of the next questions is queued." in page
         assert missing in page
         assert modelless("start").out.splitlines()[2:4] == [
-            "the next questions are being chosen",
+            "the choice of the next questions is queued",
             "19 more answers until the first version: ten for each of two labels",
         ]
 
@@ -460,9 +460,10 @@ class TestTraining:
         for number in range(20):
             answer(labelled, number, ("venda", "suporte")[number % 2])
         request_due_version(labelled, registry, "owner")
-        assert "a version is being trained\n10 more answers until the next version" in modelless("start").out
+        assert "a version is queued for training\n10 more" in modelless("start").out
         job = training_jobs.claim(labelled, "t", lease_s=60)
         assert job
+        assert "a version is being trained\n10 more answers until the next version" in modelless("start").out
         register(registry, thresholds=Thresholds(automate=False), job=f"{job.id} owner")
         registry.promote("v1.0.0")
         training_jobs.finish(labelled, job.id, "t", "v1.0.0")
@@ -483,6 +484,36 @@ class TestTraining:
 
         assert "The last version could not be trained: " in owner.see("start")
         assert "the last version could not be trained: the disk is full" in modelless("start").out
+
+    def test_the_reason_why_the_gate_rejected_a_version_is_shown_until_somebody_promotes_it(
+        self, owner: Person, opened: Services, labelled: Database, modelless: Triagem
+    ) -> None:
+        training_jobs.request(labelled, JobKind.HEAD, requested_by="owner", parameters={"answers": 20})
+        job = training_jobs.claim(labelled, "t", lease_s=60)
+        assert job
+        for _ in range(2):
+            register(opened.registry)
+        opened.registry.promote("v1.0.0")
+        reason = "no test row in common with v1.0.0: train again with the same test rows"
+        chance = (
+            "2 rows gained and 0 lost may be chance (McNemar's p 0.500, required is under 0.05): 24 test rows are "
+            "too few; showing +0.020 takes about 900"
+        )
+        training_jobs.finish(labelled, job.id, "t", "v1.1.0", "rejected", error=f"{reason}\n{chance}")
+        training_jobs.request(labelled, JobKind.HEAD, requested_by="owner", parameters={"answers": 30})
+
+        page = owner.see("start")
+        assert f"v1.1.0 was trained, but is not in use: it did not pass the gate. {reason}. 2 rows" in page
+        page = owner.see("start", lang="pt")
+        assert "nenhuma linha de teste" in page
+        assert '<span lang="en">' not in page
+        assert f"v1.1.0 is not in use, the gate rejected it: {reason}; 2 rows" in modelless("start").out
+        assert f"\n  {reason}\n  2 rows" in modelless("jobs", "show", str(job.id)).out
+
+        opened.registry.promote("v1.1.0")
+
+        assert "did not pass" not in owner.see("start", lang="en")
+        assert "rejected" not in modelless("start").out
 
     def test_questions_are_requested_when_few_are_left(self, owner: Person, labelled: Database) -> None:
         owner.see("start")

@@ -77,7 +77,8 @@ def test_twenty_answers_count_only_if_they_are_of_labels_in_the_figure() -> None
     first, *rest = pool.labelled
 
     assert estimate_progress(pool)
-    assert estimate_progress(Pool(pool.embeddings, (*LABELS, "elogio"), (*rest, Answer(first.text, "elogio")))) is None
+    praised = (*rest, Answer(first.text, "elogio"))
+    assert estimate_progress(Pool(pool.embeddings, (*LABELS, "elogio"), praised)) is None
 
 
 @pytest.mark.parametrize("overlap", [0.4, 0.8, 1.5])

@@ -123,7 +123,8 @@ def run_job(database: Database, registry: Registry, settings: TrainerSettings, j
             database, job.id, trainer, f"{name}: a bug in triagem; the trainer's log has the traceback"
         )
         raise
-    training_jobs.finish(database, job.id, trainer, version, outcome)
+    reasons = rejection(registry, version) if version and outcome == "rejected" else None
+    training_jobs.finish(database, job.id, trainer, version, outcome, error=reasons)
     log.info("training_job_done", job=job.id, version=version, outcome=outcome)
     if version:
         try:
@@ -171,6 +172,12 @@ def promote_job_version(database: Database, registry: Registry, version: str, jo
     else:
         promote_through_gate(registry, version, announce=announce)
     return "promoted"
+
+
+def rejection(registry: Registry, version: str) -> str | None:
+    """The gate's reasons against a version, a line each; None if it passes, as after another promotion."""
+    decision = evaluate_version(registry, version)
+    return "\n".join(decision.reasons) if isinstance(decision, Reject) else None
 
 
 def start_shadow_run(database: Database, version: str, current: CurrentModel, now: datetime, actor: Actor) -> None:

@@ -36,23 +36,31 @@ def questions_due(state: LabellingState, chosen_at: int | None) -> bool:
 class VersionState:
     """The current version, the active jobs, and the number of answers until the next version; 0 without a next one.
 
-    `first`: whether no version was requested yet. `error`: why the newest training of a version failed, if it did.
+    `first`: whether no version was requested yet. `ended`: the newest training of a version that has ended.
     """
 
     model: Manifest | None
     jobs: Sequence[TrainingJob]
     answers_missing: int
     first: bool
-    error: str | None
+    ended: TrainingJob | None
+
+    @property
+    def rejected(self) -> TrainingJob | None:
+        """The newest training, if the gate has rejected its version and nobody has promoted it since."""
+        in_use = self.model and self.model.version
+        return self.ended if self.ended and self.ended.rejected and self.ended.version != in_use else None
 
 
 def version_state(database: Database, registry: Registry, answers: Mapping[str, int]) -> VersionState:
     """The state of the versions that answers make."""
-    current, newest = registry.find_current(), training_jobs.newest_job(database, JobKind.HEAD)
+    current, trainings = registry.find_current(), training_jobs.newest_jobs(database, limit=2, kind=JobKind.HEAD)
+    newest = next(iter(trainings), None)
+    ended = next((job for job in trainings if not job.active), None)
     model = registry.manifest(current.version) if current else None
     missing = answers_to_version(answers, _answers(newest)) if _head_versions_continue(database, model) else 0
     jobs = training_jobs.newest_jobs(database, limit=len(JobKind), active=True)
-    return VersionState(model, jobs, missing, newest is None, newest.error if newest else None)
+    return VersionState(model, jobs, missing, newest is None, ended)
 
 
 def request_due_version(

@@ -117,8 +117,7 @@ def _describe(job: TrainingJob) -> Iterator[str]:
         yield f"  version {job.version}: `triagem models {command} {job.version}`" + (
             " shows why" if job.rejected else ""
         )
-    if job.error:
-        yield f"  {job.error}"
+    yield from (f"  {line}" for line in (job.error or "").splitlines())
     yield f"  requested by {job.requested_by} at {job.requested_at:%Y-%m-%d %H:%M} UTC"
 
 

@@ -228,11 +228,17 @@ def gateway_address(*, check: bool = False) -> str:
     return url(settings.host, settings.port)
 
 
-_WORK: Final = {
+_RUNNING: Final = {
     JobKind.EMBED: "the next questions are being chosen",
     JobKind.HEAD: "a version is being trained",
     JobKind.FULL: "a full training is running",
     JobKind.PREFLIGHT: "an export is being rated",
+}
+_QUEUED: Final = {
+    JobKind.EMBED: "the choice of the next questions is queued",
+    JobKind.HEAD: "a version is queued for training",
+    JobKind.FULL: "a full training is queued",
+    JobKind.PREFLIGHT: "the rating of an export is queued",
 }
 
 
@@ -240,9 +246,15 @@ def describe(state: LabellingState, labels: list[str], versions: VersionState) -
     """The state of the labelling, line by line, as on the page Start. Pure."""
     counts = ", ".join(f"{label} {state.answers.get(label, 0)}" for label in labels)
     lines = [f"labels: {counts or 'none'}", f"messages: {state.texts:,}"]
-    lines += [_WORK[job.kind] for job in versions.jobs]
-    if versions.error:
-        lines.append(f"the last version could not be trained: {versions.error}")
+    lines += [(_QUEUED if job.state == "queued" else _RUNNING)[job.kind] for job in versions.jobs]
+    if (ended := versions.ended) and ended.state == "failed":
+        lines.append(f"the last version could not be trained: {ended.error}")
+    if rejected := versions.rejected:
+        reasons = f": {'; '.join(rejected.error.splitlines())}" if rejected.error else ""
+        lines += [
+            f"{rejected.version} is not in use, the gate rejected it{reasons}",
+            "continue to answer: each new version is tested on more answers",
+        ]
     if missing := versions.answers_missing:
         version = "first version: ten for each of two labels" if versions.first else "next version"
         lines.append(f"{missing} more answers until the {version}")
