@@ -123,6 +123,7 @@ def test_a_translation_names_only_values_of_its_pattern() -> None:
             "temperatura 1,40, ajustada em 690 textos (validação cruzada): log loss 0,410 → 0,350, ECE 0,080 → 0,020",
         ),
         ("unknown key trg_erra", "chave desconhecida trg_erra"),
+        ("unnamed user@host (command line)", "usuário sem nome@host (linha de comando)"),
         ("v1.1.0 was promoted (epoch 3)", "a versão v1.1.0 foi promovida (época 3)"),
     ],
 )
