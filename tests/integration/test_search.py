@@ -142,6 +142,14 @@ class TestPlans:
 
         assert few == [False, True]
 
+    def test_a_searched_id_is_read_from_the_index_of_ids(self, database: Database) -> None:
+        fill_database(database, 4000)
+        with database.autocommit() as connection:
+            chosen = plan(connection, search._FIND_ID.text, search="1")
+
+        assert "Index Cond: ((source = ANY" in chosen
+        assert "Seq Scan on tickets" not in chosen
+
     def test_known_tickets_are_not_searched_among_the_newest(self, database: Database) -> None:
         fill_database(database, 4000)
         ids = database.scalars("SELECT id FROM tickets ORDER BY id LIMIT 2000")
