@@ -25,7 +25,7 @@ RUN_ENDED: Final = "run-ended"
 TRAINING_ENDED: Final = "training-ended"
 # Checked every minute by a task that beat schedules.
 MONITOR_KINDS: Final = ("unsure-share", "error-rate", "latency", "memory", "oldest-ticket", "no-worker", "registry")
-# Sent by the process that detects the problem, without a row in `alerts`.
+# Sent by the process that detects the problem; `triagem ops` stores a row in `alerts` when it has ended.
 OUTAGE_KINDS: Final = ("redis", "postgres", "no-task")
 ALERT_KINDS: Final = frozenset(
     {LOW_CONFIDENCE, DRIFT, RETRAINING_DUE, TRAINING_ENDED, CALIBRATION, RUN_ENDED, *MONITOR_KINDS, *OUTAGE_KINDS}
@@ -33,6 +33,11 @@ ALERT_KINDS: Final = frozenset(
 
 _RAISE: Final = """
 INSERT INTO alerts (kind, key, detail) VALUES (:kind, :key, CAST(:detail AS jsonb)) ON CONFLICT (kind, key) DO NOTHING
+"""
+_RECORD_OUTAGE: Final = """
+INSERT INTO alerts (kind, key, detail, matched_at, delivered_at)
+VALUES (:kind, :key, CAST(:detail AS jsonb), now(), CASE WHEN :is_sent THEN now() END)
+ON CONFLICT (kind, key) DO NOTHING
 """
 _NEWEST: Final = """
 SELECT a.id, a.kind, coalesce(a.key, t.source || ' ' || t.external_id) AS about, t.source, t.external_id, a.band,
@@ -70,6 +75,27 @@ def raise_alert(database: Database, kind: str, key: str, detail: Mapping[str, An
     `detail`: the values behind the alert, for its readers.
     """
     return database.execute(_RAISE, kind=kind, key=key, detail=json.dumps(dict(detail))) > 0
+
+
+@dataclass(frozen=True, slots=True)
+class EndedOutage:
+    """An outage that has ended. `is_sent`: the process that noticed it sends its messages."""
+
+    kind: str
+    since: datetime
+    detail: Mapping[str, Any]
+    is_sent: bool
+
+
+def record_outage(database: Database, outage: EndedOutage) -> None:
+    """Store an outage as an alert that no target receives again."""
+    database.execute(
+        _RECORD_OUTAGE,
+        kind=outage.kind,
+        key=f"{outage.since:%Y-%m-%dT%H:%M:%SZ} outage",
+        detail=json.dumps(dict(outage.detail)),
+        is_sent=outage.is_sent,
+    )
 
 
 def newest_alerts(

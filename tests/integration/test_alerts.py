@@ -7,11 +7,20 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
+from tests.support.builders import NOW
 from tests.support.command import Triagem
 from tests.support.windows import doubtful, rows
 from triagem.contracts.ticket import Identity, Lane
 from triagem.db import Database
-from triagem.db.outbox.alerts import DRIFT, RETRAINING_DUE, newest_alerts, raise_alert
+from triagem.db.outbox.alerts import (
+    DRIFT,
+    RETRAINING_DUE,
+    EndedOutage,
+    create_digests,
+    newest_alerts,
+    raise_alert,
+    record_outage,
+)
 from triagem.db.tickets.forgetting import delete_related, write_tombstone
 from triagem.db.tickets.window import WindowCounts, write_window
 
@@ -95,3 +104,16 @@ class TestAlertsOfImportedTexts:
             connection.execute(text("DELETE FROM alerts"))  # as after its retention
 
         assert write_window(database, [doubtful(minute=5, arrival=5)]).alerts == 0
+
+
+@pytest.mark.parametrize("is_sent", [True, False])
+def test_an_ended_outage_is_listed_once_and_not_sent_again(database: Database, is_sent: bool) -> None:
+    detail = {"state": "resolved", "summary": "resolved (lasted 3 min): Redis does not answer"}
+    for _ in range(2):
+        record_outage(database, EndedOutage("redis", NOW, detail, is_sent=is_sent))
+    subscription = {"target": "team", "every_s": 0, "kinds": ["redis"]}
+    create_digests(database, [subscription])
+
+    assert [alert.summary for alert in newest_alerts(database, limit=9)] == [detail["summary"]]
+    assert len(newest_alerts(database, limit=9, undelivered=True)) == (not is_sent)
+    assert database.scalar_one("SELECT count(*) FROM deliveries") == 0

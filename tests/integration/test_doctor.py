@@ -158,6 +158,8 @@ def test_status_names_a_server_that_accepts_connections_and_hangs(
     (problem,) = [row["problem"] for row in rows if row["problem"] and "accepts connections" in row["problem"]]
     assert problem.startswith(f"127.0.0.1:{port} accepts connections, but does not answer: the server is starting")
     assert problem.endswith("(no answer within 2 s)")
+    if scheme == "redis":
+        assert {row["check"]: row["detail"] for row in rows}["alerts"] == "none open, except this outage of Redis"
     assert "hush" not in problem
 
 
@@ -300,7 +302,7 @@ class TestStatus:
     ) -> None:
         events = []
 
-        def stored() -> Iterator[CheckResult]:
+        def stored(_: str) -> Iterator[CheckResult]:
             events.append("last check")
             yield CheckResult("results")
 

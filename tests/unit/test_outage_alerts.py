@@ -8,6 +8,8 @@ import pytest
 from celery.worker import state
 
 from tests.support.alerting import load_rules
+from triagem.contracts.errors import DatabaseUnavailable
+from triagem.db.outbox.alerts import EndedOutage
 from triagem.notify.alert_rendering import AlertMessage
 from triagem.notify.alert_rules import AlertRules, Channel
 from triagem.notify.outage import OutageWatch
@@ -23,12 +25,14 @@ class Team:
     def __init__(self, rules: AlertRules) -> None:
         self.messages: list[AlertMessage] = []
         self.takes, self.well, self.now = True, True, 1000.0
+        self.stores, self.stored = True, list[EndedOutage]()
         self.watch = OutageWatch(
             {"postgres": lambda: self.well, "redis": lambda: self.well},
             after_s=120,
             rules=lambda: rules,
             sender=lambda _: self.send,
             clock=lambda: self.now,
+            record=self.record,
         )
 
     def send(self, _: Channel, message: AlertMessage) -> SendResult:
@@ -36,6 +40,11 @@ class Team:
             return Retry("503")
         self.messages.append(message)
         return Delivered()
+
+    def record(self, outage: EndedOutage) -> None:
+        if not self.stores:
+            raise DatabaseUnavailable("no answer")
+        self.stored.append(outage)
 
     def check(self, *, well: bool, after: float) -> list[str]:
         """Check after some seconds; returns the subjects that were sent."""
@@ -73,6 +82,22 @@ def test_a_message_that_a_channel_did_not_take_is_sent_again(team: Team) -> None
     team.takes = True
     assert len(team.check(well=False, after=15)) == 1
     assert team.check(well=False, after=15) == []
+
+
+def test_an_ended_outage_is_stored_once_postgres_answers(team: Team) -> None:
+    team.check(well=False, after=15)
+    team.check(well=False, after=120)
+    team.stores = False
+    team.check(well=True, after=45)
+    assert team.stored == []
+    team.stores = True
+    for _ in range(2):
+        team.check(well=True, after=15)
+
+    assert [(outage.kind, outage.detail["lasted"], outage.is_sent) for outage in team.stored] == [
+        ("postgres", "2 min", True),
+        ("redis", "2 min", False),
+    ]
 
 
 def test_messages_are_in_the_rules_language(tmp_path: Path) -> None:

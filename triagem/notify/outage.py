@@ -4,15 +4,18 @@ The process remembers open alerts, and sends a message again if a channel failed
 the same outage send two messages.
 """
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Final
 
 import structlog
 
-from triagem.db.outbox.alerts import AlertDigest, SystemEvent
+from triagem.contracts.errors import TriagemError
+from triagem.db.outbox.alerts import AlertDigest, EndedOutage, SystemEvent
 from triagem.notify.alert_messages import system_alert_detail
 from triagem.notify.alert_rendering import build_message
 from triagem.notify.alert_rules import AlertRules, AlertSettings
@@ -29,6 +32,7 @@ class OutageWatch:
 
     Args:
         checks: the checks by kind of alert; OUTAGE_KINDS in `triagem.db.outbox.alerts` lists the kinds.
+        record: stores an outage that has ended, in Postgres.
     """
 
     def __init__(
@@ -37,14 +41,16 @@ class OutageWatch:
         *,
         after_s: float,
         rules: Callable[[], AlertRules],
+        record: Callable[[EndedOutage], object] = lambda _: None,
         sender: Callable[[Sequence[str]], SendMessage] = channel_sender,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._checks, self._after_s = checks, after_s
-        self._rules, self._sender, self._clock = rules, sender, clock
+        self._rules, self._sender, self._clock, self._record = rules, sender, clock, record
         self._bad_since: dict[str, float] = {}
         self._open: set[str] = set()
         self._unsent: list[AlertDigest] = []
+        self._unrecorded: list[EndedOutage] = []
 
     def run(self, stopping: Event) -> None:
         """Check every few seconds until `stopping` is set."""
@@ -64,6 +70,10 @@ class OutageWatch:
             outcome = send(target.channel, build_message(digest, target.language, AlertSettings()))
             if isinstance(outcome, Retry):
                 self._unsent.append(digest)
+        with suppress(TriagemError):  # Postgres may not answer yet: the next check tries again
+            while self._unrecorded:
+                self._record(self._unrecorded[0])
+                del self._unrecorded[0]
 
     def _update(self, kind: str, rules: AlertRules, *, well: bool) -> None:
         now = self._clock()
@@ -74,12 +84,16 @@ class OutageWatch:
             return
         self._open ^= {kind}
         state = "resolved" if well else "open"
-        log.error("outage_alert", kind=kind, state=state, lasted_s=round(lasted_s))
+        log.log(
+            logging.INFO if well else logging.ERROR, "outage_alert", kind=kind, state=state, lasted_s=round(lasted_s)
+        )
         at = datetime.now(UTC)
         since = at - timedelta(seconds=lasted_s)
         detail = system_alert_detail(kind, state, lasted_s, self._after_s, since=since, now=at)
+        names = [name for name, target in rules.targets.items() if kind in target.rule.kinds]
         self._unsent += [
             AlertDigest(0, 1, at, None, name, counts=(), doubtful=(), events=(SystemEvent(kind, at, detail),))
-            for name, target in rules.targets.items()
-            if kind in target.rule.kinds
+            for name in names
         ]
+        if well:
+            self._unrecorded.append(EndedOutage(kind, since, detail, is_sent=bool(names)))

@@ -26,6 +26,7 @@ from triagem.broker import OPS_QUEUE, broker_url, run_celery_worker
 from triagem.contracts.errors import DatabaseUnavailable, TriagemError
 from triagem.contracts.temporary_folder import temporary_folder
 from triagem.db import Database, DatabaseSettings
+from triagem.db.outbox.alerts import EndedOutage, record_outage
 from triagem.db.outbox.deliveries import sync_result_targets
 from triagem.db.revision import require_current
 from triagem.inbox import connect
@@ -70,11 +71,13 @@ class TaskProgress:
         return int(sum(state.total_count.values())) - len(state.active_requests)
 
 
-def monitored(settings: OpsSettings, checks: Mapping[str, Callable[[], bool]]) -> type[bootsteps.StartStopStep]:
+def monitored(
+    settings: OpsSettings, checks: Mapping[str, Callable[[], bool]], record: Callable[[EndedOutage], object]
+) -> type[bootsteps.StartStopStep]:
     """A bootstep that writes the heartbeat file, if there is one, and sends alerts about outages.
 
     The file's age is the time since the last completed task, while there is one to complete.
-    `checks`: further checks for `OutageWatch`, in addition to `no-task`.
+    `checks`: further checks for `OutageWatch`, in addition to `no-task`; it calls `record` with each ended outage.
     """
 
     class MonitoredStep(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -99,7 +102,7 @@ def monitored(settings: OpsSettings, checks: Mapping[str, Callable[[], bool]]) -
                         health.write(settings.ops_heartbeat_file, health.READY, progress.alive_at)
 
             watched = {**checks, "no-task": has_completed_one}
-            watch = OutageWatch(watched, after_s=settings.outage_s, rules=alerts_file().read)
+            watch = OutageWatch(watched, after_s=settings.outage_s, rules=alerts_file().read, record=record)
             for name, work in (("heartbeat", keep_up), ("outages", lambda: watch.run(self.stopping))):
                 self.threads.append(threading.Thread(target=work, name=name, daemon=True))
                 self.threads[-1].start()
@@ -128,6 +131,12 @@ def answers(ask: Callable[[], object]) -> bool:
     except TriagemError:
         return False
     return True
+
+
+def store_outage(database_url: str, outage: EndedOutage) -> None:
+    """Store an outage that has ended, without keeping a connection, as `ask_postgres`."""
+    with Database(database_url, short_limits()) as database:
+        record_outage(database, outage)
 
 
 def ask_postgres(database_url: str) -> None:
@@ -165,7 +174,7 @@ def run_worker(settings: OpsSettings, targets: Mapping[str, str]) -> int:
             "redis": partial(answers, redis_errors()(connect(redis_url).ping)),
             "postgres": partial(answers, partial(ask_postgres, database_url)),
         }
-        app.steps["worker"].add(monitored(settings, checks))
+        app.steps["worker"].add(monitored(settings, checks, partial(store_outage, database_url)))
         logging.getLogger("celery.worker.strategy").addFilter(is_worth_logging)
         signals.worker_ready.connect(lambda **_: log.info("ops_ready", queue=OPS_QUEUE), weak=False)
         return run_celery_worker(app, OPS_QUEUE, pool="prefork")

@@ -80,7 +80,7 @@ def _settings() -> str:
         raise CheckFailed("; ".join(describe_unknown(*pair) for pair in unknown.items()))
     if invalid := invalid_values(names):
         raise CheckFailed("; ".join(invalid))
-    return f"{sum(name.upper().startswith('TRIAGEM_') for name in names)} variables set, all valid"
+    return f"variables set: {sum(name.upper().startswith('TRIAGEM_') for name in names)}, all valid"
 
 
 def _machine() -> str:
@@ -198,7 +198,7 @@ def run_status() -> Iterator[CheckResult]:
         yield from _invalid_files(problems)
     yield run_check("model", lambda: current_model(redis_answers=redis_answers)[1].version)
     try:
-        yield from _stored()
+        yield from _stored("none open" if redis_answers else "none open, except this outage of Redis")
     except TriagemError as error:
         yield CheckResult("Postgres", problem=str(error))
 
@@ -235,7 +235,7 @@ def _queue(state: dict[str, Any]) -> str:
     return text
 
 
-def _stored() -> Iterator[CheckResult]:
+def _stored(no_alert: str) -> Iterator[CheckResult]:
     url = servers.database_url()
     from triagem.db import Database, DatabaseSettings
     from triagem.db.outbox.monitoring import live_stats, monitor_states, table_stats
@@ -261,7 +261,7 @@ def _stored() -> Iterator[CheckResult]:
         for kind, state in sorted(states.items())
         if state.open_since
     ]
-    yield CheckResult("alerts", "none open", warning="\n".join(alerts) or None)
+    yield CheckResult("alerts", no_alert, warning="\n".join(alerts) or None)
     dead = sum(stats.dead_letters.values())
     failed = sum(number for (_, state), number in stats.deliveries.items() if state == "failed")
     counts = {
