@@ -110,6 +110,10 @@ class TestDrop:
         assert json.loads(triagem("dead", "drop", "--all", "--yes", "--json").out) == {"dropped": 2}
         assert ids(database) == []
 
+    def test_unknown_ids_are_an_error_before_the_question(self, triagem: Triagem) -> None:
+        for options in ((), ("--yes",)):
+            assert_one_line(triagem("dead", "drop", "98", "99", *options), "no dead letter 98 99")
+
     @pytest.mark.parametrize("which", ["1", "--all"])
     def test_nothing_is_dropped_without_confirmation(self, triagem: Triagem, database: Database, which: str) -> None:
         insert_dead_letters(database, b"a")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from triagem.cli.commands.backlog import diagnose
+from triagem.cli.commands.backlog import describe, diagnose
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Depth, InboxSettings
 
@@ -42,7 +42,10 @@ def diagnosis(
             "waiting: Postgres is busy (57P03)",
         ),
         (diagnosis(EMPTY, {"a": "at work: models has not answered"}), "keep their model: models has not answered"),
-        (diagnosis(Depth(waiting=90, in_flight=10, oldest_s=1.0)), "the live lane is full"),
+        (
+            diagnosis(Depth(waiting=90, in_flight=10, oldest_s=1.0)),
+            "the live lane is full (100 entries, TRIAGEM_LIVE_HIGH_WATER): producers must wait",
+        ),
         (diagnosis(memory_used=0.81), "Redis uses 81% of its memory"),
         (diagnosis(quarantined=2), "a worker crashed: 2 entries are quarantined"),
     ],
@@ -53,3 +56,15 @@ def test_the_line_names_the_most_important_problem(line: str, expected: str) -> 
 
 def test_a_pause_is_named_before_its_consequences() -> None:
     assert diagnosis(states={}, paused=True).startswith("paused")
+
+
+def test_paused_workers_are_not_at_work_and_drain_nothing() -> None:
+    state = {
+        "lanes": {}, "states": {"a": "at work", "b": "warming up"}, "paused": True, "drain_s": 0.4, "rate": 30.0,
+        "rate_measured": True, "desired": 2, "reason": "paused", "diagnosis": "paused",
+    }  # fmt: skip
+
+    workers, rate, _ = describe(state)
+
+    assert workers == "2 workers: 1 paused, 1 warming up"
+    assert "drained" not in rate

@@ -84,7 +84,7 @@ def test_a_refusal_never_holds_a_value(values: dict[str, Any]) -> None:
     ("changes", "reason"),
     [
         pytest.param({"v": 2}, "the payload's wire version is not 1", id="later wire version"),
-        pytest.param({"v": None}, "the payload's wire version is not 1", id="no wire version"),
+        pytest.param({"v": None}, "the payload is not an entry of Triagem: it has no field v", id="no wire version"),
         pytest.param({"source": None}, "source: is missing", id="no source"),
         pytest.param({"revised_at": None}, "revised_at: is missing", id="no time"),
         pytest.param({"priority": SECRET}, "priority: is not a known field", id="unknown field"),
@@ -102,7 +102,7 @@ def test_an_unreadable_entry_says_why_without_the_text(changes: dict[str, Any], 
 
 @pytest.mark.parametrize("encoded", [b"null", b"1", b'"text"', b"[]", b"[1]"])
 def test_json_that_is_not_an_object_is_unreadable(encoded: bytes) -> None:
-    with pytest.raises(UnreadableEntry, match="wire version"):
+    with pytest.raises(UnreadableEntry, match="not an entry of Triagem"):
         decode(encoded)
 
 

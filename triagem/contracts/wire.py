@@ -77,7 +77,9 @@ def decode(payload: bytes) -> Ticket:
         data = from_json(payload, allow_inf_nan=False)
     except ValueError:
         raise UnreadableEntry("the payload is not JSON") from None
-    if not isinstance(data, dict) or data.pop("v", None) != WIRE_VERSION:
+    if not isinstance(data, dict) or "v" not in data:
+        raise UnreadableEntry("the payload is not an entry of Triagem: it has no field v")
+    if data.pop("v") != WIRE_VERSION:
         raise UnreadableEntry(f"the payload's wire version is not {WIRE_VERSION}")
     if "revised_at" not in data:  # required: the default (now) would differ at each delivery
         raise UnreadableEntry("revised_at: is missing")

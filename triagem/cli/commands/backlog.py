@@ -10,7 +10,7 @@ from triagem.cli.options import AsJson
 from triagem.cli.output import print_answer
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Depth, Inbox, InboxSettings, lease
-from triagem.inbox.lease import SILENT, WARMING_UP
+from triagem.inbox.lease import AT_WORK, SILENT, WARMING_UP
 from triagem.inbox.scaling import ScalingSettings, scaling_signal
 
 
@@ -46,10 +46,13 @@ def describe(state: Mapping[str, Any]) -> Iterator[str]:
     for lane, depth in state["lanes"].items():
         age = "" if depth.oldest_s is None else f", oldest {depth.oldest_s:.0f} s"
         yield f"{lane}: {depth.waiting:,} waiting, {depth.in_flight:,} in flight{age}"
-    states = state["states"]
+    states = {
+        name: "paused" if state["paused"] and reported == AT_WORK else reported
+        for name, reported in state["states"].items()
+    }
     counts = ", ".join(f"{number} {name}" for name, number in Counter(states.values()).most_common())
     yield f"{len(states)} worker{'' if len(states) == 1 else 's'}" + (f": {counts}" if counts else "")
-    drain = "" if state["drain_s"] is None else f", drained in {state['drain_s']:.0f} s"
+    drain = "" if state["drain_s"] is None or state["paused"] else f", drained in {state['drain_s']:.0f} s"
     assumed = "" if state["rate_measured"] else " (assumed until a worker reports its rate)"
     yield (
         f"{state['rate']:,.4g} tickets per busy second per worker{assumed}{drain};"
@@ -72,7 +75,11 @@ def diagnose(
     total = sum(entries.values())
     waiting = [state for state in states.values() if state.startswith("waiting")]
     degraded = [reason for state in states.values() if (reason := state.partition("at work: ")[2])]
-    full = [str(lane) for lane, number in entries.items() if number >= settings.high_water(lane)]
+    full = [
+        f"the {lane} lane is full ({number:,} entries, TRIAGEM_{lane.upper()}_HIGH_WATER)"
+        for lane, number in entries.items()
+        if number >= settings.high_water(lane)
+    ]
     # In order of importance: the first condition that holds is reported.
     diagnoses = {
         "paused: run `triagem resume` to let workers fetch tickets again": paused,
@@ -84,7 +91,7 @@ def diagnose(
         f"Redis uses {memory_used:.0%} of its memory: producers must wait until workers drain the inbox": (
             memory_used > settings.memory_share
         ),
-        f"the {' and the '.join(full)} lane is full: producers must wait": full,
+        f"{' and '.join(full)}: producers must wait until workers drain it; start more workers": full,
         f"a worker crashed: {quarantined} entries are quarantined and run alone": quarantined,
         f"workers keep their model: {next(iter(degraded), '')}": degraded,
         "tickets wait until a worker has loaded the model": total and set(states.values()) == {WARMING_UP},

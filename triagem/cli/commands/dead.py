@@ -128,8 +128,10 @@ def drop(
     require_selection(ids, every)
     number = len(set(ids or ()))
     selected = "all dead letters" if every else "1 dead letter" if number == 1 else f"{number:,} dead letters"
-    confirm(f"Permanently delete {selected}?", yes=yes)
     with servers.database() as database:
+        if ids and all(find_dead_letter(database, letter_id) is None for letter_id in ids):
+            raise InvalidInput(f"no dead letter {_join(ids)}: it may have been replayed or dropped")
+        confirm(f"Permanently delete {selected}?", yes=yes)
         dropped = sum(
             delete_dead_letters(database, [letter.id for letter in page])
             for page in dead_letter_pages(database, ids=ids or None)
