@@ -14,7 +14,7 @@ from sqlalchemy.types import BigInteger, Boolean, DateTime
 
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.result import Result, ResultPage
-from triagem.contracts.ticket import PREDICT_SOURCE
+from triagem.contracts.ticket import PREDICT_SOURCE, Identity
 from triagem.db.connect import AnyRow, Database
 from triagem.db.tickets.messages import MAX_SHOWN, Thread, read_thread
 from triagem.db.tickets.review_state import REVIEW_CONDITIONS, TICKET_DISPUTED, ReviewState
@@ -102,6 +102,16 @@ def results_by_external_id(database: Database, source: str, external_ids: Sequen
     c = _RESULTS.c
     rows = database.rows(select(*c).where(c.source == source, c.external_id.in_(external_ids)))
     return [Result(*row) for row in rows]
+
+
+def stored_tickets(database: Database, external_id: str) -> list[Identity]:
+    """The tickets of all sources with this id and a text, with or without a result."""
+    with database.autocommit() as connection:
+        ids = tickets_with_id(connection, external_id)
+    rows = database.rows(
+        "SELECT source, external_id FROM tickets WHERE id = ANY(:ids) AND text IS NOT NULL ORDER BY source", ids=ids
+    )
+    return [Identity(*row) for row in rows]
 
 
 def result_pages(

@@ -130,6 +130,16 @@ class TestWithoutModel:
         for path in ("/console/", "/console/review"):
             assert "Name the labels" in owner.http.get(path).text
 
+    def test_the_list_of_tickets_counts_stored_messages_and_finds_one_by_its_id(
+        self, owner: Person, labelled: Database
+    ) -> None:
+        page = owner.see("tickets", q="7")
+
+        assert "No matching tickets" not in page
+        assert 'Stored messages: 30. <a href="/console/start">Start</a>' in page
+        assert '<a href="/console/ticket?source=zendesk&amp;id=7">zendesk · 7</a>' in page
+        assert "zendesk · 7" not in owner.see("tickets")
+
     def test_no_nightly_run_starts(self, opened: Services) -> None:
         assert start_nightly_run(opened.database, opened.registry, OpsSettings(), NOW) is None
 
@@ -150,8 +160,9 @@ class TestSetUp:
         ]
         token = re.search(r'name="token" value="(\w+)"', page)
         assert token
-        rows = "Relatório\nid;texto\n" + "".join(f"{number};Olá, minha fatura nº {number}\n" for number in range(3))
-        rows += "".join(f"{number}; \n" for number in range(3, 10))
+        rows = "Relatório\nid;texto;lang\n"
+        rows += "".join(f"{number};Olá, minha fatura nº {number};pt\n" for number in range(3))
+        rows += "".join(f"{number}; ;pt\n" for number in range(3, 10))
 
         uploaded = owner.http.post(
             "/console/start/upload",
@@ -162,6 +173,8 @@ class TestSetUp:
         assert "Messages accepted: 3. Rows rejected: 7." in uploaded.text
         assert '<a href="/console/start">Label the messages</a>' in uploaded.text
         assert "skipped above the header, line 1: Relatório" in uploaded.text
+        assert "<li>ignored columns: lang</li>" in uploaded.text
+        assert "A row whose id was uploaded before is a new version of that message" in uploaded.text
         assert "message text: is only white space. Number: 7; lines: 6, 7, 8, 9, 10, …." in uploaded.text
         assert owner.http.get("/console/start/upload?lang=pt").status_code == 200
         with running(endpoints, tmp_path / "no-models"):
@@ -250,7 +263,10 @@ class TestSetUp:
     def test_only_an_administrator_names_labels_and_uploads(self, opened: Services, labelled: Database) -> None:
         reviewer = Person(opened, Scope.REVIEW)
 
-        assert "start/upload" not in reviewer.see("start")
+        page = reviewer.see("start")
+        assert "start/upload" not in page
+        assert "Only an administrator names labels" in page
+        assert "connect a CRM" not in page
         assert reviewer.http.post("/console/start/label", data={"name": "x"}).status_code == 403
 
 
@@ -369,6 +385,7 @@ class TestProgress:
         page = Person(services(database, inbox, models=registry.root), Scope.REVIEW).see("start")
 
         assert "v1.0.0 is in use." in page
+        assert "until there is a model" not in page
         assert ("A person reviews all its results" in page) is not automate
 
 

@@ -48,8 +48,20 @@ START_MESSAGES: Final = {
     "show_messages": ("Label the messages", "Classificar as mensagens"),
     "rejected_lines": ("Number: {count}; lines: {lines}.", "Quantidade: {count}; linhas: {lines}."),
     "connect_crm": (
-        "Or connect a CRM: docs/how-to/crm.md. Its messages are stored until there is a model.",
-        "Ou conecte um CRM: docs/how-to/crm.md. As mensagens ficam guardadas até haver um modelo.",
+        "Or connect a CRM: docs/how-to/crm.md.",
+        "Ou conecte um CRM: docs/how-to/crm.md.",
+    ),
+    "kept_without_model": (
+        "Its messages are stored until there is a model.",
+        "As mensagens ficam guardadas até haver um modelo.",
+    ),
+    "admin_adds": (
+        "Only an administrator names labels, uploads messages and connects a CRM.",
+        "Só um administrador cria categorias, envia mensagens e conecta um CRM.",
+    ),
+    "same_ids": (
+        "A row whose id was uploaded before is a new version of that message. An equal text changes nothing.",
+        "Uma linha com um id já enviado é uma nova versão da mesma mensagem. Um texto igual não muda nada.",
     ),
     "answered_before": ("Your earlier answer:", "Sua resposta anterior:"),
     "none_again": ("No more answers to look at again.", "Não há mais respostas para rever."),

@@ -16,7 +16,8 @@ from triagem.contracts.result import Result, ResultPage
 from triagem.contracts.text import clean
 from triagem.contracts.ticket import Identity
 from triagem.db.labels import COLOURS, list_labels
-from triagem.db.tickets.queries import Filters, list_results, text_previews
+from triagem.db.reviews.labelling import labelling_state
+from triagem.db.tickets.queries import Filters, list_results, stored_tickets, text_previews
 from triagem.db.tickets.review_state import ReviewState
 from triagem.gateway.console.render import page_zone, render_page
 from triagem.gateway.console.session import Reader
@@ -103,11 +104,14 @@ def tickets(
     days = {"since": filters.since and filters.since.date(), "until": filters.until and filters.until.date()}
     form_values = {"q": search_text, **asdict(filters), "reviewer": None, **days}
     previews = text_previews(services.database, [row.ticket_id for row in page.rows], chars=1000)
+    modelless = not page.rows and services.current_version() is None
     return render_page(
         request,
         "tickets.html",
         visitor,
         rows=page.rows,
+        stored=labelling_state(services.database).texts if modelless else 0,
+        same_id=stored_tickets(services.database, search_text) if modelless and search_text else [],
         previews={ticket_id: clean(text)[:160] for ticket_id, text in previews.items()},
         filters=form_values,
         after=page.after,

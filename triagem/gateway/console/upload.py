@@ -14,6 +14,7 @@ from triagem.gateway.console.upload_advice import browser_advice
 from triagem.producer import Publisher
 from triagem.producer.load import LoadSummary, load_records
 from triagem.producer.survey import survey_file
+from triagem.records.columns import describe_ignored
 from triagem.records.text_file import read_bytes
 
 _BOUNDARY: Final = re.compile(r'multipart/form-data; *boundary="?([^\s";]{1,70})"?')
@@ -64,7 +65,8 @@ def enqueue_upload(
         raise InvalidInput(browser_advice(str(error))) from None
     summary = load_records(file.read().records, file.survey.rules, publisher, lane=Lane.BULK, sleep=_refuse)
     summary.rejected = [replace(line, reason=browser_advice(line.reason)) for line in summary.rejected]
-    return summary, tuple(map(browser_advice, file.notes))
+    ignored = describe_ignored(file.survey.ignored, ())
+    return summary, (*((ignored,) if ignored else ()), *map(browser_advice, file.notes))
 
 
 def _refuse(_: float) -> None:
