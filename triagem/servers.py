@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from triagem.stack import Endpoints, LocalStack
 
 STACK_FOLDER: Final = Path(".triagem")
+ADDRESS_FILE: Final = "gateway_url"  # in STACK_FOLDER, written by `triagem up`; empty if it runs no workers
+NO_WORKER: Final = "no worker is running: start `triagem up` or `triagem worker`"
 _SERVERS: Final = {"TRIAGEM_REDIS_URL": "Redis", "TRIAGEM_DATABASE_URL": "Postgres"}
 
 
@@ -77,6 +79,20 @@ def next_step(url: str, setting: str) -> str:
     if stack is None or stack.down() is None or url not in stack.endpoints.settings.values():
         return f"start the server, or correct {setting}"
     return _restart_step(stack)
+
+
+def no_worker() -> str:
+    """The state without a live worker, and the next step: a worker of `triagem up` in this folder may hang."""
+    stack, address = _find_stack(), STACK_FOLDER / ADDRESS_FILE
+    if stack is None or stack.down() is None or not address.exists() or not address.read_text(encoding="utf-8"):
+        return NO_WORKER
+    url = secret("TRIAGEM_REDIS_URL", InboxSettings().redis_url)
+    if url not in {None, stack.endpoints.redis_url} or not stack.in_use():
+        return NO_WORKER
+    return (
+        f"no worker answers, although `triagem up` runs: see {STACK_FOLDER}/worker-0.log; if the worker hangs, kill "
+        "its process, and `triagem up` starts another"
+    )
 
 
 def _restart_step(stack: LocalStack) -> str:

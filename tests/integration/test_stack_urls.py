@@ -8,7 +8,9 @@ import psycopg
 import pytest
 
 from tests.support.command import Triagem, assert_one_line
+from triagem import Publisher
 from triagem.db import Database
+from triagem.inbox import Inbox
 from triagem.stack import LocalStack
 
 
@@ -74,6 +76,24 @@ def test_of_a_stack_with_a_dead_server_the_other_one_is_used_and_the_dead_one_na
         assert_one_line(bare("results"), "not running: start `triagem up`")
     finally:
         stack.erase()
+
+
+def test_a_worker_of_triagem_up_that_does_not_answer_is_not_taken_for_a_missing_one(
+    in_stack_folder: Triagem,
+    stack: LocalStack,
+    inbox: Inbox,  # without workers
+) -> None:
+    Publisher(inbox).publish(source="crm", external_id="1", text="x")
+    file = stack.folder / "gateway_url"  # written by `triagem up`
+    file.write_text("http://127.0.0.1:8137", encoding="utf-8")
+    hangs = "no worker answers, although `triagem up` runs: see .triagem/worker-0.log"
+    try:
+        for command in ("backlog", "status", "doctor"):
+            assert hangs in in_stack_folder(command).out, command
+        file.write_text("", encoding="utf-8")  # `triagem up --workers 0`
+        assert "no worker is running: start `triagem up`" in in_stack_folder("backlog").out
+    finally:
+        file.unlink()
 
 
 def test_the_link_of_start_leads_to_the_running_gateway(

@@ -10,6 +10,7 @@ from anyio import CapacityLimiter
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
+from triagem import servers
 from triagem.contracts.errors import NoModel, RegistryUnavailable, TriagemError
 from triagem.db.auth import Scope
 from triagem.db.tickets.queries import results_by_external_id
@@ -105,7 +106,7 @@ def _without_model(states: Collection[str]) -> Health:
 def _workers(services: Services) -> Health | str:
     states = worker_states(services.inbox.redis).values()
     if not states:
-        return "no worker is running: start `triagem up` or `triagem worker`"
+        return servers.no_worker()
     if not any(state.startswith(AT_WORK) for state in states):
         if (health := _without_model(states)).detail:
             return health

@@ -36,7 +36,13 @@ def read_state(inbox: Inbox) -> dict[str, Any]:
         "paused": is_paused,
         "quarantined": quarantined,
         "diagnosis": diagnose(
-            depths, states, inbox.settings, paused=is_paused, quarantined=quarantined, memory_used=inbox.memory_used()
+            depths,
+            states,
+            inbox.settings,
+            paused=is_paused,
+            quarantined=quarantined,
+            memory_used=inbox.memory_used(),
+            no_worker="" if states else servers.no_worker(),
         ),
     }
 
@@ -69,6 +75,7 @@ def diagnose(
     paused: bool,
     quarantined: int,
     memory_used: float,
+    no_worker: str = servers.NO_WORKER,
 ) -> str:
     """The most important fact for an operator, in one line. Pure."""
     entries = {lane: depth.waiting + depth.in_flight for lane, depth in depths.items()}
@@ -83,7 +90,7 @@ def diagnose(
     # In order of importance: the first condition that holds is reported.
     diagnoses = {
         "paused: run `triagem resume` to let workers fetch tickets again": paused,
-        "no worker is running: start `triagem up` or `triagem worker`": total and not states,
+        no_worker: total and not states,
         "no worker gives a sign of life: see the workers' logs; other workers take over their tickets": (
             states and all(state.startswith(SILENT) for state in states.values())
         ),

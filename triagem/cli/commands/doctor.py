@@ -142,7 +142,7 @@ def _inbox() -> str:
     if waiting and (state["paused"] or not workers):
         raise CheckFailed(f"waiting tickets: {waiting:,}; {state['diagnosis']}")
     if not workers:
-        raise CheckWarned("no worker is running: start `triagem up` or `triagem worker`; no ticket waits")
+        raise CheckWarned(f"{servers.no_worker()}; no ticket waits")
     return f"waiting: {waiting:,}, workers running: {workers}"
 
 
@@ -227,7 +227,7 @@ def _background_tasks(last_s: float | None) -> str:
 def _queue(state: dict[str, Any]) -> str:
     *lines, diagnosis = describe(state)
     if not state["states"]:
-        reason = "no worker is running: start `triagem up` or `triagem worker`; no ticket is lost"
+        reason = f"{servers.no_worker()}; no ticket is lost"
         raise CheckFailed("\n".join((reason, *lines)))
     text = "\n".join((diagnosis, *lines))
     if not diagnosis.startswith(("idle", "draining")):

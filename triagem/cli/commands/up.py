@@ -32,7 +32,6 @@ from triagem.stack.state import write_private
 from triagem.worker.settings import WorkerSettings
 
 _OWNER: Final = "owner"
-_ADDRESS_FILE: Final = "gateway_url"
 _ANSWER_S: Final = 1.0
 _DIRECTLY: Final = build_opener(ProxyHandler({}))  # the gateway is on this machine
 
@@ -62,7 +61,7 @@ def up(
     try:
         with steps.step("migrate the database"):
             prepare_database(endpoints)
-        write_private(servers.STACK_FOLDER / _ADDRESS_FILE, address or "")
+        write_private(servers.STACK_FOLDER / servers.ADDRESS_FILE, address or "")
         if address:
             print_lines(
                 f"API: {address} (described at {address}/docs); a key: `triagem keys create NAME --scope enqueue`"
@@ -211,7 +210,7 @@ def start(
 
 def _running_address() -> str:
     """The gateway's URL that `triagem up` printed in this folder; empty without one, or with another database."""
-    stack, file = servers.local_stack(), servers.STACK_FOLDER / _ADDRESS_FILE
+    stack, file = servers.local_stack(), servers.STACK_FOLDER / servers.ADDRESS_FILE
     if stack is None or stack.database_url != servers.database_url() or not file.exists():
         return ""
     return file.read_text(encoding="utf-8")

@@ -167,8 +167,8 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "drains_in": ("empty in about {minutes} min", "esvazia em cerca de {minutes} min"),
     "workers": ("Workers", "Workers"),
     "no_workers": (
-        "no worker is running: start “triagem worker”",
-        "nenhum worker em execução: inicie “triagem worker”",
+        "no worker is running or answers: start “triagem up” or “triagem worker”; if it runs, see the worker's log",
+        "nenhum worker responde: inicie “triagem up” ou “triagem worker”; se já estiver rodando, veja o log dele",
     ),
     "paused": ("paused", "pausados"),
     "model": ("Model", "Modelo"),
