@@ -129,6 +129,11 @@ WITH job AS (
 )
 SELECT id FROM job
 """  # noqa: S608
+_WAITING: Final = """
+SELECT coalesce(min(id), 0) FROM training_jobs
+WHERE state = 'queued' AND requested_at < now() - interval '1 minute'
+  AND NOT EXISTS (SELECT FROM training_jobs WHERE state = 'running')
+"""
 
 
 def request(
@@ -161,6 +166,11 @@ def find(database: Database, job_id: int) -> TrainingJob | None:
 def find_active(database: Database, kind: JobKind) -> TrainingJob | None:
     """The queued or running job of a kind, if any."""
     return next(iter(newest_jobs(database, kind=kind, active=True)), None)
+
+
+def waiting_job(database: Database) -> int:
+    """The id of a job that has been queued for over a minute although no job runs; 0 if there is none."""
+    return int(database.scalar_one(_WAITING))
 
 
 def newest_jobs(

@@ -81,13 +81,20 @@ def next_step(url: str, setting: str) -> str:
     return _restart_step(stack)
 
 
-def no_worker() -> str:
-    """The state without a live worker, and the next step: a worker of `triagem up` in this folder may hang."""
-    stack, address = _find_stack(), STACK_FOLDER / ADDRESS_FILE
-    if stack is None or stack.down() is None or not address.exists() or not address.read_text(encoding="utf-8"):
-        return NO_WORKER
+def local_gateway() -> str:
+    """The gateway's URL if `triagem up` runs in this folder, with workers and the configured Redis; else empty."""
+    stack, file = _find_stack(), STACK_FOLDER / ADDRESS_FILE
+    if stack is None or stack.down() is None or not file.exists():
+        return ""
     url = secret("TRIAGEM_REDIS_URL", InboxSettings().redis_url)
     if url not in {None, stack.endpoints.redis_url} or not stack.in_use():
+        return ""
+    return file.read_text(encoding="utf-8")
+
+
+def no_worker() -> str:
+    """The state without a live worker, and the next step: a worker of `triagem up` in this folder may hang."""
+    if not local_gateway():
         return NO_WORKER
     return (
         f"no worker answers, although `triagem up` runs: see {STACK_FOLDER}/worker-0.log; if the worker hangs, kill "

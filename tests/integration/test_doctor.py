@@ -20,11 +20,12 @@ from tests.support.windows import result
 from triagem import Publisher
 from triagem.cli.checks import CheckResult
 from triagem.contracts.ticket import Lane
-from triagem.db import Database
+from triagem.db import Database, training_jobs
 from triagem.db.model_versions import record_promotion, record_version
 from triagem.db.outbox.monitoring import MonitorState, save_monitor_state
 from triagem.db.tickets.dead_letters import insert_dead_letter
 from triagem.db.tickets.window import write_window
+from triagem.db.training_jobs import JobKind
 from triagem.inbox import Inbox
 from triagem.inbox.lease import Lease
 from triagem.ops.heartbeat import record_completed
@@ -120,6 +121,19 @@ def test_an_invalid_file_of_a_running_process_is_a_warning_with_its_reason(
 def test_doctor_names_tickets_that_wait_without_a_worker(triagem: Triagem, inbox: Inbox) -> None:
     Publisher(inbox).publish(source="crm", external_id="1", text="x")
     assert problems(triagem)["inbox"].startswith("waiting tickets: 1; no worker is running")
+
+
+def test_doctor_warns_of_a_full_lane_as_status_does(
+    triagem: Triagem, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = Lease(inbox.redis, 60)
+    lease.acquire()
+    lease.report_state("at work")
+    Publisher(inbox).publish(source="crm", external_id="1", text="x")
+    monkeypatch.setenv("TRIAGEM_LIVE_HIGH_WATER", "1")
+    warnings = {row["check"]: row["warning"] for row in json.loads(triagem("doctor", "--json").out)}
+
+    assert warnings["inbox"].startswith("waiting: 1; the live lane is full (1 entries, TRIAGEM_LIVE_HIGH_WATER)")
 
 
 def test_doctor_names_a_redis_that_would_drop_tickets(triagem: Triagem, inbox: Inbox) -> None:
@@ -283,6 +297,14 @@ class TestStatus:
         rows = {row["check"]: row for row in json.loads(triagem("status", "--json").out)}
 
         assert rows["results"]["detail"].endswith("; stored without a result: 1")
+
+    def test_a_job_that_no_trainer_takes_is_named(self, triagem: Triagem, database: Database) -> None:
+        training_jobs.request(database, JobKind.FULL, requested_by="ana")
+        assert "no trainer" not in triagem("status").out
+        database.execute("UPDATE training_jobs SET requested_at = now() - interval '2 minutes'")
+        assert "no trainer has taken job 1 for a minute" in triagem("status").out
+        training_jobs.claim(database, "a", lease_s=60)
+        assert "no trainer" not in triagem("status").out
 
     def test_what_is_wrong_is_named_with_the_next_command(
         self, triagem: Triagem, database: Database, inbox: Inbox

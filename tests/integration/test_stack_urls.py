@@ -1,6 +1,7 @@
 """`triagem env` and `triagem db url`: the URLs of the running local stack, for other programs."""
 
 import json
+import socket
 import subprocess
 from pathlib import Path
 
@@ -78,18 +79,22 @@ def test_of_a_stack_with_a_dead_server_the_other_one_is_used_and_the_dead_one_na
         stack.erase()
 
 
-def test_a_worker_of_triagem_up_that_does_not_answer_is_not_taken_for_a_missing_one(
+def test_a_worker_and_a_gateway_of_triagem_up_that_do_not_answer_are_named(
     in_stack_folder: Triagem,
     stack: LocalStack,
     inbox: Inbox,  # without workers
 ) -> None:
     Publisher(inbox).publish(source="crm", external_id="1", text="x")
     file = stack.folder / "gateway_url"  # written by `triagem up`
-    file.write_text("http://127.0.0.1:8137", encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    file.write_text(f"http://127.0.0.1:{port}", encoding="utf-8")
     hangs = "no worker answers, although `triagem up` runs: see .triagem/worker-0.log"
     try:
         for command in ("backlog", "status", "doctor"):
             assert hangs in in_stack_folder(command).out, command
+        problems = {row["check"]: row["problem"] for row in json.loads(in_stack_folder("status", "--json").out)}
+        assert problems["gateway"].startswith(f"http://127.0.0.1:{port} does not answer, although `triagem up` runs")
         file.write_text("", encoding="utf-8")  # `triagem up --workers 0`
         assert "no worker is running: start `triagem up`" in in_stack_folder("backlog").out
     finally:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from http.client import HTTPException
 from typing import Final
 from urllib.parse import urlsplit
+from urllib.request import ProxyHandler, build_opener
 
 from pydantic import ValidationError
 from rich.table import Column, Table
@@ -129,6 +131,18 @@ def _hangs(address: tuple[str, int], reason: str) -> CheckFailed:
         f"{address[0]}:{address[1]} accepts connections, but does not answer: the server is starting, hangs or is "
         f"overloaded. See its log, and restart it if it does not recover; no ticket is lost ({reason})"
     )
+
+
+def gateway_answers(address: str) -> str:
+    """The address of the gateway of `triagem up`. Raises CheckFailed if it does not answer within a short time."""
+    try:
+        with build_opener(ProxyHandler({})).open(f"{address}/health/live", timeout=_ANSWER_S):
+            return address
+    except (OSError, HTTPException):
+        raise CheckFailed(
+            f"{address} does not answer, although `triagem up` runs: see {servers.STACK_FOLDER}/gateway.log; if the "
+            "gateway hangs, kill its process, and `triagem up` starts another"
+        ) from None
 
 
 def _is_a_worker_at_work() -> bool:

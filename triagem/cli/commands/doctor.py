@@ -21,6 +21,7 @@ from triagem.cli.checks import (
     CheckWarned,
     answering,
     current_model,
+    gateway_answers,
     guidelines_problem,
     print_results,
     run_check,
@@ -143,6 +144,8 @@ def _inbox() -> str:
         raise CheckFailed(f"waiting tickets: {waiting:,}; {state['diagnosis']}")
     if not workers:
         raise CheckWarned(f"{servers.no_worker()}; no ticket waits")
+    if not state["diagnosis"].startswith(("idle", "draining")):
+        raise CheckWarned(f"waiting: {waiting:,}; {state['diagnosis']}")
     return f"waiting: {waiting:,}, workers running: {workers}"
 
 
@@ -196,6 +199,8 @@ def run_status() -> Iterator[CheckResult]:
         yield run_check("queue, workers", lambda: _queue(state))
         yield run_check("background tasks", lambda: _background_tasks(task_s))
         yield from _invalid_files(problems)
+    if address := servers.local_gateway():
+        yield run_check("gateway", lambda: gateway_answers(address))
     yield run_check("model", lambda: current_model(redis_answers=redis_answers)[1].version)
     try:
         yield from _stored("none open" if redis_answers else "none open, except this outage of Redis")
@@ -239,6 +244,7 @@ def _stored(no_alert: str) -> Iterator[CheckResult]:
     url = servers.database_url()
     from triagem.db import Database, DatabaseSettings
     from triagem.db.outbox.monitoring import live_stats, monitor_states, table_stats
+    from triagem.db.training_jobs import waiting_job
     from triagem.notify.alert_messages import duration, phrase
     from triagem.notify.monitor import WINDOW, MonitorSettings
 
@@ -251,7 +257,7 @@ def _stored(no_alert: str) -> Iterator[CheckResult]:
             unsure_below=settings.unsure_under,
         )  # fmt: skip
         stats, states = table_stats(database), monitor_states(database)
-        unlabelled = database.scalar_one(_UNLABELLED)
+        unlabelled, job = database.scalar_one(_UNLABELLED), waiting_job(database)
     speed = "" if live.p95_s is None else f", 95% of them within {live.p95_s:.3g} s"
     count = f"live tickets in {duration(WINDOW.total_seconds())}: {live.tickets:,}"
     stored = f"; stored without a result: {unlabelled:,}" if unlabelled else ""
@@ -267,6 +273,7 @@ def _stored(no_alert: str) -> Iterator[CheckResult]:
     counts = {
         f"messages not processed: {dead:,} (`triagem dead list`)": dead,
         f"deliveries failed: {failed:,} (`triagem deliveries list --state failed`)": failed,
+        f"no trainer has taken job {job} for a minute: is `triagem trainer` running? (`triagem jobs list`)": job,
     }
     yield CheckResult("to do", "nothing", warning="\n".join(line for line, count in counts.items() if count) or None)
 
