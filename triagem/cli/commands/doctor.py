@@ -193,7 +193,7 @@ def run_status() -> Iterator[CheckResult]:
     try:
         state, task_s, problems = _read_redis()
     except TriagemError as error:
-        yield CheckResult("queue, workers", problem=str(error))
+        yield CheckResult("Redis", problem=str(error))
     else:
         redis_answers = True
         yield run_check("queue, workers", lambda: _queue(state))
