@@ -310,8 +310,9 @@ class TestExport:
         (row,) = read_parts(Path("out.jsonl"))[0]["train"]
         assert digest(row.text) == current(database).digest
         assert len(row.messages) == exported
-        write_training_data(Path("data"), None, database)
-        assert read_parts(Path("data"))[0]["train"] == (row,)
+        (labelled := Path("labelled.jsonl")).write_text('{"prompt": "olá", "completion": "another label"}\n')
+        write_training_data(Path("data"), labelled, database)
+        assert read_parts(Path("data"))[0]["train"][1:] == (row,)
 
     def test_messages_are_exported_with_their_authors(self, triagem: Triagem, database: Database) -> None:
         written = [message("1", "Quero um orçamento"), message("2", "Segue", minute=1, author="agent")]
