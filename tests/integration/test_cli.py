@@ -24,12 +24,15 @@ from tests.support.results import result
 from tests.support.waiting import until
 from triagem import Publisher
 from triagem.cli.main import application
+from triagem.contracts.errors import DatabaseUnavailable
 from triagem.contracts.prediction import Thresholds
+from triagem.contracts.result import ResultPage
 from triagem.contracts.ticket import Lane
 from triagem.contracts.wire import encode
 from triagem.db import Database
 from triagem.db.model_versions import record_version
 from triagem.db.tickets.dead_letters import insert_dead_letter
+from triagem.db.tickets.queries import Filters, list_results
 from triagem.db.tickets.window import write_window
 from triagem.inbox import Inbox
 from triagem.stack import Endpoints
@@ -306,6 +309,22 @@ def test_a_file_of_results_has_all_rows_unless_a_limit_is_given(triagem: Triagem
     limited = triagem("results", "--format", "csv", "--limit", "55")
     assert len(limited.out.splitlines()) == 56
     assert limited.err.startswith("incomplete: there are more rows; next page: --after ")
+
+
+def test_a_file_of_results_is_written_while_they_are_read(
+    triagem: Triagem, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_window(database, [result("1")])
+
+    def interrupted(*_: object, **__: object) -> Iterator[ResultPage]:
+        yield list_results(database, Filters(), limit=1)
+        raise DatabaseUnavailable("Postgres does not answer")
+
+    monkeypatch.setattr("triagem.cli.commands.results.result_pages", interrupted)
+    answer = triagem("results", "--format", "csv")
+
+    assert answer.status == 1
+    assert len(answer.out.splitlines()) == 2
 
 
 def test_show_finds_a_ticket_that_waits_or_failed(

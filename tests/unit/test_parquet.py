@@ -126,6 +126,14 @@ def test_the_types_of_columns_do_not_depend_on_the_rows(monkeypatch: pytest.Monk
     assert pyarrow.dataset.dataset([*rows]).to_table().column("reviewer").to_pylist() == [None, "ana"]
 
 
+def test_many_rows_are_written_in_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("triagem.records.parquet_file._GROUP", 2)
+    write_parquet(({"id": str(number)} for number in range(5)), ["id"], out := io.BytesIO(), types=[])
+
+    file = pyarrow.parquet.ParquetFile(out)
+    assert (file.num_row_groups, file.read().to_pylist()[4]) == (3, {"id": "4"})
+
+
 def test_parquet_is_not_printed_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
 

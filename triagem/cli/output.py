@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from enum import StrEnum
 from importlib import metadata
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final, TextIO
 from unicodedata import category
@@ -25,7 +26,6 @@ from triagem.contracts.errors import InvalidInput
 from triagem.contracts.spreadsheet import csv_cell
 from triagem.records.parquet_file import write_parquet
 
-_LINE_EVERY_S = 10.0
 _NUMBERS = {"confidence", "tokens", "attempts", "size"}
 BAND_STYLES = {"automate": "green", "review": "yellow", "abstain": "red"}
 
@@ -91,18 +91,20 @@ def print_rows(
             is not printed.
         types: classes whose annotations give the types of a Parquet file's columns.
     """
-    rows = [row if isinstance(row, Mapping) else as_mapping(row) for row in rows]
+    mappings = (row if isinstance(row, Mapping) else as_mapping(row) for row in rows)
+    first = [*islice(mappings, 1)]
+    every = chain(first, mappings)  # CSV and Parquet are written while the rows are read
     if form is Format.JSON:
-        print_json([{name: row[name] for name in columns} for row in rows])
+        print_json([{name: row[name] for name in columns} for row in every])
     elif form is Format.PARQUET:
         if sys.stdout.isatty():
             raise InvalidInput("Parquet is not text: redirect the output to a file")
-        write_parquet(rows, columns, sys.stdout.buffer, types=types)
+        write_parquet(every, columns, sys.stdout.buffer, types=types)
     elif form is Format.CSV:
-        write_csv(sys.stdout, rows, columns, mark=_is_new_file())
-    elif rows:
-        print_lines(rows_table(rows, columns))
-    if not rows and form is not Format.JSON:
+        write_csv(sys.stdout, every, columns, mark=_is_new_file())
+    elif first:
+        print_lines(rows_table(every, columns))
+    if not first and form is not Format.JSON:
         print_lines(empty, screen=errors)
 
 

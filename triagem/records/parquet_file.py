@@ -1,9 +1,10 @@
 """Parquet in and out, with pyarrow from the extra `parquet`. Rows are read as JSON lines, as from a text file."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
+from itertools import islice
 from math import isnan
 from typing import IO, Any, Final, get_args, get_type_hints
 
@@ -11,6 +12,7 @@ from triagem.contracts.errors import InvalidInput
 
 MAGIC: Final = b"PAR1"
 _BATCH: Final = 1000
+_GROUP: Final = 50_000  # rows held in memory; a large file has few groups
 
 
 class ParquetFile:
@@ -42,9 +44,9 @@ class ParquetFile:
 
 
 def write_parquet(
-    rows: Sequence[Mapping[str, Any]], columns: Sequence[str], out: IO[bytes], *, types: Sequence[type]
+    rows: Iterable[Mapping[str, Any]], columns: Sequence[str], out: IO[bytes], *, types: Sequence[type]
 ) -> None:
-    """Write rows as one Parquet file. Raises InvalidInput if pyarrow is not installed.
+    """Write rows as one Parquet file, a group at a time. Raises InvalidInput if pyarrow is not installed.
 
     Args:
         types: classes whose annotations give the columns' types; a column without an annotation is text. So the
@@ -53,8 +55,11 @@ def write_parquet(
     parquet, arrow = _pyarrow()
     annotations = {name: value for each in types for name, value in get_type_hints(each).items()}
     schema = arrow.schema([(name, _arrow_type(arrow, annotations.get(name, str))) for name in columns])
-    table = {name: [_stored(row[name]) for row in rows] for name in columns}
-    parquet.write_table(arrow.table(table, schema), out)
+    remaining = iter(rows)
+    with parquet.ParquetWriter(out, schema) as writer:
+        while group := [*islice(remaining, _GROUP)]:
+            table = {name: [_stored(row[name]) for row in group] for name in columns}
+            writer.write_table(arrow.table(table, schema))
 
 
 def _arrow_type(arrow: Any, annotation: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain, islice
 from typing import Annotated, Any
 
 import typer
@@ -23,7 +24,7 @@ from triagem.cli.output import (
 )
 from triagem.contracts.errors import InboxUnavailable, InvalidInput, NotConfigured
 from triagem.contracts.prediction import Band
-from triagem.contracts.result import Change, Result, ResultPage
+from triagem.contracts.result import Change, Result
 from triagem.contracts.text import clean, plain
 from triagem.contracts.ticket import Identity, identify
 from triagem.db import Database
@@ -91,20 +92,28 @@ def results(
     if limit is None and form in {Format.TABLE, Format.JSON}:
         limit = _PAGE_SIZE
     filters = Filters(label, band, source, model, since, until, language and language.lower())
+    last: str | None = None
+
+    def read_rows(database: Database) -> Iterator[Result]:
+        nonlocal last
+        for page in result_pages(database, filters, limit=limit, after=after):
+            last = page.after
+            yield from page.rows
+
     with servers.database() as database:
-        pages = [*result_pages(database, filters, limit=limit, after=after)]
-        known = {} if any(page.rows for page in pages) else known_values(database)
-    page = ResultPage([row for page in pages for row in page.rows], pages[-1].after)
-    if form is Format.JSON:
-        print_json({"results": page.rows, "after": page.after})
-        return
-    empty = "no results; `triagem status` shows tickets that wait, and whether there is a model"
-    if filters != Filters():
-        empty = "; ".join(["no result matches these filters", *_unknown_values(filters, known)])
-    _print_results(map(as_mapping, page.rows), _COLUMNS, form, empty=empty)
-    if page.after:
+        rows = read_rows(database)
+        first = [*islice(rows, 1)]
+        if form is Format.JSON:
+            print_json({"results": [*first, *rows], "after": last})
+            return
+        empty = "no results; `triagem status` shows tickets that wait, and whether there is a model"
+        if filters != Filters():
+            unknown = () if first else _unknown_values(filters, known_values(database))
+            empty = "; ".join(["no result matches these filters", *unknown])
+        _print_results(map(as_mapping, chain(first, rows)), _COLUMNS, form, empty=empty)
+    if last:
         incomplete = "" if form is Format.TABLE else "incomplete: there are more rows; "
-        print_lines(f"{incomplete}next page: --after {page.after}", screen=errors)
+        print_lines(f"{incomplete}next page: --after {last}", screen=errors)
 
 
 def _unknown_values(filters: Filters, known: Mapping[str, Sequence[str]]) -> Iterator[str]:
