@@ -107,9 +107,8 @@ def shell(request: pytest.FixtureRequest, up: Shell, tmp_path: Path) -> Shell:
     (tmp_path / "database_url").write_text(f"{endpoints(up).writer_url}\n")
     settings = documents(ROOT / "docker-compose.yml")[0]["services"]["ops"]["environment"]
     assert {"TRIAGEM_REDIS_URL_FILE", "TRIAGEM_DATABASE_URL_FILE"} <= settings.keys()
-    return Shell(
-        tmp_path, {name: value.replace("/secrets/triagem", str(tmp_path)) for name, value in settings.items()}
-    )
+    values = {name: re.sub(r"\$\{\w+:-(.*)\}", r"\1", value) for name, value in settings.items()}
+    return Shell(tmp_path, {name: value.replace("/secrets/triagem", str(tmp_path)) for name, value in values.items()})
 
 
 def test_workers_and_ops_answer_inspect(shell: Shell) -> None:

@@ -141,7 +141,7 @@ class TestCommand:
             "  age: trained 12.5 days ago; due after 92 days, in 79.5",
             "  accuracy: not checked: no randomly sampled text has been reviewed; due below 0.900",
             "  new-label: reviewers chose only labels that it knows; due with the first unknown label",
-            "  new-data: 1 reviewed texts are new to it; due with 201, 200 to go",
+            "  new-data: reviewed texts that are new to it: 1; due with 201, 200 to go",
             f"  drift: not found by the newest report, of {datetime.now(UTC):%Y-%m-%d}",
         ]
         assert answer.status == 0

@@ -164,7 +164,7 @@ def distances(facts: RetrainingFacts, rules: DueSettings) -> Iterator[LimitDista
         message = "not checked: the version has no list of its training texts"
     else:
         to_go = max(0, floor(limit) + 1 - new)
-        message = f"{new} reviewed texts are new to it; due with {floor(limit) + 1}, {to_go} to go"
+        message = f"reviewed texts that are new to it: {new}; due with {floor(limit) + 1}, {to_go} to go"
     yield LimitDistance(Trigger.DATA, new, limit, message)
     if facts.drifted_at:
         message = f"found by the report of {facts.drifted_at:%Y-%m-%d}"

@@ -267,7 +267,7 @@ def _describe(deleted: forgetting.DeletedData, *, was_stored: bool) -> Iterator[
     yield f"  Redis append-only file: rewrite {deleted.log_rewrite}"
     if deleted.inbox_entries_left:
         yield (
-            f"{deleted.inbox_entries_left:,} entries of other tickets are waiting. Redis keeps the deleted bytes"
+            f"entries of other tickets that wait: {deleted.inbox_entries_left:,}. Redis keeps the deleted bytes"
             " until neighbouring entries are classified: run this command again then (docs/how-to/privacy.md)"
         )
 
