@@ -261,6 +261,16 @@ def _finish(database: Database, job_id: int, trainer: str, audited: str, values:
     return _update(database, _FINISH, job_id, trainer, detail=to_json(detail).decode(), **values, **entry)
 
 
+def save_answers(database: Database, job_id: int, answers: int) -> None:
+    """Save the number of answers that the job's version is trained on."""
+    database.execute(
+        "UPDATE training_jobs SET parameters = parameters || jsonb_build_object('answers', CAST(:answers AS integer))"
+        " WHERE id = :id",
+        id=job_id,
+        answers=answers,
+    )
+
+
 def _audited(actor: Actor, action: Action, outcome: str) -> dict[str, str]:
     return {"actor": actor.name, "address": actor.address, "action": action, "audited": outcome}
 

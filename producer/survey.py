@@ -183,7 +183,7 @@ class _Ids:
         if repeated := self._named - len(self._seen):
             lines = ", ".join(map(str, self._repeated)) + (", …" if repeated > _SHOWN else "")
             yield (
-                f"{self._named:,} rows, {len(self._seen):,} ids: {repeated:,} rows repeat an id (line {lines}); of "
+                f"{self._named:,} rows with {len(self._seen):,} different ids (repeated: line {lines}); of "
                 "each ticket only the newest text is classified. If each row is a message, add --map "
                 "message_id=COLUMN"
             )

@@ -10,7 +10,7 @@ from tests.support.conversations import ManualWorker, entries, message
 from tests.support.results import insert_unlabelled
 from tests.support.scored_versions import register_tested
 from tests.support.small_bert import tiny_unigram_base
-from triagem.contracts.model import REPORT_FILE
+from triagem.contracts.model import HTML_REPORT_FILE, REPORT_FILE
 from triagem.contracts.ticket import Identity
 from triagem.db import Database, training_jobs
 from triagem.db.labels import change_label
@@ -83,11 +83,16 @@ def test_questions_are_chosen_a_version_is_trained_and_the_progress_estimated(
     assert state.questions == 10
     assert state.progress
     assert state.progress.answers == 20
+    head = training_jobs.newest_job(database, JobKind.HEAD)
+    assert head
+    assert head.parameters["answers"] == 20  # those that it was trained on, also if people answered while it waited
     manifest = registry.manifest(registry.current().version)
     assert set(manifest.labels) == {"suporte", "venda"}
     assert not manifest.thresholds.automate
     report = (registry.folder(manifest.version) / REPORT_FILE).read_text(encoding="utf-8")
     assert "reviewed ticket, digest" in report
+    page = (registry.folder(manifest.version) / HTML_REPORT_FILE).read_text(encoding="utf-8")
+    assert "everything is reviewed" in page
     assert copies(tmp_path, labels) == []
 
 

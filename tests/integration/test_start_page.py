@@ -153,6 +153,7 @@ class TestSetUp:
         page = owner.send("start/label", owner.see("start"), name="venda", description="")
         assert "something does not work" in page
         owner.send("start/label", page, name="venda", description="wants to buy")
+        owner.send("start/label", page, name="venda", description="")
         assert [(entry.object, entry.outcome) for entry in list_audit(database, action="label.set", limit=9)] == [
             ("venda", "changed"),
             ("venda", "added"),
@@ -520,7 +521,7 @@ class TestTraining:
         training_jobs.request(labelled, JobKind.HEAD, requested_by="owner", parameters={"answers": 30})
 
         page = owner.see("start")
-        assert f"v1.1.0 was trained, but is not in use: it did not pass the gate. {reason}. 2 rows" in page
+        assert f"v1.1.0 was trained, but did not pass the gate and is not in use: {reason}; 2 rows" in page
         page = owner.see("start", lang="pt")
         assert "nenhuma linha de teste" in page
         assert '<span lang="en">' not in page

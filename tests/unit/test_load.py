@@ -243,14 +243,14 @@ def test_a_given_order_needs_no_evidence() -> None:
 def test_ids_that_repeat_are_counted_with_their_lines() -> None:
     (note,) = surveyed("7,a", "7,b", "8,c", "7,d", header="id,text").notes
 
-    assert note.startswith("4 rows, 2 ids: 2 rows repeat an id (line 3, 5)")
+    assert note.startswith("4 rows with 2 different ids (repeated: line 3, 5)")
     assert "--map message_id=COLUMN" in note
 
 
 def test_ids_are_compared_as_they_are_stored_and_missing_ones_repeat_nothing() -> None:
     (note,) = surveyed("7,a", " 7 ,b", ",c", ",d", header="id,text").notes
 
-    assert note.startswith("2 rows, 1 ids: 1 rows repeat an id (line 3)")
+    assert note.startswith("2 rows with 1 different ids (repeated: line 3)")
 
 
 def test_a_json_row_without_an_id_is_rejected() -> None:
@@ -268,7 +268,7 @@ def test_rows_with_message_ids_are_messages_of_conversations_and_repeat_no_id() 
 
     assert notes[0] == "4 rows are messages of 2 conversations"
     assert notes[1].startswith("every message counts as the customer's")
-    assert notes[2].startswith("5 rows, 4 ids: 1 rows repeat an id (line 5)")
+    assert notes[2].startswith("5 rows with 4 different ids (repeated: line 5)")
 
 
 def test_a_column_that_may_be_the_channel_is_reported_as_the_source() -> None:
@@ -289,7 +289,7 @@ def test_ids_in_scientific_form_are_reported() -> None:
     notes = surveyed('"5,00123E+17",a,', '"5,00123E+17",b,').notes
 
     assert "has lost digits" in notes[0]
-    assert "2 rows, 1 ids" in notes[1]
+    assert "2 rows with 1 different ids" in notes[1]
 
 
 @pytest.mark.parametrize("written", ["12.0", "12,0"])

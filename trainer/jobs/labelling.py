@@ -13,9 +13,10 @@ from pydantic import BaseModel
 from triagem.contracts.abstain import abstain_reason
 from triagem.contracts.errors import InvalidInput, Retryable
 from triagem.contracts.text import clean
+from triagem.db import training_jobs
 from triagem.db.labels import list_labels, review_choices
 from triagem.db.reviews.agreed_labels import Exclusion, majority_label
-from triagem.db.reviews.labelling import PoolText, QuestionKind, read_pool, save_questions
+from triagem.db.reviews.labelling import PoolText, QuestionKind, count_answers, read_pool, save_questions
 from triagem.db.uploads import delete_upload, find_upload, finish_upload
 from triagem.trainer.active.embeddings import embed_texts, frozen_base
 from triagem.trainer.active.export import rate_export
@@ -38,6 +39,8 @@ def train_head(run: JobRun) -> str:
     """Train and register a version on the answers, and replace the questions."""
     from triagem.trainer.active.version import train_head_version  # noqa: PLC0415 - loads torch
 
+    # Not those at the time of the request: people answer while the job waits, and the next version counts from here.
+    training_jobs.save_answers(run.database, run.job.id, sum(count_answers(run.database).values()))
     pool, stored, cleaned = _read_pool(run)
     run.report("train")
     manifest, proof_missing = train_head_version(run.registry, pool, cleaned, _base(run), job=run.key)

@@ -31,6 +31,8 @@ def describe_version(manifest: Manifest, report: Assessment | None, folder: Path
         "temperature": f"{manifest.temperature:.3f}",
         "bands": (
             f"review under {thresholds.review:.3f}, and the {thresholds.review_budget:.1%} with the lowest confidence"
+            if thresholds.automate
+            else "everything is reviewed"
         ),
         "files": str(folder),
     }
@@ -103,8 +105,7 @@ def describe_decision(decision: Decision) -> Iterator[RenderableType]:
     evidence = decision.evidence
     if evidence.candidate_metrics:
         metrics, comparison = evidence.candidate_metrics, evidence.comparison
-        versions = "neither version was" if evidence.current else "it was not"
-        yield f"{metrics.rows:,} test rows that {versions} trained on"
+        yield f"{metrics.rows:,} test rows, predicted by models that were not trained on them"
         yield _comparison_table(evidence.candidate, evidence.current, metrics, comparison)
         lines = _lines(evidence.rule, evidence.excluded_rows, metrics, comparison)
         yield from (f"  {line}" for line in lines)

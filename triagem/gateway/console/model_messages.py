@@ -29,8 +29,8 @@ MODEL_MESSAGES: Final = {
         "Reprovada: esta versão não pode se tornar a atual:",
     ),
     "gate_rows": (
-        "Test rows that neither version was trained on: {count}",
-        "Linhas de teste que nenhuma das versões usou no treino: {count}",
+        "Test rows, predicted by models that were not trained on them: {count}",
+        "Linhas de teste, previstas por modelos que não treinaram com elas: {count}",
     ),
     "rule": ("Rule", "Regra"),
     "rule_improve": ("significant improvement of at least 0.02", "melhora significativa de pelo menos 0,02"),

@@ -112,7 +112,9 @@ def name_label(services: ServicesDep, visitor: Admin, form: Form) -> Response:
     known = stored in details or stored in choices
     description = form.get("description", "").strip() or None
     change_label(services.database, stored, description=description, retired=False, new=True)
-    record(services.database, visitor.actor, "label.set", stored, "changed" if known else "added")
+    before = details.get(stored)
+    if not known or (before and (before.retired_at or description not in {None, before.description})):
+        record(services.database, visitor.actor, "label.set", stored, "changed" if known else "added")
     if not known:
         return redirect(address("start", message="label_added"))
     replaced = description and stored in details and details[stored].description not in {"", description}

@@ -79,8 +79,8 @@ START_MESSAGES: Final = {
         "A última versão não pôde ser treinada: {reason}",
     ),
     "version_rejected": (
-        "{version} was trained, but is not in use: it did not pass the gate.",
-        "{version} foi treinada, mas não está em uso: não atendeu aos critérios.",
+        "{version} was trained, but did not pass the gate and is not in use",
+        "{version} foi treinada, mas não atendeu aos critérios e não está em uso",
     ),
     "after_rejection": (
         "Continue to answer: each new version is tested on more answers.",
