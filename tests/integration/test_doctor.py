@@ -121,6 +121,8 @@ def test_an_invalid_file_of_a_running_process_is_a_warning_with_its_reason(
 def test_doctor_names_tickets_that_wait_without_a_worker(triagem: Triagem, inbox: Inbox) -> None:
     Publisher(inbox).publish(source="crm", external_id="1", text="x")
     assert problems(triagem)["inbox"].startswith("waiting tickets: 1; no worker is running")
+    inbox.fetch(Lane.LIVE, "killed", 1)
+    assert problems(triagem)["inbox"].startswith("waiting tickets: 1; no worker is running")
 
 
 def test_doctor_warns_of_a_full_lane_as_status_does(

@@ -27,7 +27,7 @@ from triagem.db.tickets.forgetting import write_tombstone
 from triagem.db.tickets.window import write_window
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox
-from triagem.inbox.lease import AT_WORK, COLLECTING, Lease
+from triagem.inbox.lease import AT_WORK, COLLECTING, Lease, pause
 from triagem.ops.tasks import sweep
 from triagem.registry.no_model import LOST_STEP
 from triagem.stack import Endpoints
@@ -231,6 +231,14 @@ class TestHealth:
         answer = client(services(database, inbox)).get("/health")
         assert (answer.status_code, answer.json()["status"]) == (200, expected[0])
         assert expected[1] in answer.json()["detail"]
+
+    def test_paused_workers_are_named(self, opened: Services) -> None:
+        lease = Lease(opened.inbox.redis, 60)
+        lease.acquire()
+        lease.report_state(AT_WORK)
+        pause(opened.inbox.redis)
+        answer = client(opened).get("/health").json()
+        assert (answer["status"], answer["detail"][:7]) == ("degraded", "paused:")
 
     def test_without_servers_it_is_503_and_the_gateway_is_live(self, opened: Services) -> None:
         unavailable = client(services(Database("postgresql://nobody@127.0.0.1:1/none"), opened.inbox))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.builders import NOW
 from tests.support.conversations import ManualWorker, entries, message
 from tests.support.results import insert_unlabelled
 from tests.support.scored_versions import register_tested
@@ -14,6 +15,7 @@ from triagem.contracts.model import HTML_REPORT_FILE, REPORT_FILE
 from triagem.contracts.ticket import Identity
 from triagem.db import Database, training_jobs
 from triagem.db.labels import change_label
+from triagem.db.model_versions import record_promotion, record_version
 from triagem.db.reviews import record_review
 from triagem.db.reviews.labelling import PoolText, labelling_state, next_question, read_pool
 from triagem.db.training_jobs import JobKind
@@ -52,6 +54,21 @@ def run(database: Database, registry: Registry, base: str, kind: JobKind) -> Non
     finished = training_jobs.find(database, job.id)
     assert finished
     assert finished.state == "done", finished.error
+
+
+def test_a_training_does_not_replace_a_registry_folder_that_is_gone(database: Database, tmp_path: Path) -> None:
+    record_version(database, "v1.0.0", manifest_digest=b"", created_at=NOW, labels=["suporte"])
+    record_promotion(database, 1, "v1.0.0", NOW)
+    training_jobs.request(database, JobKind.FULL, requested_by="owner")
+    job = training_jobs.claim(database, "trainer", lease_s=60)
+    assert job
+
+    run_job(database, Registry(tmp_path / "models"), TrainerSettings(), job.id, "trainer")
+
+    finished = training_jobs.find(database, job.id)
+    assert finished
+    assert "models is gone: check TRIAGEM_REGISTRY_URL, or restore it" in (finished.error or "")
+    assert not (tmp_path / "models").exists()
 
 
 def answer_all(database: Database, labels: dict[str, str]) -> list[str]:

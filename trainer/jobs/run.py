@@ -16,7 +16,7 @@ from triagem.contracts.errors import InvalidInput, NotRetryable, Retryable, Tria
 from triagem.contracts.model import CurrentModel
 from triagem.db import Database, runs, training_jobs
 from triagem.db.audit import Actor, record, record_once
-from triagem.db.model_versions import versions_of_results
+from triagem.db.model_versions import had_model, versions_of_results
 from triagem.db.runs import RunPlan
 from triagem.db.training_jobs import JobKind, TrainingJob
 from triagem.registry import Registry, RegistrySettings
@@ -108,6 +108,10 @@ def run_job(database: Database, registry: Registry, settings: TrainerSettings, j
     try:
         version = registry.find_job(run.key)
         if version is None:
+            if not registry.work_dir.exists() and registry.find_current() is None and had_model(database):
+                raise InvalidInput(
+                    f"the registry folder {registry.work_dir} is gone: check TRIAGEM_REGISTRY_URL, or restore it"
+                )
             run.folder.mkdir(parents=True, exist_ok=True)
             version = _work(job.kind)(run)
         outcome = promote_job_version(database, registry, version, job, datetime.now(UTC)) if version else "done"

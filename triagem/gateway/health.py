@@ -17,7 +17,7 @@ from triagem.db.tickets.queries import results_by_external_id
 from triagem.gateway.authentication import require_scope
 from triagem.gateway.problems import NEEDS_KEY, RETRY_AFTER_S, ProblemError, problem_responses
 from triagem.gateway.services import Services, ServicesDep
-from triagem.inbox.lease import AT_WORK, COLLECTING, worker_states
+from triagem.inbox.lease import AT_WORK, COLLECTING, observed_states, paused, worker_states
 from triagem.inbox.scaling import ScalingSignal, scaling_signal
 from triagem.registry.no_model import LOST_STEP
 
@@ -104,9 +104,11 @@ def _without_model(states: Collection[str]) -> Health:
 
 
 def _workers(services: Services) -> Health | str:
-    states = worker_states(services.inbox.redis).values()
+    states = observed_states(services.inbox.redis).values()
     if not states:
         return servers.no_worker()
+    if paused(services.inbox.redis):
+        return Health(status="degraded", detail="paused: texts are accepted, but wait until `triagem resume`")
     if not any(state.startswith(AT_WORK) for state in states):
         if (health := _without_model(states)).detail:
             return health

@@ -91,7 +91,7 @@ def diagnose(
     diagnoses = {
         "paused: run `triagem resume` to let workers fetch tickets again": paused,
         no_worker: total and not states,
-        "no worker gives a sign of life: see the workers' logs; other workers take over their tickets": (
+        "no worker gives a sign of life: see the workers' logs; other workers, if any, take over their tickets": (
             states and all(state.startswith(SILENT) for state in states.values())
         ),
         f"no ticket is lost, workers are {next(iter(waiting), '')}": waiting,
@@ -113,7 +113,8 @@ def pause(*, as_json: AsJson = False) -> None:
     Example: `triagem pause`
     """
     lease.pause(servers.inbox().redis)
-    print_answer({"paused": True}, ["paused: tickets stay in the inbox until `triagem resume`"], as_json=as_json)
+    line = "paused: workers finish what they have fetched, other tickets stay in the inbox until `triagem resume`"
+    print_answer({"paused": True}, [line], as_json=as_json)
 
 
 def resume(*, as_json: AsJson = False) -> None:

@@ -139,7 +139,8 @@ def _redis() -> str:
 
 def _inbox() -> str:
     state = read_state(servers.inbox())
-    waiting, workers = sum(depth.waiting for depth in state["lanes"].values()), len(state["states"])
+    waiting = sum(depth.waiting + depth.in_flight for depth in state["lanes"].values())
+    workers = len(state["states"])
     if waiting and (state["paused"] or not workers):
         raise CheckFailed(f"waiting tickets: {waiting:,}; {state['diagnosis']}")
     if not workers:
@@ -234,10 +235,9 @@ def _queue(state: dict[str, Any]) -> str:
     if not state["states"]:
         reason = f"{servers.no_worker()}; no ticket is lost"
         raise CheckFailed("\n".join((reason, *lines)))
-    text = "\n".join((diagnosis, *lines))
     if not diagnosis.startswith(("idle", "draining")):
-        raise CheckWarned(text)
-    return text
+        raise CheckWarned("\n".join((diagnosis, *lines)))
+    return "\n".join((diagnosis, *lines))
 
 
 def _stored(no_alert: str) -> Iterator[CheckResult]:
