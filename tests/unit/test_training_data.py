@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.rows import SMALL_ROWS, jsonl
 from triagem.contracts.errors import InvalidInput
+from triagem.contracts.portuguese import in_portuguese
 from triagem.records.columns import parse_label_map
 from triagem.trainer.data.columns import ReadingRules
 from triagem.trainer.data.rows import UNREQUESTED, Corpus, Row, load, read_parts, rows_digest
@@ -356,6 +357,14 @@ def test_an_export_without_a_mapped_label_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(InvalidInput, match=r"has no rows: rows left out: 1, .* \('N1' 1\)"):
         load(path, rules=ReadingRules("completion=grupo", {"n2": "suporte"}))
+
+
+def test_the_error_about_a_single_label_has_a_translation(tmp_path: Path) -> None:
+    (path := tmp_path / "export.csv").write_text("mensagem,grupo\noi,N1\n")
+
+    with pytest.raises(InvalidInput) as error:
+        load(path, rules=ReadingRules("completion=grupo"))
+    assert "são necessárias pelo menos duas categorias" in (in_portuguese(str(error.value)) or "")
 
 
 def test_if_one_label_is_left_the_rows_left_out_are_named(tmp_path: Path) -> None:

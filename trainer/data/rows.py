@@ -135,7 +135,7 @@ def load(
     }
     known = tuple(spelling[label] for label in declared) or tuple(sorted({row.label for row in parts["train"]}))
     if len(known) < 2:
-        reading = "".join(f"; {note}" for note in column_notes)  # it counts the rows that --label-map left out
+        reading = "".join(f"; {note}" for note in column_notes if "rows left out" in note)
         raise InvalidInput(f"{train}: every row has the label {known[0]!r}, at least two labels are needed{reading}")
     _check_labels([row for rows in parts.values() for row in rows], known, declared=bool(labels))
     if not labels:
