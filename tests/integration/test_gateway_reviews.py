@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 from tests.support.builders import NOW
 from tests.support.gateway import client, services
 from tests.support.results import result
+from triagem.contracts.errors import RegistryUnavailable
 from triagem.db import Database
 from triagem.db.auth import Scope
 from triagem.db.tickets.queries import Filters, list_results
@@ -32,6 +33,18 @@ def test_a_verdict_is_the_effective_label_at_once(reviewer: TestClient, database
     assert (answer.status_code, answer.json()["reviewer"]) == (201, "test")
     (row,) = list_results(database, Filters(), limit=2).rows
     assert (row.label, row.model_label, row.reviewer, row.unclear) == ("suporte", "venda", "test", False)
+
+
+def test_an_outage_after_a_verdict_was_stored_does_not_fail_it(
+    reviewer: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(*_: object) -> bool:
+        raise RegistryUnavailable("the registry does not answer")
+
+    monkeypatch.setattr("triagem.ops.labelling._head_versions_continue", unavailable)
+
+    assert reviewer.post("/v1/reviews", json=verdict()).status_code == 201
+    assert list_results(database, Filters(), limit=2).rows[0].label == "suporte"
 
 
 def test_null_is_unclear_and_leaves_the_models_label(reviewer: TestClient, database: Database) -> None:

@@ -4,12 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
+
+from triagem.contracts.errors import TriagemError
 from triagem.contracts.model import Manifest
 from triagem.db import Database, training_jobs
 from triagem.db.audit import Actor
 from triagem.db.reviews.labelling import LabellingState, count_answers
 from triagem.db.training_jobs import JobKind, TrainingJob
 from triagem.registry import Registry
+
+log = structlog.get_logger(__name__)
 
 FIRST_ANSWERS: Final = 10  # for each of two labels
 EVERY_ANSWERS: Final = 10
@@ -68,8 +73,16 @@ def request_due_version(
 ) -> None:
     """Request the next version if it is due: after each stored answer, wherever it was given.
 
-    Repeating it is harmless: at most one job of a kind is active.
+    Repeating it is harmless: at most one job of a kind is active. An outage fails no answer, because the answer is
+    stored already; the next answer, or the page Start, requests the version.
     """
+    try:
+        _request_due_version(database, registry, requested_by, actor)
+    except TriagemError as error:
+        log.warning("version_not_requested", reason=str(error))
+
+
+def _request_due_version(database: Database, registry: Registry, requested_by: str, actor: Actor | None) -> None:
     current = registry.find_current()
     if not _head_versions_continue(database, registry.manifest(current.version) if current else None):
         return
