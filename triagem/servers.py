@@ -61,7 +61,7 @@ def registry() -> Registry:
 
 
 def current_labels() -> tuple[str, ...]:
-    """The current model's labels; empty if there is no model, or the registry does not answer."""
+    """Return the current model's labels, or an empty tuple if there is no model or the registry does not answer."""
     with suppress(TriagemError):
         return registry().current_labels()
     return ()

@@ -48,7 +48,7 @@ class CrmSettings(Settings, used_by="gateway, ops"):
 
 
 class CrmFile(ReloadedFile[CrmConfig]):
-    """The file of a running process. `config`: the content if there is no file."""
+    """The CRM file of a running process, read again every few seconds. Without a path, `config` is the content."""
 
     def __init__(self, path: Path | None, config: CrmConfig | None = None, **timing: Any) -> None:
         super().__init__("TRIAGEM_CRM_FILE", path, load_crm_file, config or CrmConfig({}), **timing)

@@ -315,9 +315,7 @@ def test_titles_above_the_header_are_skipped_and_named(tmp_path: Path) -> None:
 def test_missing_columns_are_asked_for_together(tmp_path: Path) -> None:
     (path := tmp_path / "export.csv").write_text("Protocolo,Relato do cliente,Fila\n1,oi,N1\n", encoding="utf-8")
 
-    with pytest.raises(
-        InvalidInput, match=r"has no 'prompt' and no 'completion'.*--map prompt=COLUMN,completion=COL"
-    ):
+    with pytest.raises(InvalidInput, match=r"has no 'prompt', 'completion'.*--map prompt=COLUMN,completion=COL"):
         load(path)
 
 

@@ -115,9 +115,7 @@ def training_text(row: Mapping[str, Any], field: str, given: str) -> str:
         absent = [name for name in ("prompt", "completion") if not (columns[name] or columns["messages"])]
         missing = absent if field in absent else [field]
         options = ",".join(f"{name}=COLUMN" for name in missing)
-        raise InvalidInput(
-            f"has no {' and no '.join(map(repr, missing))}: its columns are {names}; use --map {options}"
-        )
+        raise InvalidInput(f"has no {', '.join(map(repr, missing))}: its columns are {names}; use --map {options}")
     value = training_cell(row, field, given)
     if not isinstance(value, str):
         raise InvalidInput(f"{field!r} is not a string")

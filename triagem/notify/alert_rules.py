@@ -143,7 +143,7 @@ class AlertSettings(TimezoneSettings, used_by="ops, beat"):
 
 
 class AlertsFile(ReloadedFile[AlertRules]):
-    """The file of a running process; no rules if there is no file."""
+    """The alerts file of a running process, read again every few seconds. Without a path, there are no rules."""
 
     def __init__(self, path: Path | None, **timing: Any) -> None:
         super().__init__("TRIAGEM_ALERTS_FILE", path, load, AlertRules({}), **timing)
