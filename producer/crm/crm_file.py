@@ -7,14 +7,14 @@ from typing import Any, Self
 
 from pydantic import Field, ValidationError
 
+from triagem import settings_file
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.field_errors import first_error
-from triagem.notify import settings_file
 from triagem.notify.crm import CrmTarget
 from triagem.notify.hosts import check_url
-from triagem.notify.settings_file import ReloadedFile
 from triagem.producer.crm.settings import GENERIC, Source, make_source, presets
 from triagem.settings import Settings
+from triagem.settings_file import ReloadedFile
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,9 @@ from triagem.notify.crm import (
     FieldSettings,
     ZendeskTags,
 )
-from triagem.notify.settings_file import SettingsTable
 from triagem.producer.crm.expressions import Expression
 from triagem.producer.crm.signature import SignatureScheme
+from triagem.settings_file import SettingsTable
 
 GENERIC: Final = "generic"
 # Tables of a source that say where its results go.

@@ -7,16 +7,16 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
+from triagem import settings_file
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.field_errors import first_error
 from triagem.contracts.prediction import Band
 from triagem.db.outbox.alerts import ALERT_KINDS, LOW_CONFIDENCE
-from triagem.notify import settings_file
 from triagem.notify.apprise_channel import check_apprise_url
 from triagem.notify.hosts import check_url
 from triagem.notify.request import SigningKey
-from triagem.notify.settings_file import ReloadedFile, SettingsTable
 from triagem.process import TimezoneSettings
+from triagem.settings_file import ReloadedFile, SettingsTable
 
 Language = Literal["en", "pt-BR"]
 Security = Literal["starttls", "ssl", "none"]

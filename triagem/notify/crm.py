@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field, JsonValue, SecretStr, field_validato
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.prediction import Band
 from triagem.notify.request import Request, SigningKey, json_request, signed_request
-from triagem.notify.settings_file import SettingsTable
+from triagem.settings_file import SettingsTable
 
 if TYPE_CHECKING:  # producers import these settings, and must not load a database driver
     from triagem.db.outbox.deliveries import LeasedResult

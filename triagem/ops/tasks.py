@@ -29,7 +29,6 @@ from triagem.notify.alert_rules import AlertsFile
 from triagem.notify.channels import Sender, channel_sender
 from triagem.notify.deliveries import deliver_due, send_due_alerts
 from triagem.notify.monitor import MonitorSettings, check_system
-from triagem.notify.settings_file import Content, ReloadedFile
 from triagem.ops.invalid_files import record_problem
 from triagem.ops.model_versions import copy_registry
 from triagem.ops.reclassify import advance_run, start_due_run, start_nightly_run
@@ -38,6 +37,7 @@ from triagem.ops.retraining import request_due_retraining
 from triagem.ops.settings import OpsSettings
 from triagem.producer import Publisher
 from triagem.producer.crm import CrmFile
+from triagem.settings_file import Content, ReloadedFile
 from triagem.trainer.settings import DueSettings
 
 log = structlog.get_logger(__name__)
