@@ -16,12 +16,15 @@ arrived late, when few were sampled, weigh more. A threshold is the rank of a te
 below it was included as if independently (Duffield, Lund & Thorup 2007, *Priority sampling*). Strata are weighted by
 their number of texts.
 
+Texts that the version was trained on are left out, with their reviews: it is right about them more often than about
+new texts.
+
 The interval: Wilson's in each stratum (1927; sound for few rows and for means near 1), with Kish's effective sample
 size (1965) and the finite population correction, combined by the squares of the half-widths (MOVER: Zou & Donner
 2008; for strata, Yan & Su 2010).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
@@ -29,12 +32,14 @@ from math import ceil, inf, sqrt
 from statistics import NormalDist
 from typing import Any, Final
 
+from pydantic_core import to_json
 from sqlalchemy import Row
 
 from triagem.contracts.ticket import PREDICT_SOURCE
 from triagem.db.connect import Database
 
 ASKED: Final = "asked"
+_TRAINED: Final = "trained"
 KNOWN: Final = 0.2  # an interval of at most this width, such as 0.8 to 1.0, is shown as a percentage
 _Z: Final = NormalDist().inv_cdf(0.975)
 
@@ -81,7 +86,8 @@ class AccuracyEstimate:
 
     `sampled`: the reviews that count, of randomly sampled texts. `uncounted`: reviews of texts that are neither
     randomly sampled nor in the stratum `asked`, and verdicts that no review asked for (`triagem.db.reviews.records`).
-    They say nothing about other texts. `mean_confidence`: the version's, in the same texts.
+    They say nothing about other texts. `mean_confidence`: the version's, in the same texts. `trained`: the reviews
+    of texts that the version was trained on, which are left out; None if these texts are not known.
     """
 
     value: float
@@ -94,6 +100,7 @@ class AccuracyEstimate:
     uncounted: int
     strata: tuple[StratumAccuracy, ...]
     mean_confidence: float | None = None
+    trained: int | None = 0
 
     @property
     def reviews_missing(self) -> int:
@@ -120,6 +127,7 @@ def estimate_accuracy(
     *,
     unasked: int = 0,
     mean_confidence: float | None = None,
+    trained: int | None = 0,
 ) -> AccuracyEstimate | None:
     """The accuracy over all `texts` (their number by stratum); None without a review that counts.
 
@@ -147,6 +155,7 @@ def estimate_accuracy(
         uncounted=sum(map(len, reviewed.values())) - reviews - unclear + unasked,
         strata=tuple(strata),
         mean_confidence=mean_confidence,
+        trained=trained,
     )
 
 
@@ -187,11 +196,13 @@ GROUP BY drawn_at, since
 """
 # Uses the version's predictions, not the current results, so that a previous version can still be measured. LATERAL,
 # because the planner takes id and digest for independent conditions, therefore expects one row, and would use a
-# nested loop over all rows.
+# nested loop over all rows. IN, not a join, for the same reason: it is a hash table.
 _REVIEWED_TEXTS: Final = """
 WITH texts AS (
   SELECT p.ticket_id, p.digest, p.band, p.confidence, t.received_at, p.classified_at,
-    v.reviewed, v.label = p.label AS was_right
+    v.reviewed, v.label = p.label AS was_right, p.digest IN (
+      SELECT decode(digest, 'hex') FROM json_array_elements_text(CAST(:trained AS json)) AS seen(digest)
+    ) AS trained
   FROM predictions p JOIN tickets t ON (t.id, t.digest) = (p.ticket_id, p.digest)
   LEFT JOIN LATERAL (
     SELECT true AS reviewed, r.label FROM reviews r WHERE (r.ticket_id, r.digest) = (p.ticket_id, p.digest)
@@ -202,12 +213,12 @@ WITH texts AS (
     AND t.received_at >= :since AND p.classified_at <= :until AND (NOT :decided OR p.band <> 'abstain')
 ), least_confident_unasked AS (
   SELECT coalesce(min(confidence), 'Infinity') AS confidence FROM texts
-  WHERE band <> 'automate' AND reviewed IS NULL AND NOT EXISTS (
+  WHERE band <> 'automate' AND NOT trained AND reviewed IS NULL AND NOT EXISTS (
     SELECT FROM review_draws d WHERE d.leased_until IS NOT NULL
     AND (d.ticket_id, d.digest, d.model_version) = (texts.ticket_id, texts.digest, :version)
   )
 ), strata AS MATERIALIZED (
-  SELECT *, CASE WHEN band = 'automate' THEN 'sure'
+  SELECT *, CASE WHEN trained THEN 'trained' WHEN band = 'automate' THEN 'sure'
     WHEN confidence < (SELECT u.confidence FROM least_confident_unasked u) THEN 'asked' ELSE 'unsure' END AS stratum
   FROM texts
 ), reviewed_texts AS (
@@ -228,11 +239,20 @@ LEFT JOIN reviewed_texts USING (stratum) ORDER BY stratum
 
 
 def model_accuracy(
-    database: Database, model_version: str, since: datetime | None = None, *, decided: bool = False
+    database: Database,
+    model_version: str,
+    since: datetime | None = None,
+    *,
+    trained: Collection[str] | None = (),
+    decided: bool = False,
 ) -> AccuracyEstimate | None:
     """The accuracy on all texts received from `since` on that the version classified before the last sampling round.
 
-    None if no randomly sampled text has a review. `decided`: without texts in the band `abstain`.
+    None if no randomly sampled text has a review that counts.
+
+    Args:
+        trained: digests of the texts that the version was trained on; None if they are not known.
+        decided: without texts in the band `abstain`.
     """
     rounds = sampling_rounds(database, model_version)
     if not rounds:
@@ -241,13 +261,17 @@ def model_accuracy(
     rows = database.rows(
         _REVIEWED_TEXTS, version=model_version, since=first,
         until=max(sampling.drawn_at for sampling in rounds), predict=PREDICT_SOURCE, decided=decided,
+        trained=to_json(list(trained or ())).decode(),
     )  # fmt: skip
+    left_out = sum(len(row.was_right or ()) for row in rows if row.stratum == _TRAINED)
+    rows = [row for row in rows if row.stratum != _TRAINED]
     return estimate_accuracy(
         {row.stratum: row.texts for row in rows},
         {row.stratum: _reviewed_texts(row) for row in rows},
         rounds,
         unasked=sum(row.unasked for row in rows),
         mean_confidence=sum(row.confidence for row in rows) / sum(row.texts for row in rows) if rows else None,
+        trained=None if trained is None else left_out,
     )
 
 

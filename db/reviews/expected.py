@@ -4,6 +4,7 @@ Calibrated confidences are right on average. If their mean lies outside the inte
 calibration no longer fits the texts. Texts in the band `abstain` do not count: nobody acts on their labels.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -53,10 +54,17 @@ WHERE model_version = :version AND band <> 'abstain' AND forgotten_at IS NULL AN
 """
 
 
-def expected_accuracy(database: Database, model_version: str, since: datetime | None = None) -> ExpectedAccuracy:
-    """Both figures for texts received from `since` on."""
+def expected_accuracy(
+    database: Database,
+    model_version: str,
+    since: datetime | None = None,
+    *,
+    trained: Collection[str] | None = (),
+) -> ExpectedAccuracy:
+    """Both figures for texts received from `since` on. `trained` as in `model_accuracy`."""
     row = database.one(_EXPECTED, version=model_version, predict=PREDICT_SOURCE, since=since)
-    return ExpectedAccuracy(row.texts, row.value, model_accuracy(database, model_version, since, decided=True))
+    reviewed = model_accuracy(database, model_version, since, trained=trained, decided=True)
+    return ExpectedAccuracy(row.texts, row.value, reviewed)
 
 
 @dataclass(frozen=True, slots=True)

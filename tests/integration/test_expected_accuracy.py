@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.command import Triagem
-from tests.support.reviewing import VERSION, draw, submit_review, sure, unsure
+from tests.support.reviewing import VERSION, draw, submit_review, sure, trained_on, unsure
 from tests.support.version_history import promoted
 from tests.support.windows import rows
 from triagem.contracts.prediction import AbstainReason, Band
@@ -87,6 +87,14 @@ class TestAlert:
         assert not alert_if_diverged(database, registry, datetime.now(UTC))
 
         assert not newest_accuracy_reports(database, limit=1)[0].diverged
+
+    def test_reviews_of_texts_that_the_version_was_trained_on_raise_none(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        reviewed_at_random(database, wrong=20)
+        trained = trained_on(*range(MIN_SAMPLED))
+
+        assert not alert_if_diverged(database, promoted(tmp_path, seen=trained), datetime.now(UTC))
 
     def test_corrections_in_the_crm_raise_none(self, database: Database, registry: Registry) -> None:
         write_window(database, [sure(str(number), confidence=0.95) for number in range(MIN_SAMPLED)])

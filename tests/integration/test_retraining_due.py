@@ -9,14 +9,16 @@ from sqlalchemy import text
 
 from tests.support.builders import manifest
 from tests.support.command import Triagem, assert_one_line
+from tests.support.reviewing import draw, submit_review, sure, trained_on
 from tests.support.version_history import drift_report, promoted, reviewed, seen
 from triagem.contracts.errors import ModelCorrupt
 from triagem.contracts.model import ROWS_FILE, DataInfo
 from triagem.db import Database, training_jobs
 from triagem.db.outbox.alerts import newest_alerts
+from triagem.db.tickets.window import write_window
 from triagem.db.training_jobs import JobKind
 from triagem.registry import Registry
-from triagem.trainer.monitor.due import RetrainingFacts, read_facts
+from triagem.trainer.monitor.due import RetrainingFacts, distances, read_facts
 from triagem.trainer.monitor.tasks import alert_if_due
 from triagem.trainer.settings import DueSettings
 
@@ -83,6 +85,22 @@ class TestNewTexts:
         (registry.folder("v1.0.0") / ROWS_FILE).write_text("{}", encoding="utf-8")
         with pytest.raises(ModelCorrupt, match=r"rows\.json"):
             current_facts(database, registry)
+
+
+class TestAccuracy:
+    def test_reviews_of_texts_that_the_version_was_trained_on_are_left_out(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        write_window(database, [sure("1"), sure("2")])
+        for task in draw(database, random_share=1):
+            submit_review(database, task.external_id)
+
+        facts = current_facts(database, promoted(tmp_path, seen=trained_on(1)))
+
+        assert facts.reviewed is not None
+        assert (facts.reviewed.reviews, facts.reviewed.trained) == (1, 1)
+        (accuracy,) = (row for row in distances(facts, DueSettings()) if row.trigger == "accuracy")
+        assert accuracy.message.endswith("; reviews left out because it was trained on their texts: 1")
 
 
 class TestLabels:

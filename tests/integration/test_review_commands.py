@@ -13,7 +13,8 @@ from sqlalchemy import text
 
 from tests.support.command import Triagem, assert_one_line
 from tests.support.conversations import ManualWorker, current, entries, message
-from tests.support.reviewing import NOW, draw, submit_review, sure, unsure
+from tests.support.reviewing import NOW, draw, submit_review, sure, trained_on, unsure
+from tests.support.version_history import promoted
 from tests.support.windows import digest, rows
 from triagem.contracts.model import MANIFEST_FILE, ROWS_FILE, SplitDigests
 from triagem.contracts.ticket import Identity
@@ -169,6 +170,26 @@ class TestAccuracy:
             submit_review(database, task.external_id)
 
         assert "to train a model (page Start)" in triagem("review", "accuracy").out
+
+    @pytest.mark.parametrize("known", [True, False])
+    def test_reviews_of_training_texts_are_left_out_and_counted(
+        self, triagem: Triagem, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, known: bool
+    ) -> None:
+        registry = promoted(tmp_path / "m", seen=trained_on(1, 2) if known else None)
+        monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(registry.root))
+        write_window(database, [sure(str(number), label="venda") for number in range(5)])
+        for task in draw(database, 5, random_share=1):
+            submit_review(database, task.external_id)
+
+        report = review(triagem, "accuracy")
+
+        accuracy, expected = report["accuracy"], report["expected"]["reviewed"]
+        assert (accuracy["texts"], accuracy["trained"]) == ((3, 2) if known else (5, None))
+        assert (expected["texts"], expected["trained"]) == ((3, 2) if known else (5, None))
+        line = (
+            "reviews left out because v1.0.0 was trained on their texts: 2" if known else "trained on are not known"
+        )
+        assert line in triagem("review", "accuracy").out
 
 
 class TestExport:

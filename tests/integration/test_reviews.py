@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from tests.support.results import names
-from tests.support.reviewing import NOW, SINCE, VERSION, draw, submit_review, sure, unsure
+from tests.support.reviewing import NOW, SINCE, VERSION, draw, submit_review, sure, trained_on, unsure
 from tests.support.windows import rows
 from triagem.contracts.prediction import Band
 from triagem.contracts.ticket import Identity
@@ -163,6 +163,21 @@ class TestAccuracy:
         assert accuracy is not None
         assert accuracy.low < 0.5 < accuracy.high
         assert accuracy.uncounted > 0
+
+    def test_texts_that_the_version_was_trained_on_are_left_out(self, database: Database) -> None:
+        """It is right about the 30 texts that it was trained on, and wrong about the others."""
+        write_window(database, [unsure(str(n), 0.5 + n / 1000, label="wrong") for n in range(10)])
+        write_window(database, [sure(str(n), label="right" if n < 40 else "wrong") for n in range(10, 60)])
+        for task in draw(database, 10) + draw(database, 50, random_share=1):
+            submit_review(database, task.external_id, "right")
+        trained = trained_on(5, *range(10, 40)).train
+
+        accuracy = model_accuracy(database, VERSION, trained=trained)
+
+        assert accuracy is not None
+        assert (accuracy.value, accuracy.texts, accuracy.reviews, accuracy.uncounted) == (0, 29, 29, 0)
+        assert accuracy.trained == 31
+        assert [(stratum.name, stratum.texts) for stratum in accuracy.strata] == [("asked", 9), ("sure", 20)]
 
     def test_there_is_no_estimate_before_a_sampled_text_is_reviewed(self, database: Database) -> None:
         write_window(database, [unsure("1"), sure("2")])

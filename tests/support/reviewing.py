@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from tests.support.results import result
+from triagem.contracts.model import SplitDigests
 from triagem.contracts.prediction import Band
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
@@ -30,6 +31,11 @@ def draw(database: Database, count: int = 100, *, reviewer: str = "ana", **optio
     """Assign texts, by default without random sampling."""
     settings = {"version": VERSION, "since": SINCE, "rng": random.Random(1), "random_share": 0.0, **options}
     return draw_tasks(database, reviewer, count, **settings)
+
+
+def trained_on(*names: object) -> SplitDigests:
+    """The rows of a version that was trained on the texts of these tickets."""
+    return SplitDigests(train=tuple(sure(f"{name}").digest.hex() for name in names), dev=(), calibration=(), test=())
 
 
 def submit_review(database: Database, name: str, label: str | None = "venda", reviewer: str = "ana") -> int:

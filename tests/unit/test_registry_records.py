@@ -13,7 +13,7 @@ from triagem.contracts.model import PREDICTIONS_FILE, ROWS_FILE, DataInfo
 from triagem.registry import Registry
 from triagem.registry.decision import Promote, Reject
 from triagem.registry.promote import evaluate_version, promote_through_gate
-from triagem.registry.records import read_record
+from triagem.registry.records import read_record, read_trained_texts
 
 
 @pytest.fixture
@@ -69,6 +69,18 @@ def test_training_rows_of_ancestors_count_as_training_rows(registry: Registry) -
     third = register_tested(registry, learned=[3], parent=second)
 
     assert read_record(registry, third).trained_on == digests(1, 2, 3)
+
+
+def test_all_texts_of_a_head_are_training_texts(registry: Registry) -> None:
+    """Its test predictions are of other heads; the registered one is fitted on all rows."""
+    versions = [register_tested(registry, learned=[7], pooling=pooling, rows=2) for pooling in ("first", "mean")]
+
+    assert [read_trained_texts(registry, version) for version in versions] == [digests(7), digests(0, 1, 7)]
+
+
+def test_training_texts_of_an_unknown_version_or_one_without_a_list_are_not_known(registry: Registry) -> None:
+    assert read_trained_texts(registry, register(registry)) is None
+    assert read_trained_texts(registry, "v9.0.0") is None
 
 
 def test_a_record_says_how_many_test_rows_leaked(registry: Registry) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 from triagem.db import Database, training_jobs
 from triagem.db.reviews import AccuracyEstimate, model_accuracy
 from triagem.registry import Registry
-from triagem.registry.records import read_rows
+from triagem.registry.records import read_rows, read_trained_texts
 from triagem.trainer.settings import DueSettings
 
 # The latest review of each text of a ticket. It is usable for training while the ticket still has that text.
@@ -106,7 +106,7 @@ def read_facts(database: Database, registry: Registry, now: datetime, version: s
         labels=manifest.labels,
         training_rows=manifest.data.texts or manifest.data.rows,  # reviewed texts are counted once too
         test_accuracy=None if manifest.data.leaked else manifest.metrics.get("accuracy"),
-        reviewed=model_accuracy(database, version),
+        reviewed=model_accuracy(database, version, trained=read_trained_texts(registry, version)),
         reviewed_labels=Counter(row.label for row in reviewed),
         new_rows=None if seen is None else len(usable.difference(seen.train, seen.dev, seen.calibration, seen.test)),
         drift_checked_at=report.made_at if report else None,
@@ -189,6 +189,8 @@ def _accuracy_distance(facts: RetrainingFacts, rules: DueSettings) -> LimitDista
         )
         if measured.reviews_missing:
             message += f"; about {measured.reviews_missing} more reviews make the interval narrow"
+        if measured.trained:
+            message += f"; reviews left out because it was trained on their texts: {measured.trained}"
     return LimitDistance(Trigger.ACCURACY, measured.high if measured else None, limit, message)
 
 

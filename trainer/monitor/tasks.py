@@ -14,6 +14,7 @@ from triagem.db import Database
 from triagem.db.outbox.alerts import CALIBRATION, DRIFT, RETRAINING_DUE, raise_alert
 from triagem.db.reviews.expected import RECENT, expected_accuracy, store_accuracy_report
 from triagem.registry import Registry
+from triagem.registry.records import read_trained_texts
 from triagem.trainer.monitor.due import Trigger, check_due, read_facts
 from triagem.trainer.settings import DueSettings
 
@@ -65,7 +66,8 @@ def alert_if_diverged(database: Database, registry: Registry, now: datetime) -> 
         version = registry.current().version
     except NoModel:
         return False
-    expected = expected_accuracy(database, version, now - RECENT)
+    trained = read_trained_texts(registry, version)
+    expected = expected_accuracy(database, version, now - RECENT, trained=trained)
     store_accuracy_report(database, version, expected, now)
     reviewed = expected.reviewed
     if not expected.diverged or reviewed is None:

@@ -50,18 +50,13 @@ def read_record(registry: Registry, version: str, scored_by: str | None = None) 
     """
     gaps: list[str] = []
     predictions: list[ScoredRow] = []
-    trained_on: set[str] = set()
     manifest: Manifest | None = None
     try:
         manifest = registry.manifest(version)
         predictions = _read_predictions(registry, manifest, scored_by)
     except (NoModel, ModelCorrupt) as error:
         gaps.append(str(error))
-    for ancestor in _lineage(registry, manifest, gaps):
-        try:
-            trained_on.update(_read_seen_rows(registry, ancestor))
-        except ModelCorrupt as error:
-            gaps.append(str(error))
+    trained_on = _read_trained_on(registry, manifest, gaps)
     return VersionRecord(
         version=version,
         labels=manifest.labels if manifest else (),
@@ -71,6 +66,31 @@ def read_record(registry: Registry, version: str, scored_by: str | None = None) 
         leaked=manifest.data.leaked if manifest else 0,
         gaps=tuple(gaps),
     )
+
+
+def read_trained_texts(registry: Registry, version: str) -> set[str] | None:
+    """Digests of the texts that a version and its ancestors were trained or tuned on; None if they are not known.
+
+    A head is fitted on its test rows too: only their predictions in the report are of a head that was not.
+    """
+    gaps: list[str] = []
+    try:
+        manifest = registry.manifest(version)
+        tested = read_rows(registry, version) if manifest.pooling == "mean" else None
+    except (NoModel, ModelCorrupt):
+        return None
+    texts = _read_trained_on(registry, manifest, gaps).union(tested.test if tested else ())
+    return None if gaps else texts
+
+
+def _read_trained_on(registry: Registry, manifest: Manifest | None, gaps: list[str]) -> set[str]:
+    trained_on = set[str]()
+    for ancestor in _lineage(registry, manifest, gaps):
+        try:
+            trained_on.update(_read_seen_rows(registry, ancestor))
+        except ModelCorrupt as error:
+            gaps.append(str(error))
+    return trained_on
 
 
 def _read_predictions(registry: Registry, manifest: Manifest, scored_by: str | None) -> list[ScoredRow]:

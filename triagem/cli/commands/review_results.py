@@ -37,6 +37,7 @@ from triagem.records.columns import mapped_label, parse_label_map
 from triagem.records.rows import BadLine, read_rows
 from triagem.records.text_file import open_text
 from triagem.registry.records import read_rows as read_version_rows
+from triagem.registry.records import read_trained_texts
 
 _MAX_REJECTED: Final = 20
 # Columns of the training data; without who labelled which text.
@@ -56,10 +57,12 @@ def accuracy(
 
     Example: `triagem review accuracy --since 2026-11-01`
     """
-    version = model or servers.registry().current().version
+    registry = servers.registry()
+    version = model or registry.current().version
+    trained = read_trained_texts(registry, version)
     with servers.database() as database:
-        estimate = model_accuracy(database, version, since)
-        expected = expected_accuracy(database, version, since)
+        estimate = model_accuracy(database, version, since, trained=trained)
+        expected = expected_accuracy(database, version, since, trained=trained)
         start_answers = count_start_answers(database)
     answer = {
         "model_version": version,
@@ -240,7 +243,10 @@ def _expected_lines(expected: ExpectedAccuracy) -> Iterator[str]:
 
 def _describe(version: str, estimate: AccuracyEstimate | None, start_answers: int) -> Iterator[RenderableType]:
     if estimate is None:
-        yield f"{version}: accuracy unknown, no randomly sampled text has been reviewed: see docs/how-to/reviews.md"
+        yield (
+            f"{version}: accuracy unknown, no randomly sampled text has a review that counts: see "
+            "docs/how-to/reviews.md"
+        )
         if start_answers:
             yield (
                 f"answers of the page Start do not count ({start_answers:,}): their texts were selected to train a"
@@ -269,3 +275,7 @@ def _describe(version: str, estimate: AccuracyEstimate | None, start_answers: in
             f"\n{estimate.uncounted:,} more reviews do not count: their texts were selected for low confidence,"
             f"{training} by the reviewer, or by the users of a CRM"
         )
+    if estimate.trained is None:
+        yield f"\nthe texts that {version} was trained on are not known: their reviews may be among these"
+    elif estimate.trained:
+        yield f"\nreviews left out because {version} was trained on their texts: {estimate.trained:,}"
