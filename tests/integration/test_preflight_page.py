@@ -12,7 +12,7 @@ from tests.support.windows import rows
 from triagem.db import Database, training_jobs
 from triagem.db.auth import Scope
 from triagem.db.training_jobs import JobKind
-from triagem.db.uploads import store_upload, sweep_uploads
+from triagem.db.uploads import finish_upload, store_upload, sweep_uploads
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox
 from triagem.registry import Registry
@@ -72,12 +72,19 @@ def test_an_uploaded_export_is_rated_and_deleted(
 
     assert [row["content"] for row in rows(database, "uploads")] == [None]
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []
-    for part in ("label suporte", "label venda", "group chat", "group web"):
+    for part in ("label suporte", "label venda", "canal chat", "canal web"):
         assert f"<td>{part}</td>" in page
     assert ">fechados.csv:62<" in page
     assert "Zuleide &amp; filhos" in page
     assert re.search(r"200 more labels would bring about \d+\.\d% accuracy", page)
     assert rows(database, "tickets") == []
+    unreviewed = "Once automated, nobody would review them."
+    assert "not reached" in page
+    assert unreviewed not in page
+    (stored,) = rows(database, "uploads")
+    stored["result"]["promises"][0]["share"] = 0.5
+    finish_upload(database, stored["id"], stored["result"])
+    assert unreviewed in admin.see("preflight")
 
     assert "were deleted" in admin.send("preflight", page)
     assert rows(database, "uploads") == []
@@ -95,15 +102,29 @@ def test_without_a_label_column_the_reason_of_a_failure_is_shown_and_the_file_is
     assert rows(database, "uploads") == []
 
 
-def test_a_row_that_cannot_be_read_is_named_by_the_persons_file(
-    admin: Person, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        (b"Protocolo,Assunto\n1,oi\n", {}),
+        (b"id,texto,fila\n1,oi,N1\n2,olhe,N2\n", {"label_column": "fila", "label_map": "N1=suporte"}),
+    ],
+)
+def test_an_error_names_the_persons_file(
+    admin: Person,
+    database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    content: bytes,
+    options: dict[str, str],
 ) -> None:
-    upload(admin, b"Protocolo,Assunto\n1,oi\n")
+    upload(admin, content, **options)
 
     run_next(database, tmp_path, monkeypatch)
     page = admin.see("preflight")
 
     assert "fechados.csv" in page
+    assert "export.csv" not in page
     assert str(tmp_path) not in page
 
 

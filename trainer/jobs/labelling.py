@@ -3,7 +3,9 @@
 The first two also estimate and store the progress, so that the console's page only reads stored values.
 """
 
+import re
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import PurePath
 from typing import Any, Final
 
@@ -127,6 +129,7 @@ def rate_upload(run: JobRun) -> None:
     run.report("evaluate")
     name = PurePath(upload.name)
     export = run.folder / f"export{name.suffix}"
+    shown = partial(re.sub, rf"({re.escape(str(run.folder))}/)?\b{re.escape(export.name)}\b", lambda _: name.name)
     try:
         export.write_bytes(upload.content)
         figures = asdict(rate_export(export, run.registry, **parameters.model_dump(exclude={"upload"})))
@@ -135,11 +138,11 @@ def rate_upload(run: JobRun) -> None:
     except Exception as error:
         delete_upload(run.database, parameters.upload)
         if isinstance(error, InvalidInput):
-            raise InvalidInput(str(error).replace(str(export), name.name)) from None
+            raise InvalidInput(shown(str(error))) from None
         raise
     finally:
         export.unlink(missing_ok=True)
     for mistake in figures.get("mistakes", ()):
-        mistake["where"] = mistake["where"].replace(str(export), name.name)
+        mistake["where"] = shown(mistake["where"])
         mistake["text"] = " ".join(mistake["text"].split())[:_EXCERPT_CHARS]
     finish_upload(run.database, parameters.upload, figures)

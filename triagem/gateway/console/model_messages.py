@@ -30,7 +30,7 @@ MODEL_MESSAGES: Final = {
     ),
     "gate_rows": (
         "Test rows, predicted by models that were not trained on them: {count}",
-        "Linhas de teste, previstas por modelos que não treinaram com elas: {count}",
+        "Linhas de teste, classificadas por modelos que não treinaram com elas: {count}",
     ),
     "rule": ("Rule", "Regra"),
     "rule_improve": ("significant improvement of at least 0.02", "melhora significativa de pelo menos 0,02"),
