@@ -97,8 +97,8 @@ def no_worker() -> str:
     if not local_gateway():
         return NO_WORKER
     return (
-        f"no worker answers, although `triagem up` runs: see {STACK_FOLDER}/worker-0.log; if the worker hangs, kill "
-        "its process, and `triagem up` starts another"
+        f"no worker answers, although `triagem up` runs: see {STACK_FOLDER}/worker-0.log; one that starts answers "
+        "within seconds; if it hangs, kill its process, and `triagem up` starts another"
     )
 
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from itertools import count
 from math import ceil
 from pathlib import Path
 from typing import Final
@@ -38,6 +39,7 @@ from triagem.worker.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
 
+_STATE_S: Final = 0.5  # a new state, as after the model was loaded, is reported within this time
 _MAX_UNCOMMITTED: Final = 8  # micro-batches that may wait for the previous statement
 
 
@@ -150,19 +152,25 @@ class Pipeline:
         self._retry(self.lease.acquire)
         self._retry(self._reclaimer.inbox.create_groups)
         self._leased.set()
+        beat_s = self._lease_s / BEATS
+        steps = ceil(beat_s / _STATE_S)
         # Runs until everything is acknowledged, not only until `stopping`: no other worker may reclaim entries in
         # flight meanwhile.
-        while not self._committed.wait(self._lease_s / BEATS):
+        for step in count(1):
+            if self._committed.wait(beat_s / steps):
+                return
             self.supervisor.beat()
-            # after a requested stop, `_retry` gives up at once, and the next iteration tries again
-            with suppress(Retryable):
-                if not self._retry(self.lease.refresh):
-                    log.warning("lease_lost", new_consumer=self.lease.consumer)
-                    reported = None
-            if (used := health.used_ratio()) is not None:
+            if due := step % steps == 0:
+                # after a requested stop, `_retry` gives up at once, and the next beat tries again
                 with suppress(Retryable):
-                    self.lease.report_memory(used)
-            if (report := (self._state(), self.classifier.full_rate)) != reported:
+                    if not self._retry(self.lease.refresh):
+                        log.warning("lease_lost", new_consumer=self.lease.consumer)
+                        reported = None
+                if (used := health.used_ratio()) is not None:
+                    with suppress(Retryable):
+                        self.lease.report_memory(used)
+            report = self._state(), self.classifier.full_rate
+            if report != reported and (due or reported is None or report[0] != reported[0]):
                 with suppress(Retryable):  # informational only
                     self.lease.report_state(*report)
                     reported = report

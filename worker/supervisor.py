@@ -81,14 +81,16 @@ class Supervisor:
     def join(self) -> bool:
         """Wait for all threads to exit after `stopping` was set; False if one failed or the deadline passed.
 
-        Does not wait after a failure: entries in flight stay pending, and another worker reclaims them.
+        Does not wait after a failure: entries in flight stay pending, and another worker reclaims them. Nor for a
+        thread whose heartbeat is suspended: it loads a model, and holds no entry.
         """
         if self.failure is not None:
             return False
         end = self._clock() + self._deadline_s
-        for thread in self._threads:
+        threads = [thread for thread in self._threads if self._beats[thread.name] != float("inf")]
+        for thread in threads:
             thread.join(max(0.0, end - self._clock()))
-        return self.failure is None and not any(thread.is_alive() for thread in self._threads)
+        return self.failure is None and not any(thread.is_alive() for thread in threads)
 
     def _guard(self, name: str, work: Callable[[], None]) -> None:
         try:

@@ -44,10 +44,10 @@ def triagem(
         [sys.executable, "-P", "-m", "triagem.cli.main", *arguments],
         cwd=folder,
         env={
+            "TRIAGEM_LEASE_S": "1",
             **os.environ,
             "TRIAGEM_REGISTRY_URL": str(models),
             "TRIAGEM_ENGINE": engine,
-            "TRIAGEM_LEASE_S": "1",
             "TRIAGEM_GATEWAY_PORT": str(port or choose_port()),
             "PYTHONPATH": str(ROOT),
         },
@@ -93,6 +93,7 @@ def test_up_serves_until_it_is_asked_to_stop_and_leaves_nothing_running(
     first = next(start for start in range(18700, 18800) if all(is_free(start + offset) for offset in range(3)))
     monkeypatch.setenv("TRIAGEM_METRICS_PORT", str(first))
     monkeypatch.setenv("TRIAGEM_LOG_PREDICTIONS", "true")
+    monkeypatch.setenv("TRIAGEM_LEASE_S", "3600")
     process = triagem(folder, "up", models=instant_models, engine="tests.support.engines:noop", port=port)
     try:
         until(lambda: "model_loaded" in worker_logs(folder) or process.poll() is not None, seconds=90)
@@ -119,6 +120,9 @@ def test_up_serves_until_it_is_asked_to_stop_and_leaves_nothing_running(
             in printed
         )
         assert [name in fetch_metrics(first + offset) for offset, name in enumerate(METRICS)] == [True] * 3
+        (killed,) = json.loads(run(folder, "backlog", "--json"))["states"]
+        os.kill(int(killed.split("-")[-2]), signal.SIGKILL)
+        until(lambda: killed not in (states := json.loads(run(folder, "backlog", "--json"))["states"]) and states)
         started = descendants(process.pid)
         second = triagem(folder, "up", models=instant_models, engine="tests.support.engines:noop")
         assert second.wait(30) == 1

@@ -1,9 +1,11 @@
 """Worker leases (INV-8): a lease is a key with a time to live; every start of a worker uses a new name."""
 
+import os
+
 import pytest
 
 from triagem.inbox import Inbox
-from triagem.inbox.lease import Lease, lease_key, list_workers, observed_states, worker_states
+from triagem.inbox.lease import Lease, lease_key, list_workers, observed_states, release_ended, worker_states
 
 
 @pytest.fixture
@@ -109,6 +111,16 @@ def test_releasing_does_not_affect_other_leases(inbox: Inbox, lease: Lease) -> N
     lease.release()
 
     assert remaining_ms(inbox, other.consumer) > 0
+
+
+def test_the_leases_of_a_process_that_ended_are_released_at_once(inbox: Inbox, lease: Lease) -> None:
+    """INV-8: without waiting until they expire."""
+    other = lease.consumer.replace(f"-{os.getpid()}-", f"-{os.getpid()}1-")
+    inbox.redis.set(lease_key(other), "at work")
+
+    release_ended(inbox.redis, os.getpid())
+
+    assert list(worker_states(inbox.redis)) == [other]
 
 
 def test_every_worker_with_a_lease_counts_as_alive(inbox: Inbox) -> None:

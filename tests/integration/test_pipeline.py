@@ -286,6 +286,13 @@ def test_nothing_leaves_redis_before_its_result_is_committed(
     assert stored(database) == 10
 
 
+def test_a_worker_reports_a_new_state_before_its_next_heartbeat(
+    endpoints: Endpoints, inbox: Inbox, instant_models: Path
+) -> None:
+    with running(endpoints, instant_models, lease_s=3600.0):
+        until(lambda: list(worker_states(inbox.redis).values()) == ["at work"])
+
+
 def test_the_worker_state_shows_what_it_waits_for(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

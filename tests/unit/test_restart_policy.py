@@ -19,6 +19,7 @@ KILLED, STARTUP_ERROR, CRASHED = -9, 1, 137
 class Worker:
     """Exits when the test sets its status."""
 
+    pid: int
     exit_status: int | None = None
 
     def exit_reason(self) -> str:
@@ -32,12 +33,13 @@ class Harness:
     clock: Clock = field(default_factory=Clock)
     started: list[Worker] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
+    ended: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.slot = WorkerSlot("worker 0", self.start, self.messages.append, self.clock)
+        self.slot = WorkerSlot("worker 0", self.start, self.messages.append, self.clock, self.ended.append)
 
     def start(self) -> Any:
-        self.started.append(Worker())
+        self.started.append(Worker(pid=len(self.started) + 1))
         return self.started[-1]
 
     def exit_worker(self, status: int, *, after_s: float) -> bool:
@@ -59,6 +61,7 @@ def test_a_worker_that_ran_for_a_minute_is_restarted_at_once(status: int) -> Non
     assert harness.exit_worker(status, after_s=60)
     assert harness.slot.poll()
     assert len(harness.started) == 2
+    assert harness.ended == [1]
 
 
 def test_a_worker_killed_at_startup_is_restarted_after_a_pause() -> None:

@@ -72,6 +72,7 @@ class WorkerSlot:
     start: Callable[[], ChildProcess]
     report: Callable[[str], None]
     clock: Callable[[], float] = time.monotonic
+    ended: Callable[[int], None] = lambda _: None  # called with the pid of a worker that stopped
     process: ChildProcess | None = None
     _started_at: float = 0.0
     _start_after: float = field(default=float("-inf"))
@@ -89,6 +90,7 @@ class WorkerSlot:
             return True
         uptime = now - self._started_at
         self._short_runs = self._short_runs + 1 if uptime < SHORT_RUN_S else 0
+        self.ended(self.process.pid)
         delay = restart_delay(status, uptime, self._short_runs)
         restart = "" if delay is None else f", restarting in {delay:.0f} s"
         self.report(f"{self.name} {describe_exit(status)}{restart}: {self.process.exit_reason()}")

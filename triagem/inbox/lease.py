@@ -129,6 +129,16 @@ def worker_states(redis: Redis) -> dict[str, str]:
 
 
 @redis_errors()
+def release_ended(redis: Redis, pid: int) -> None:
+    """Delete the leases of a process of this host that has ended, so that others reclaim its entries at once.
+
+    A live worker with the same host name and pid, in a container, would only continue under a new name.
+    """
+    for key in redis.scan_iter(match=f"{_KEY}{_name_prefix(pid)}*", count=1000):
+        redis.delete(key)
+
+
+@redis_errors()
 def observed_states(redis: Redis) -> dict[str, str]:
     """As `worker_states`, for a person: a worker that misses two heartbeats is shown as silent."""
     workers = list_workers(redis)
@@ -164,7 +174,11 @@ def _values(redis: Redis, prefix: str) -> dict[str, str]:
 
 
 def _new_name() -> str:
-    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    return _name_prefix(os.getpid()) + secrets.token_hex(4)
+
+
+def _name_prefix(pid: int) -> str:
+    return f"{socket.gethostname()}-{pid}-"
 
 
 _PAUSED: Final = PREFIX + ":paused"

@@ -4,6 +4,7 @@ import json
 import shlex
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -18,12 +19,14 @@ from triagem.cli.options import AsJson
 from triagem.cli.output import as_mapping, console, local_time, print_answer, print_lines
 from triagem.cli.processes import WorkerProcess, WorkerSlot, exit_on_sigterm, run_until_stopped
 from triagem.cli.progress import StepTimer
-from triagem.contracts.errors import InvalidInput, NotConfigured
+from triagem.contracts.errors import InvalidInput, NotConfigured, TriagemError
 from triagem.db import Database
 from triagem.db.auth import Scope, begin_session, create_key, list_keys
 from triagem.db.labels import review_choices
 from triagem.db.reviews.labelling import MIN_ESTIMATED_LABEL, LabellingState, labelling_state
 from triagem.db.training_jobs import JobKind
+from triagem.inbox import connect
+from triagem.inbox.lease import release_ended
 from triagem.notify.alert_rules import AlertSettings
 from triagem.ops.labelling import VersionState, version_state
 from triagem.process import describe_exit
@@ -137,6 +140,10 @@ def run_processes(
     def report(event: str) -> None:
         print_lines(f"{local_time(datetime.now(UTC))} {event}")
 
+    def ended(pid: int) -> None:
+        with suppress(TriagemError):  # without Redis, the lease expires by itself
+            release_ended(connect(endpoints.redis_url), pid)
+
     def each_round() -> None:
         for server, status in stack.restart_dead() if stack and stack.down() else ():
             end = "had stopped" if status is None else describe_exit(status)
@@ -150,7 +157,9 @@ def run_processes(
         # Each process needs its own port; beat and the trainer serve no metrics.
         exporters = [name for name in commands if name not in {"beat", "trainer"}]
         ports = {name: first_port + index for index, name in enumerate(exporters)}
-    slots = [WorkerSlot(name, partial(start, name, command), report) for name, command in commands.items()]
+    slots = [
+        WorkerSlot(name, partial(start, name, command), report, ended=ended) for name, command in commands.items()
+    ]
     others = "".join(f", {service}" for service in services)
     print_lines(f"workers: {workers}{others}; logs: {servers.STACK_FOLDER}/*.log; press Ctrl-C to stop")
     if ports:
