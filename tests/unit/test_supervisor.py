@@ -165,6 +165,24 @@ def test_a_thread_that_does_not_end_in_time_makes_the_stop_fail() -> None:
     assert not ended
 
 
+def test_a_stop_does_not_wait_for_a_thread_that_loads_a_model() -> None:
+    harness, loading = Harness(deadline_s=0.05), threading.Event()
+
+    def load() -> None:
+        with harness.supervisor.heartbeat_suspended():
+            loading.set()
+            harness.hang()
+
+    harness.supervisor.spawn("models", load)
+    assert loading.wait(TIMEOUT_S)
+    harness.supervisor.stopping.set()
+
+    ended = harness.supervisor.join()
+
+    harness.release.set()
+    assert ended
+
+
 def test_a_process_that_cannot_stop_after_a_failure_ends_itself() -> None:
     script = (
         "import threading; from triagem.worker.supervisor import Supervisor, ThreadExited\n"
