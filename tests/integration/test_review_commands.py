@@ -95,7 +95,13 @@ class TestLabel:
         proposed = review(triagem, "label", "zendesk", "1", "cobranca", "--new-label")
         assert (proposed["label"], proposed["proposal"]) == (None, "cobranca")
         assert triagem("review", "label", "zendesk", "2", "cobranca").status == 1
+        listed = triagem("labels", "list")
+        assert "cobranca" not in listed.out
+        assert listed.err.splitlines() == [
+            "proposed: cobranca (texts: 1, reviewers: 1); `triagem labels set cobranca --new-label` adds it"
+        ]
         assert triagem("labels", "set", "cobranca", "--new-label").status == 0
+        assert triagem("labels", "list").err == ""
         assert triagem("review", "label", "zendesk", "2", "cobranca").status == 0
         assert [row["label"] for row in rows(database, "reviews")] == ["cobranca", "cobranca"]
 

@@ -1,5 +1,6 @@
 """`triagem labels`: lists the labels, and changes how they are displayed."""
 
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -7,8 +8,8 @@ import typer
 from triagem import servers
 from triagem.cli.commands.access import record_action
 from triagem.cli.options import FormatOption, JsonFlag
-from triagem.cli.output import Format, print_lines, print_rows
-from triagem.db.labels import Colour, Label, change_label, label_name, list_labels
+from triagem.cli.output import Format, errors, print_lines, print_rows
+from triagem.db.labels import Colour, Label, change_label, label_name, list_labels, list_proposals
 
 _NO_LABELS = "no labels: models and reviews add them, or name them on the page that `triagem start` shows"
 
@@ -19,14 +20,20 @@ labels = typer.Typer(
 
 @labels.command("list")
 def list_(*, form: FormatOption = Format.TABLE, _json: JsonFlag = False) -> None:
-    """List the labels that a model predicted, a reviewer gave or a person added.
+    """List the labels that a model predicted, a reviewer gave or a person added, and those that reviewers propose.
 
     Example: `triagem labels list`
     """
     with servers.database() as database:
-        stored = list_labels(database)
+        stored, proposals = list_labels(database), list_proposals(database)
     columns = ("label", "name", "parent", "description", "colour", "retired_at")
     print_rows(stored, columns, form, empty=_NO_LABELS, types=[Label])
+    lines = (
+        f"proposed: {proposal.label} (texts: {proposal.texts:,}, reviewers: {proposal.reviewers:,}); "
+        f"`triagem labels set {quote(proposal.label)} --new-label` adds it"
+        for proposal in proposals
+    )
+    print_lines(*lines, screen=errors)
 
 
 @labels.command("set")
