@@ -179,7 +179,8 @@ def due(*, as_json: AsJson = False) -> None:
         )
     elif rolled_back:
         lines.append(
-            f"{rolled_back} was rolled back: the same reviews would train it again; review more of its mistakes"
+            f"{rolled_back} was rolled back: a training on the same rows would repeat its mistakes; review more of "
+            "them"
         )
     if newest := newest or rolled_back:
         lines.append(f"a schedule (TRIAGEM_RETRAIN_AT) starts no training until {newest} is due itself")
