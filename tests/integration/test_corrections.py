@@ -17,12 +17,13 @@ from tests.support.windows import result as live_result
 from tests.support.windows import rows
 from triagem.contracts.prediction import Band
 from triagem.contracts.ticket import Identity
-from triagem.db import Database
+from triagem.db import Database, training_jobs
 from triagem.db.auth import Scope
 from triagem.db.outbox.deliveries import DeliveryState, lease_result, mark_delivery, sync_result_targets
 from triagem.db.reviews import model_accuracy
 from triagem.db.reviews.records import NoCorrection, Unasked, labels_only_ours, record_correction
 from triagem.db.tickets.window import write_window
+from triagem.db.training_jobs import JobKind
 from triagem.inbox import Inbox
 from triagem.inbox.webhook_counts import WebhookCounts
 from triagem.producer.crm import CrmConfig
@@ -100,6 +101,18 @@ def test_a_persons_change_in_the_crm_is_a_review(
     (review,) = rows(database, "reviews")
     assert (review["label"], review["stratum"], review["inclusion"]) == ("suporte", "crm", None)
     assert review["reviewer"] == reviewer if "8b3b" not in reviewer else "@" not in review["reviewer"]
+
+
+def test_a_correction_that_completes_the_answers_requests_the_first_version(database: Database, inbox: Inbox) -> None:
+    write_window(database, [result("4711", source="shop", label="venda"), *(sure(str(n)) for n in range(19))])
+    for number in range(19):
+        submit_review(database, str(number), "suporte" if number < 9 else "venda")
+    http = client(services(database, inbox, crm=CrmConfig(SOURCES)))
+
+    http.post("/v1/webhooks/shop", json=shop("n1"), headers={"X-Triagem-Token": TOKEN})
+
+    (job,) = training_jobs.newest_jobs(database, limit=9)
+    assert (job.kind, job.requested_by) == (JobKind.HEAD, "shop")
 
 
 @pytest.mark.parametrize(
