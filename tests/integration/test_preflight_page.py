@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from tests.support.console import Person
 from tests.support.gateway import services
+from tests.support.rows import texts
 from tests.support.windows import rows
 from triagem.db import Database, training_jobs
 from triagem.db.auth import Scope
@@ -35,7 +36,8 @@ def admin(opened: Services) -> Person:
 def export() -> bytes:
     """Sixty closed tickets; one of them has the label of the others' texts."""
     words = {"N1": "a internet caiu e o modem pisca", "Comercial": "quero contratar o plano e saber o valor"}
-    lines = [f"{n},{words[group]} {n * 7919},{group},web" for n in range(30) for group in words]
+    different = enumerate(texts(30))
+    lines = [f"{n},{words[group]} {text},{group},web" for n, text in different for group in words]
     wrong = "99,quero contratar o plano Zuleide & filhos e saber o valor 5,N1,chat"
     return "\n".join(["id,mensagem,Grupo,canal", *lines, wrong]).encode()
 

@@ -5,20 +5,18 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from tests.support.rows import texts
 from triagem.contracts.model import BaseChoice, BaseScore
 from triagem.trainer.data.rows import Row
 from triagem.trainer.fit import base_choice
 from triagem.trainer.fit.base_choice import MAX_ROWS, best_base, choose_base, comparable_languages
 
-WORDS = ("fatura", "plano", "conta", "linha", "chip", "pedido", "loja", "senha", "troca", "caixa")
-
 
 def rows(lang: str, number: int) -> list[Row]:
     """Rows of different texts, every second one a sale."""
-    first = 1000 * sum(map(ord, lang))
     return [
-        Row(f"{WORDS[n % 10]} {n * 7919} {lang} {WORDS[n // 10 % 10]}", ("suporte", "venda")[n % 2], lang)
-        for n in range(first, first + number)
+        Row(f"{text} {n} {lang}", ("suporte", "venda")[n % 2], lang)
+        for n, text in enumerate(texts(number, seed=sum(map(ord, lang))))
     ]
 
 
@@ -26,12 +24,12 @@ def embed_by_language(monkeypatch: pytest.MonkeyPatch, **known: Sequence[str]) -
     """Bases whose embeddings show the label only in the named languages. Returns the texts that were embedded."""
     seen: list[str] = []
 
-    def embed(base: str, texts: Sequence[str]) -> np.ndarray:
-        seen.extend(texts)
+    def embed(base: str, given: Sequence[str]) -> np.ndarray:
+        seen.extend(given)
         rng = np.random.default_rng(7)
-        embeddings = rng.normal(size=(len(texts), 4))
-        for line, text in zip(embeddings, texts, strict=True):
-            _, number, lang, _ = text.split()
+        embeddings = rng.normal(size=(len(given), 4))
+        for line, text in zip(embeddings, given, strict=True):
+            *_, number, lang = text.split()
             if lang in known[base]:
                 line[0] += 6 * (int(number) % 2)
         return embeddings

@@ -31,6 +31,13 @@ def test_a_changed_letter_word_or_case_is_a_near_duplicate(changed: str) -> None
     assert pairs(INVOICE, INTERNET, changed) == [(0, 2)]
 
 
+def test_texts_of_a_template_with_different_numbers_are_near_duplicates() -> None:
+    orders = [f"pedido {number} não chegou ainda, onde está?" for number in range(1000, 4000, 37)]
+    invoices = [f"quero a segunda via do boleto {number} por favor" for number in range(5000, 9000, 91)]
+
+    assert len({*duplicate_groups(orders + invoices)}) == 2
+
+
 def test_another_request_on_the_same_topic_is_not_a_near_duplicate() -> None:
     assert pairs(INVOICE, "Quero receber a fatura por e-mail a partir do próximo mês") == []
 

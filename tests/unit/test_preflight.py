@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.support.command import Triagem
+from tests.support.rows import texts
 from triagem.trainer.active.preflight import TARGETS, expect, preflight
 from triagem.trainer.data.rows import Row
 from triagem.trainer.monitor.reference import Population
@@ -82,7 +83,8 @@ def test_an_export_is_judged_and_nothing_is_stored(
 ) -> None:
     monkeypatch.setattr("triagem.trainer.active.export.installed_bases", list)  # TF-IDF: no model is loaded
     words = {"N1": "a internet caiu e o modem pisca", "Comercial": "quero contratar o plano e saber o valor"}
-    lines = [f"{n},{words[group]} {n * 7919},{group},web" for n in range(30) for group in words]
+    different = enumerate(texts(30))
+    lines = [f"{n},{words[group]} {text},{group},web" for n, text in different for group in words]
     export = tmp_path / "closed.csv"
     export.write_text("\n".join(["id,mensagem,Grupo,canal", *lines, "99,spam,Lixo,web"]))
     before = sorted(tmp_path.rglob("*"))

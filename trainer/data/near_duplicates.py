@@ -5,6 +5,7 @@ model that classifies a sentence correctly also classifies its hundred copies co
 measured or fitted on held-out rows uses one row of each different text.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -18,10 +19,11 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from triagem.trainer.data.rows import Row
 
-# of character n-grams; sentences with this similarity or more differ only in a word or a typo
+# of character n-grams; sentences with this similarity or more differ only in a word, a number or a typo
 MIN_COSINE: Final = 0.8
 MIN_TEXTS: Final = 10  # with fewer different texts, no checkpoint is chosen and no error rate is estimated
 _BLOCK: Final = 256
+_NUMBER: Final = re.compile(r"\d+")
 
 
 def near_duplicate_pairs(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -32,9 +34,10 @@ def near_duplicate_pairs(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
     """
     if len(texts) < 2:
         return
-    # Lower-cased, and n-grams within words: the order of sentences hardly matters.
+    # Lower-cased, and n-grams within words: the order of sentences hardly matters. All numbers are one: those of
+    # orders and invoices are rare, so the weights would make two texts of one template differ.
     grams = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, dtype=np.float32)
-    vectors = csr_matrix(grams.fit_transform([f" {text} " for text in texts]))
+    vectors = csr_matrix(grams.fit_transform([_NUMBER.sub("0", f" {text} ") for text in texts]))
     for start in range(0, len(texts), _BLOCK):
         cosines = (vectors[start : start + _BLOCK] @ vectors[start:].T).tocoo()
         # 1e-6: a text's cosine with its own copy may be computed as 0.9999999
