@@ -14,7 +14,7 @@ from sqlalchemy.types import BigInteger, Boolean, DateTime
 
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.result import Result, ResultPage
-from triagem.contracts.ticket import PREDICT_SOURCE, Identity
+from triagem.contracts.ticket import PREDICT_SOURCE
 from triagem.db.connect import AnyRow, Database
 from triagem.db.tickets.messages import MAX_SHOWN, Thread, read_thread
 from triagem.db.tickets.review_state import REVIEW_CONDITIONS, TICKET_DISPUTED, ReviewState
@@ -33,6 +33,11 @@ _RESULTS: Final = table(
         ),
     ),
 )  # fmt: skip
+_STORED: Final = (
+    text("SELECT id AS ticket_id, source, external_id, received_at FROM tickets WHERE text IS NOT NULL")
+    .columns(column("ticket_id"), column("source"), column("external_id"), column("received_at"))
+    .subquery("results")  # the name that the condition of a search expects
+)
 _TICKETS: Final = table("tickets", column("received_at"), column("id"))
 _NEWEST_FIRST: Final = select(*_RESULTS.c).order_by(_RESULTS.c.received_at.desc(), _RESULTS.c.ticket_id.desc())
 
@@ -104,14 +109,15 @@ def results_by_external_id(database: Database, source: str, external_ids: Sequen
     return [Result(*row) for row in rows]
 
 
-def stored_tickets(database: Database, external_id: str) -> list[Identity]:
-    """The tickets of all sources with this id and a text, with or without a result."""
+def stored_tickets(database: Database, search: str, *, limit: int) -> list[AnyRow]:
+    """The newest stored texts that `search` finds, with or without a result; those with this id come first."""
+    c = _STORED.c
+    newest_first = select(*c).order_by(c.received_at.desc(), c.ticket_id.desc())
     with database.autocommit() as connection:
-        ids = tickets_with_id(connection, external_id)
-    rows = database.rows(
-        "SELECT source, external_id FROM tickets WHERE id = ANY(:ids) AND text IS NOT NULL ORDER BY source", ids=ids
-    )
-    return [Identity(*row) for row in rows]
+        exact = tickets_with_id(connection, search)
+        condition, _ = search_condition(connection, search)
+        named = connection.execute(newest_first.where(c.ticket_id.in_(exact))).all()
+        return [*named, *connection.execute(newest_first.where(c.ticket_id.not_in(exact), condition).limit(limit))]
 
 
 def result_pages(

@@ -337,13 +337,13 @@ class TestTickets:
     @pytest.mark.parametrize(
         ("lang", "query", "reason"),
         [
-            ("en", {"since": "2026-13-01"}, "since &#39;2026-13-01&#39;: expected a date like 2026-11-02"),
-            ("pt", {"until": "ontem"}, "until &#39;ontem&#39;: use uma data como 2026-11-02"),
-            ("en", {"band": "none"}, "band &#39;none&#39;: expected one of automate, review, abstain"),
+            ("en", {"since": "2026-13-01"}, "From &#39;2026-13-01&#39;: expected a date like 2026-11-02"),
+            ("pt", {"until": "ontem"}, "Antes de &#39;ontem&#39;: use uma data como 2026-11-02"),
+            ("en", {"band": "none"}, "Band &#39;none&#39;: expected one of automate, review, abstain"),
             (
                 "pt",
                 {"reviewed": "no"},
-                "reviewed &#39;no&#39;: use um destes valores: reviewed, open, disputed, mine",
+                "Revisão &#39;no&#39;: use um destes valores: reviewed, open, disputed, mine",
             ),
             ("pt", {"q": "a" * 256}, "query.q: tem mais de 255 caracteres"),
         ],

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from tests.support.builders import NOW, register
@@ -31,6 +32,7 @@ from triagem.db.reviews.labelling import (
     read_pool,
     save_questions,
 )
+from triagem.db.tickets.search import index_queued_tickets
 from triagem.db.training_jobs import JobKind
 from triagem.gateway.app import create_app
 from triagem.gateway.services import Services
@@ -130,14 +132,21 @@ class TestWithoutModel:
         for path in ("/console/", "/console/review"):
             assert "Name the labels" in owner.http.get(path).text
 
-    def test_the_list_of_tickets_counts_stored_messages_and_finds_one_by_its_id(
+    def test_the_list_of_tickets_counts_stored_messages_and_finds_them_by_their_ids_and_words(
         self, owner: Person, labelled: Database
     ) -> None:
-        page = owner.see("tickets", q="7")
+        insert_unlabelled(labelled, "cnv-47", text="Minha fatura veio errada")
+        with labelled.autocommit() as connection:
+            connection.execute(text("INSERT INTO search_queue SELECT id FROM tickets"))
+        index_queued_tickets(labelled)
 
+        for query, name in (("7", "7"), ("cnv-47", "cnv-47"), ("nv-4", "cnv-47"), ("erradas faturas", "cnv-47")):
+            page = owner.see("tickets", q=query)
+            assert f'<a href="/console/ticket?source=zendesk&amp;id={name}">zendesk · {name}</a>' in page
+            assert 'Stored messages: 31. <a href="/console/start">Start</a>' in page
+        assert '<span class="preview">Minha fatura veio errada</span>' in page
         assert "No matching tickets" not in page
-        assert 'Stored messages: 30. <a href="/console/start">Start</a>' in page
-        assert '<a href="/console/ticket?source=zendesk&amp;id=7">zendesk · 7</a>' in page
+        assert "No matching tickets" in owner.see("tickets", q="boleto")
         assert "zendesk · 7" not in owner.see("tickets")
 
     def test_no_nightly_run_starts(self, opened: Services) -> None:

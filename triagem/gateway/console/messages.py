@@ -188,8 +188,8 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "last_alerts": ("Latest alerts", "Últimos alertas"),
     "no_alerts": ("No alerts.", "Nenhum alerta."),
     "listed_with_model": (
-        "Tickets are listed and searched once there is a model. Stored messages: {count}.",
-        "Os tickets aparecem na lista e na busca quando há um modelo. Mensagens guardadas: {count}.",
+        "Tickets are listed with their labels once there is a model. Stored messages: {count}.",
+        "Os tickets são listados com a categoria assim que houver um modelo. Mensagens guardadas: {count}.",
     ),
     "no_results": ("No ticket has a result yet.", "Nenhum ticket tem resultado ainda."),
     "lane_live": ("live", "em tempo real"),

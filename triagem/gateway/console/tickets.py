@@ -67,13 +67,13 @@ def _filters(
     """Raises InvalidInput for a filter that is not a date, a band or a state of reviews."""
     return Filters(
         label or None,
-        _choice("band", band, Band),
+        _choice("Band", band, Band),
         source or None,
         model or None,
-        _day("since", since),
-        _day("until", until),
+        _day("From", since),
+        _day("Before", until),
         language.lower() or None,
-        _choice("reviewed", reviewed, ReviewState),
+        _choice("Review", reviewed, ReviewState),
         visitor.name,
     )
 
@@ -103,15 +103,17 @@ def tickets(
     )
     days = {"since": filters.since and filters.since.date(), "until": filters.until and filters.until.date()}
     form_values = {"q": search_text, **asdict(filters), "reviewer": None, **days}
-    previews = text_previews(services.database, [row.ticket_id for row in page.rows], chars=1000)
     modelless = not page.rows and services.current_version() is None
+    unlabelled = stored_tickets(services.database, search_text, limit=_PAGE_SIZE) if modelless and search_text else []
+    ids = [row.ticket_id for row in page.rows or unlabelled]
+    previews = text_previews(services.database, ids, chars=1000)
     return render_page(
         request,
         "tickets.html",
         visitor,
         rows=page.rows,
         stored=labelling_state(services.database).texts if modelless else 0,
-        same_id=stored_tickets(services.database, search_text) if modelless and search_text else [],
+        unlabelled=unlabelled,
         previews={ticket_id: clean(text)[:160] for ticket_id, text in previews.items()},
         filters=form_values,
         after=page.after,
@@ -144,18 +146,18 @@ def download(services: ServicesDep, filters: _TicketFilters, q: FilterText = "")
     return stream_rows(pages(), Result, "csv", "tickets", mark=codecs.BOM_UTF8)
 
 
-def _day(name: str, value: str) -> datetime | None:
+def _day(field: str, value: str) -> datetime | None:
     """The start of a day in the zone of the pages."""
     if not value:
         return None
     try:
         day = date.fromisoformat(value)
     except ValueError:
-        raise InvalidInput(f"{name} {value[:40]!r}: expected a date like 2026-11-02") from None
+        raise InvalidInput(f"{field} {value[:40]!r}: expected a date like 2026-11-02") from None
     return datetime.combine(day, time(), page_zone())
 
 
-def _choice(name: str, value: str, choices: type[Choice]) -> Choice | None:
+def _choice(field: str, value: str, choices: type[Choice]) -> Choice | None:
     if value and value not in set(choices):
-        raise InvalidInput(f"{name} {value[:40]!r}: expected one of {', '.join(choices)}")
+        raise InvalidInput(f"{field} {value[:40]!r}: expected one of {', '.join(choices)}")
     return choices(value) if value else None
