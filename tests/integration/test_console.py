@@ -355,6 +355,12 @@ class TestTickets:
         assert response.status_code == 422
         assert reason in response.text
 
+    def test_a_parameter_that_the_page_does_not_read_is_named(self, ana: Person) -> None:
+        page = ana.see("tickets", lable="venda", label="venda", lang="en", message="undone", utm_source="mail")
+
+        assert "This page does not know these parameters of its address: lable, utm_source." in page
+        assert "does not know" not in ana.see("tickets", label="venda")
+
     def test_without_results_and_filters_no_search_is_blamed(self, ana: Person) -> None:
         assert "No ticket has a result yet." in ana.see("tickets")
         assert "No matching tickets." in ana.see("tickets", source="zendesk")

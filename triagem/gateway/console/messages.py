@@ -29,6 +29,10 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "models": ("Models", "Modelos"),
     "operations": ("Operations", "Operações"),
     "log_out": ("Log out", "Sair"),
+    "unknown_parameters": (
+        "This page does not know these parameters of its address: {names}.",
+        "Esta página não conhece estes parâmetros do endereço: {names}.",
+    ),
     "source": ("Source", "Origem"),
     "ticket": ("Ticket", "Ticket"),
     "label": ("Label", "Categoria"),

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from fastapi import Request
+from fastapi.dependencies.utils import get_flat_params
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -27,6 +28,7 @@ from triagem.process import TimezoneSettings
 
 HERE: Final = Path(__file__).parent
 STATIC: Final = HERE / "static"
+_OF_ALL_PAGES: Final = frozenset(("lang", "message", "about"))
 _LANG_COOKIE: Final = "triagem_lang"
 _YEAR_S: Final = 365 * 86_400
 HEADERS: Final = {  # RequestMiddleware adds the headers that all answers have
@@ -83,6 +85,7 @@ def render_page(
         "visitor": visitor,
         "token": visitor.token if visitor else "",
         "flash": _flash(request, lang, known, values.get("details", {})) if visitor else None,
+        "unknown": unknown_parameters(request) if visitor else (),
         "when": partial(format_time, lang, zone),
         "zone": zone.key,
         "date": partial(format_date, lang),
@@ -114,6 +117,12 @@ def _flash(request: Request, lang: Lang, known: Collection[str], details: Mappin
         return None
     shown = [details[value].name if value in details else value for value in values]
     return translate(lang, key, **dict(zip(names, shown, strict=True)))
+
+
+def unknown_parameters(request: Request) -> list[str]:
+    """The names in the URL that the page does not read, such as a misspelt filter."""
+    read = {field.alias for field in get_flat_params(request.scope["route"].dependant)}
+    return sorted(request.query_params.keys() - read - _OF_ALL_PAGES)
 
 
 def _named(lang: Lang, kind: str, value: str) -> Markup:
