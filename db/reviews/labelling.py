@@ -109,9 +109,13 @@ def next_question(
 
 
 _COUNTS: Final = text("""
-SELECT label, count(*) FROM (
-  SELECT DISTINCT ON (ticket_id, digest) label FROM reviews ORDER BY ticket_id, digest, id DESC
-) AS latest WHERE label IS NOT NULL GROUP BY label ORDER BY label
+SELECT newest, count(*) FROM (
+  SELECT array_agg(label) AS labels, (array_agg(label ORDER BY id DESC))[1] AS newest FROM (
+    SELECT DISTINCT ON (ticket_id, digest, reviewer) ticket_id, digest, label, id FROM reviews
+    ORDER BY ticket_id, digest, reviewer, id DESC
+  ) AS latest GROUP BY ticket_id, digest
+) AS texts WHERE 2 * cardinality(array_positions(labels, newest)) > cardinality(labels) AND newest IS NOT NULL
+GROUP BY newest ORDER BY newest
 """)
 _LEFT: Final = text(f"""
 SELECT count(*) FILTER (WHERE q.kind <> 'suspicious' AND {UNREVIEWED}) AS questions,
@@ -159,7 +163,7 @@ class LabellingState:
 
 
 def count_answers(database: Database) -> dict[str, int]:
-    """The number of texts whose latest review gave each label."""
+    """The number of texts by the label that their reviewers agree on: see `majority_label`."""
     return dict(database.rows(_COUNTS))
 
 

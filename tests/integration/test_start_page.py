@@ -329,6 +329,17 @@ class TestQuestions:
         assert "No more answers to look at again" in page
         assert labelling_state(labelled).answers == {"suporte": 1}
 
+    def test_a_disputed_text_is_an_answer_only_after_a_third_review(self, owner: Person, labelled: Database) -> None:
+        ticket, digest = Identity("zendesk", "5"), b"text 5"
+
+        shown = []
+        for reviewer, label in (("ana", "venda"), ("rui", "suporte"), ("eva", None), ("rui", "venda")):
+            record_review(labelled, ticket, label, reviewer, digest=digest)
+            shown.append(re.findall(r"Answers: \d", owner.see("start")))
+
+        assert shown == [["Answers: 1"], ["Answers: 0"], ["Answers: 0"], ["Answers: 1"]]
+        assert labelling_state(labelled).answers == {"venda": 1}
+
     def test_a_suspicious_answer_is_shown_only_to_the_person_who_gave_it(
         self, owner: Person, opened: Services, labelled: Database
     ) -> None:
