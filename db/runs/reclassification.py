@@ -33,7 +33,6 @@ class ResolvedTicket:
     `conversation`: the messages that the text is composed from.
     """
 
-    ref: StoredTicketRef
     version: str
     epoch: int
     shadow: bool
@@ -99,10 +98,7 @@ def _resolve(database: Database, refs: Sequence[StoredTicketRef]) -> list[Resolv
         conversation = row.messages and Conversation(
             read_messages(row.messages), OnReply(row.on_reply), row.digest, True, row.revised_at, row.arrival
         )
-        index = row.position - 1
-        tickets[index] = ResolvedTicket(
-            refs[index], row.version, row.epoch, row.shadow, row.text, cached, conversation
-        )
+        tickets[row.position - 1] = ResolvedTicket(row.version, row.epoch, row.shadow, row.text, cached, conversation)
     return tickets
 
 

@@ -148,10 +148,10 @@ def test_a_run_of_the_current_version_resolves_what_a_late_worker_left(database:
     page = next_page(database, run)
     record_page(database, run, page)
 
-    for ticket in resolve_tickets(database, page.refs):
+    for ref, ticket in zip(page.refs, resolve_tickets(database, page.refs), strict=True):
         assert ticket
         assert ticket.cached
-        write_reclassified(database, [ReclassifiedTicket(ticket.ref, "unchanged", *ticket.cached)])
+        write_reclassified(database, [ReclassifiedTicket(ref, "unchanged", *ticket.cached)])
 
     assert "newest-result" not in findings(database)
     assert current(database) == ("A", "v1.1.0", 2)
