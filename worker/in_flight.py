@@ -60,21 +60,17 @@ class Recovery:
         self._working_since: float | None = None
         self._suspended_until = float("-inf")
 
-    def suspend_reclaims(self) -> None:
-        """Reclaim nothing for one lease period, because Redis was unreachable.
+    def on_outage(self, error: Retryable) -> None:
+        """Create lost consumer groups again; after any other Redis outage, reclaim nothing for one lease period.
 
         Leases expire during an outage because no worker can refresh them. Without the pause, every outage longer
         than a lease would make live workers take entries from each other.
         """
-        self._suspended_until = self._clock() + self._lease_s
-
-    def on_outage(self, error: Retryable) -> None:
-        """Create lost consumer groups again; after any other Redis outage, suspend reclaims."""
         match error:
             case GroupMissing():
                 self._reclaimer.inbox.create_groups()
             case InboxUnavailable():
-                self.suspend_reclaims()
+                self._suspended_until = self._clock() + self._lease_s
 
     def recover(self, lane: Lane, consumer: str, in_flight: AbstractSet[bytes], limit: int) -> list[Entry]:
         """Entries to process: all lost replies, then reclaimed entries, up to `limit` in total.

@@ -5,6 +5,7 @@ import pytest
 from tests.integration.conftest import ids
 from tests.support.builders import Clock
 from tests.support.consumers import held, leased, put_and_fetch
+from triagem.contracts.errors import InboxUnavailable
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Inbox
 from triagem.inbox.lease import lease_key
@@ -55,7 +56,7 @@ def test_after_an_outage_recovery_waits_one_lease_period(inbox: Inbox) -> None:
     assert recovery.due()
     entries = put_and_fetch(inbox, "dead", 1)
 
-    recovery.suspend_reclaims()
+    recovery.on_outage(InboxUnavailable("Redis does not answer"))
     clock.now += 14.9
     assert recovery.recover(LIVE, "reclaimer", set(), 10) == []
 
@@ -69,7 +70,7 @@ def test_a_waiting_worker_still_recovers_its_own_lost_replies(inbox: Inbox) -> N
     put_and_fetch(inbox, "dead", 1)
     own = put_and_fetch(inbox, "me", 2)
 
-    recovery.suspend_reclaims()
+    recovery.on_outage(InboxUnavailable("Redis does not answer"))
 
     assert recovery.recover(LIVE, "me", {own[0].id}, 10) == own[1:]
 
