@@ -102,7 +102,7 @@ def _try_again(
             return done, failed
 
 
-def safe_reason(error: Exception) -> str:
+def safe_reason(error: BaseException) -> str:
     """The message of Triagem's own errors.
 
     For other errors, the class name, because their message may quote a customer's text.

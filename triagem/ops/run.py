@@ -38,6 +38,7 @@ from triagem.ops.settings import OpsSettings
 from triagem.ops.tasks import alerts_file, crm_file
 from triagem.process import read_secret_files
 from triagem.worker import health
+from triagem.worker.failures import safe_reason
 
 _NO_TASK_S: Final = 600.0
 
@@ -263,6 +264,5 @@ def redact_exception(record: logging.LogRecord) -> bool:
     """A logging filter: replaces the exception text of failed tasks, because it may quote a customer's message."""
     error = record.exc_info[1] if record.exc_info else None
     if error is not None and isinstance(record.args, dict) and "exc" in record.args:
-        safe = str(error) if isinstance(error, TriagemError) else type(error).__name__
-        record.args = {**record.args, "exc": safe}
+        record.args = {**record.args, "exc": safe_reason(error)}
     return True
