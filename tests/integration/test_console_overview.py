@@ -15,12 +15,13 @@ from tests.support.scored_versions import current_and_better, register_tested
 from triagem.contracts.assessment import MetricEstimate, ReliabilityBin, Slice
 from triagem.contracts.model import DataInfo
 from triagem.contracts.ticket import Lane
-from triagem.db import Database, runs
+from triagem.db import Database, runs, training_jobs
 from triagem.db.auth import Scope
 from triagem.db.outbox.alerts import DRIFT, raise_alert
 from triagem.db.tickets import dead_letters
 from triagem.db.tickets.dead_letters import list_dead_letters
 from triagem.db.tickets.window import write_window
+from triagem.db.training_jobs import JobKind
 from triagem.gateway.console.overview import ThroughputMeter
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox, connect
@@ -202,6 +203,32 @@ class TestModels:
         for page in ("overview", "models"):
             assert 'class="unsure">leaked</strong>' in reader.see(page)
         assert "Test rows that are also training rows, or nearly: 1,300." in reader.see("model", version="v1.0.0")
+
+    @pytest.mark.parametrize(
+        ("kind", "accuracy", "measured"),
+        [
+            (JobKind.FULL, "accuracy on its test rows: 93.0%", "Measured on the test rows: 6."),
+            (
+                JobKind.HEAD,
+                "accuracy, cross-validated on the answers: 93.0%",
+                "Cross-validated on the answers to random questions: 6.",
+            ),
+        ],
+    )
+    def test_a_figure_says_what_was_measured(
+        self, database: Database, inbox: Inbox, tmp_path: Path, *, kind: JobKind, accuracy: str, measured: str
+    ) -> None:
+        job, _ = training_jobs.request(database, kind, requested_by="ana", parameters={})
+        registry = Registry(tmp_path / "measured")
+        metrics, content = {"accuracy": 0.93}, report().model_dump_json()
+        registry.promote(register_tested(registry, report=content, metrics=metrics, job=f"{job.id} 2026-12-01"))
+        reader = Person(services(database, inbox, models=registry.root), Scope.READ)
+
+        assert accuracy in reader.see("overview")
+        page = reader.see("model", version="v1.0.0")
+        assert measured in page
+        assert "calibration error (ECE)" in page
+        assert "lower is better" in page
 
     @pytest.mark.parametrize("version", ["v9.9.9", "../../etc", EVIL])
     def test_an_unknown_version_is_404(self, reader: Person, version: str) -> None:

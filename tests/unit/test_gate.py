@@ -141,7 +141,7 @@ def test_an_equal_candidate_is_rejected_by_the_default_and_passes_as_non_inferio
 def test_with_too_few_rows_an_equal_candidate_is_not_shown_to_be_as_good() -> None:
     rejection = reasons(evaluate_gate(candidate(rows=200), record(rows=200), Rule.NON_INFERIOR))
 
-    assert "the difference is above -0.013 with 95 % confidence, required is -0.010" in rejection
+    assert "the difference is above -0.013 with 95% confidence, required is -0.010" in rejection
     assert "needs about 268 rows" in rejection
 
 

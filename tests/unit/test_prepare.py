@@ -61,7 +61,7 @@ def test_the_notes_describe_the_rows_and_their_split(tmp_path: Path, registry: R
     assert notes[0].startswith("100 training rows (suporte 50%, venda 50%)")
     assert notes[-2:] == (
         "split off train: 20 test rows, 10 dev rows",
-        "only 20 different test texts: they measure an accuracy of 90 % to ±13 points",
+        "only 20 different test texts: they measure an accuracy of 90% to ±13 points",
     )
 
 

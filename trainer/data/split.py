@@ -200,7 +200,7 @@ def _weaknesses(parts: dict[str, tuple[Row, ...]], labels: Sequence[str]) -> Ite
             yield f"the {len(rows)} {part} rows have only {texts} different texts: a score on them is not informative"
         if part == "test" and texts < SMALL_TEST:
             points = 1.96 * sqrt(0.9 * 0.1 / texts) * 100
-            yield f"only {texts} different test texts: they measure an accuracy of 90 % to ±{points:.0f} points"
+            yield f"only {texts} different test texts: they measure an accuracy of 90% to ±{points:.0f} points"
 
 
 def _digests(rows: Iterable[Row]) -> tuple[str, ...]:

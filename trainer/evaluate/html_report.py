@@ -16,6 +16,7 @@ from typing import Final
 from jinja2 import Environment, StrictUndefined
 
 from triagem.contracts.assessment import (
+    METRICS_HINT,
     Assessment,
     CurvePoint,
     HistogramBar,
@@ -101,6 +102,7 @@ def render_html(assessment: Assessment, manifest: Manifest, *, portuguese: bool 
         trained_at=f"{manifest.created_at.astimezone(UTC):{'%d/%m/%Y' if portuguese else '%Y-%m-%d'} %H:%M} UTC",
         trained_rows=describe_rows(manifest.data.rows, manifest.data.texts),
         names=METRIC_NAMES,
+        metrics_hint=METRICS_HINT,
         charts=charts(assessment),
         frame=FRAME,
         max_mistakes=MAX_MISTAKES,

@@ -22,9 +22,9 @@ METRIC_NAMES: Final = {
     "macro_precision": "Precision, macro",
     "macro_recall": "Recall, macro",
     "macro_f1": "F1, macro",
-    "nll": "NLL",
+    "nll": "Log loss (NLL)",
     "brier": "Brier score",
-    "ece": "ECE",
+    "ece": "Calibration error (ECE)",
     "auroc_wrong": "AUROC of error detection",
     "aurc": "AURC (mean risk over all coverages)",
 }

@@ -134,7 +134,7 @@ def _comparison_table(
             _share(recall.true_positives, recall.rows),
             "" if current_recall is None else _share(current_recall, recall.rows),
         )
-    add_row("NLL", f"{metrics.nll:.3f}", f"{comparison.nll:.3f}" if comparison else "")
+    add_row("log loss (NLL)", f"{metrics.nll:.3f}", f"{comparison.nll:.3f}" if comparison else "")
     current_cost = comparison.mflops_per_token if comparison else None
     if metrics.mflops_per_token is not None or current_cost is not None:
         add_row("mflops_per_token", _format_cost(metrics.mflops_per_token), _format_cost(current_cost))

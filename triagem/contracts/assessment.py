@@ -93,6 +93,12 @@ class Misclassification(BaseModel, frozen=True, extra="forbid"):
 LEAKED: Final = "{} of {} test rows are also training rows, or nearly: these scores measure memorization"
 
 
+METRICS_HINT: Final = (
+    "For log loss, Brier score, calibration error and AURC, lower is better. Log loss counts confident mistakes "
+    "most. The calibration error is the mean difference between confidence and accuracy."
+)
+
+
 class BaselineComparison(BaseModel, frozen=True, extra="forbid"):
     """TF-IDF with logistic regression on the same rows. `gain`: the model's macro-F1 minus the baseline's, paired."""
 

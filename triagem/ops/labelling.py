@@ -102,9 +102,12 @@ def request_due_questions(database: Database, state: LabellingState, requested_b
 
 def _head_versions_continue(database: Database, current: Manifest | None) -> bool:
     """Whether answers still make head versions: not once a full training has made the current version."""
-    if current is None:
-        return True
-    job = training_jobs.find(database, int(current.job.split()[0])) if current.job else None
+    return current is None or made_from_answers(database, current)
+
+
+def made_from_answers(database: Database, version: Manifest) -> bool:
+    """Whether answers made the version, so that its metrics are cross-validated on them."""
+    job = training_jobs.find(database, int(version.job.split()[0])) if version.job else None
     return job is not None and job.kind is JobKind.HEAD
 
 

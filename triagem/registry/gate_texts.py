@@ -22,7 +22,7 @@ NO_BETTER_THAN_GUESSING: Final = (
     "accuracy {accuracy:.3f} on {rows:,} rows: always predicting their most frequent label would have {guessing:.3f}"
 )
 PERHAPS_WORSE: Final = (
-    "accuracy {accuracy:.3f} against {current:.3f} on {rows:,} rows: the difference is above {bound:+.3f} with 95 % "
+    "accuracy {accuracy:.3f} against {current:.3f} on {rows:,} rows: the difference is above {bound:+.3f} with 95% "
     "confidence, required is {required:+.3f}; an equally good version needs about {needed:,} rows"
 )
 SMALL_GAIN: Final = (

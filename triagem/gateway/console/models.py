@@ -11,6 +11,7 @@ from typing import Final
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from triagem.contracts.assessment import METRICS_HINT
 from triagem.contracts.errors import ModelCorrupt
 from triagem.contracts.model import HTML_REPORT_FILE, HTML_REPORT_PT_FILE, Manifest
 from triagem.db.audit import record
@@ -24,6 +25,7 @@ from triagem.gateway.console.session import Admin, Form, Reader, row_id
 from triagem.gateway.console.tickets import label_context
 from triagem.gateway.problems import ProblemError
 from triagem.gateway.services import ServicesDep
+from triagem.ops.labelling import made_from_answers
 from triagem.registry.decision import Rule
 from triagem.registry.history import FIRST_HEAD
 from triagem.registry.promote import evaluate_version, promote_through_gate, roll_back
@@ -89,9 +91,11 @@ def model(request: Request, services: ServicesDep, visitor: Reader, version: str
     current, chosen = services.current_version(), _rule(rule)
     ready = version != current and version not in services.registry.archived()
     decision = evaluate_version(services.registry, version, rule=chosen) if ready else None
+    manifest = services.registry.manifest(version)
     return render_page(
-        request, "model.html", visitor, manifest=services.registry.manifest(version),
-        report=read_report(services.registry, version), current=current, decision=decision, rule=chosen,
+        request, "model.html", visitor, manifest=manifest, report=read_report(services.registry, version),
+        from_answers=made_from_answers(services.database, manifest), metrics_hint=METRICS_HINT, current=current,
+        decision=decision, rule=chosen,
         rules=list(Rule), **label_context(services),
     )  # fmt: skip
 

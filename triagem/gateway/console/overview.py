@@ -22,6 +22,7 @@ from triagem.gateway.services import ServicesDep
 from triagem.inbox import Inbox
 from triagem.inbox.lease import observed_states, paused
 from triagem.notify.monitor import MIN_TICKETS, MonitorSettings, recent_live_stats
+from triagem.ops.labelling import made_from_answers
 
 # Bar charts, in units of the SVG's view box. A chart library would be larger than the page.
 _WIDTH: Final = 480
@@ -75,6 +76,7 @@ def overview(request: Request, services: ServicesDep, visitor: Reader) -> Respon
         request, "overview.html", visitor,
         now=now, depths=depths, rate=rate, drain_s=backlog / rate if rate else None,
         states=observed_states(services.inbox.redis), is_paused=paused(services.inbox.redis), model=model,
+        from_answers=model is not None and made_from_answers(services.database, model),
         since=promotions[-1] if promotions else None, count=len(newest), live_count=live.tickets,
         unsure_share=share, unsure_under=limits.unsure_under, limit=limits.unsure_share if checked else None,
         alarm=checked and live.tickets >= MIN_TICKETS and share > limits.unsure_share, **context,

@@ -54,7 +54,7 @@ PREFLIGHT_MESSAGES: Final = {
     "not_reached": ("not reached", "não alcançada"),
     "texts_missing": (
         "about {count} more labelled texts prove it",
-        "cerca de {count} textos com categoria a mais comprovariam isso",
+        "faltam cerca de {count} textos com categoria para comprovar",
     ),
     "costly": ("Costliest mistakes", "Erros mais caros"),
     "costly_hint": (

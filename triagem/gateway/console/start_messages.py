@@ -42,8 +42,8 @@ START_MESSAGES: Final = {
         "Mensagens aceitas: {accepted}. Linhas rejeitadas: {rejected}.",
     ),
     "messages_soon": (
-        "A worker is storing the messages, which takes seconds.",
-        "Um worker está guardando as mensagens, o que leva segundos.",
+        "The messages are being stored, which takes seconds.",
+        "As mensagens estão sendo guardadas, o que leva alguns segundos.",
     ),
     "show_messages": ("Label the messages", "Classificar as mensagens"),
     "rejected_lines": ("Number: {count}; lines: {lines}.", "Quantidade: {count}; linhas: {lines}."),
@@ -98,8 +98,12 @@ START_MESSAGES: Final = {
     "queued_full": ("A full training is queued.", "Um treinamento completo está na fila."),
     "queued_preflight": ("The rating of an export is queued.", "A avaliação de uma exportação está na fila."),
     "estimated": (
-        "estimated quality (macro-F1) after {answers} answers; 90 % interval: {low} to {high}",
-        "de qualidade estimada (macro-F1) após {answers} respostas; intervalo de 90%: {low} a {high}",
+        "estimated quality (macro-F1) on all messages, from {answers} answers; 90% sure: {low} to {high}",
+        "de qualidade estimada (macro-F1) em todas as mensagens; {answers} respostas, 90% de certeza: {low} a {high}",
+    ),
+    "macro_f1_hint": (
+        "At 100%, each message would get its right label. Each label counts the same.",
+        "Com 100%, cada mensagem receberia a categoria certa. Todas as categorias têm o mesmo peso.",
     ),
     "no_estimate": (
         "An estimate of the quality needs 20 answers, of two or more labels with five each.",
@@ -114,18 +118,18 @@ START_MESSAGES: Final = {
         "Fora da estimativa, com menos de cinco respostas:",
     ),
     "answers_missing": (
-        "About {count} more answers reach 90 %.",
+        "About {count} more answers reach 90%.",
         "Faltam cerca de {count} respostas para chegar a 90%.",
     ),
-    "target_reached": ("The estimate has reached 90 %.", "A estimativa chegou a 90%."),
+    "target_reached": ("The estimate has reached 90%.", "A estimativa chegou a 90%."),
     "in_use": ("{version} is in use.", "{version} está em uso."),
     "all_reviewed": (
-        "A person reviews all its results until the answers prove its precision.",
-        "Uma pessoa revisa todos os resultados até que as respostas comprovem a precisão.",
+        "A person reviews all its results until the answers prove that few of its labels are wrong.",
+        "Uma pessoa revisa todos os resultados até que as respostas comprovem que ela erra pouco.",
     ),
     "proof_missing": (
-        "About {count} more answers may prove the precision.",
-        "Faltam cerca de {count} respostas para comprovar a precisão.",
+        "About {count} more answers may prove that few of its labels are wrong.",
+        "Faltam cerca de {count} respostas para comprovar que ela erra pouco.",
     ),
     "look_again": (
         "Look again at answers that differ from those to similar messages ({count})",
