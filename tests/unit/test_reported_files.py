@@ -232,10 +232,10 @@ class TestTraining:
         result = bare("train", "train.jsonl", "--check", *(["--json"] if as_json else []))
 
         assert result.status == 1
-        assert "no row remains for test" in result.err
+        assert "too few different texts: the 48 rows have only 2" in result.err
         if as_json:
             assert json.loads(result.out)["audit"]["copies"] == 46
-            assert "no row remains for test" in json.loads(result.out)["rejected"]
+            assert "too few different texts: the 48 rows have only 2" in json.loads(result.out)["rejected"]
         else:
             assert "46 training rows are copies of an earlier row" in result.out
 

@@ -148,7 +148,7 @@ class TestShares:
     def test_too_few_different_rows_for_a_test_are_refused(self) -> None:
         few = corpus([row for row in balanced_rows(1) for _ in range(30)])
 
-        with pytest.raises(InvalidInput, match=r"no row remains for test: add a file test\.jsonl, or rows"):
+        with pytest.raises(InvalidInput, match="too few different texts: the 60 rows have only 2, one of each"):
             split(few, seed=42)
 
 

@@ -187,6 +187,13 @@ def _weaknesses(parts: dict[str, tuple[Row, ...]], labels: Sequence[str]) -> Ite
                 "near-duplicates of them; add others"
             )
         if part == "test" and not rows:
+            given = [row for others in parts.values() for row in others]
+            different = Counter(given[index].label for index in distinct_rows(given))
+            if max(different.values()) < 2:
+                raise InvalidInput(
+                    f"too few different texts: the {len(given)} rows have only {different.total()}, one of each label"
+                    " (near-duplicates count as one); add rows with other texts, or a file test.jsonl"
+                )
             raise InvalidInput(
                 "no row remains for test: add a file test.jsonl, or rows that no earlier version was trained on, at "
                 "least two of a label that are not near-duplicates; of reviews, only random ones are tested on"
