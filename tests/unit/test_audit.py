@@ -42,6 +42,16 @@ def test_copies_are_counted_apart_from_near_copies() -> None:
     assert (result.copies, result.near_copies) == (2, 1)
 
 
+def test_rows_are_different_texts_copies_and_near_copies() -> None:
+    """The middle text joins the other two, which are not similar enough themselves. Copies have one label."""
+    words, others = " ".join(texts(3)).split(), " ".join(texts(3, seed=9)).split()
+    chain = [" ".join(others[:changed] + words[changed:]) for changed in (0, 2, 1)]
+    train = [Row(text, label) for label in ("suporte", "venda") for text in (*chain, chain[0])]
+    result = audit_rows([*train, QUOTE])
+
+    assert (result.rows, result.texts, result.copies, result.near_copies) == (9, 3, 2, 4)
+
+
 def test_a_text_with_two_labels_is_one_contradiction_reported_with_its_lines() -> None:
     relabelled = Row(INTERNET.text, "venda", where="train.jsonl:9")
     result = audit_rows([INTERNET, relabelled, relabelled, QUOTE])

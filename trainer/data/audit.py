@@ -33,8 +33,9 @@ class Audit:
     """Findings on the training rows and on the held-out parts that have a file.
 
     `file` holds the training rows, and `texts` counts their different texts; `given` and `given_texts` count the rows
-    and different texts of all parts. `copies` and `near_copies` are training rows that repeat an earlier one exactly
-    or nearly. `contradictions` are texts that occur with more than one label, each as label → file and line.
+    and different texts of all parts. `copies` and `near_copies` are training rows that repeat an earlier one of their
+    label exactly or nearly, so that `texts + copies + near_copies = rows`. `contradictions` are texts that occur with
+    more than one label, each as label → file and line.
     """
 
     file: str
@@ -86,6 +87,7 @@ def audit(corpus: Corpus) -> Audit:
     leaks = {part: _leak(rows, first, earlier) for part, rows in held_out.items()}
     others = [row for rows in held_out.values() for row in rows if row.text not in first and row.text not in earlier]
     different = len(distinct_rows(train))
+    once = len({(row.text, row.label) for row in train})
     return Audit(
         file=train[0].where.rpartition(":")[0],
         rows=len(train),
@@ -94,8 +96,8 @@ def audit(corpus: Corpus) -> Audit:
         given_texts=different + len(distinct_rows(others)),
         labels={label: sum(row.label == label for row in train) for label in corpus.labels},
         langs=dict(Counter(row.lang for row in train).most_common()),
-        copies=len(train) - len(first),
-        near_copies=sum(text in first for text in earlier),
+        copies=len(train) - once,
+        near_copies=once - different,
         contradictions=_contradictions(train),
         leaks=leaks,
     )

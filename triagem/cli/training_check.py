@@ -41,18 +41,25 @@ def print_training_check(
     as_json: bool,
 ) -> None:
     """Print what a training would use. Raises InvalidInput, after printing, if training would reject the rows."""
-    from triagem.trainer.data.audit import refuse_leaks
+    from triagem.trainer.data.audit import describe_leak, refuse_leaks
     from triagem.trainer.data.near_duplicates import distinct_rows
     from triagem.trainer.data.prepare import prepare
     from triagem.trainer.evaluate.baseline import label_errors
 
     findings: dict[str, Any] = {}  # also if the rows cannot be split
+    rejection: InvalidInput | None = None
 
     def show_audit(corpus: "Corpus", audited: "Audit") -> None:
-        notes = (*corpus.notes, *audited.lines())
+        nonlocal rejection
+        notes, refused = (*corpus.notes, *audited.lines()), ""
         findings.update(labels=corpus.labels, audit=audited, notes=notes)
+        try:
+            if not allow_leakage:
+                refuse_leaks(audited)
+        except InvalidInput as error:  # which contains the note on the leak
+            rejection, refused = error, describe_leak("test", audited.leaks["test"])
         if not as_json:
-            print_lines(*(f"  {note}" for note in notes))
+            print_lines(*(f"  {note}" for note in notes if note != refused))
 
     try:
         with errors.status("comparing the rows"):
@@ -61,20 +68,14 @@ def print_training_check(
             )
     except InvalidInput as error:
         if as_json and findings:
-            print_json({**findings, "rejected": str(error)})
-        raise
+            print_json({**findings, "rejected": str(rejection or error)})
+        raise rejection or error from None
     with errors.status("looking for label errors"):
         suspected = label_errors(prepared.parts.train, prepared.parts.labels, seed=settings.seed)
     if suspects:
         columns = ("where", "label", "suggested_label", "confidence", "text")
         with private_file(suspects) as file:
             write_csv(file, [as_mapping(row) for row in suspected], columns)
-    rejection = None
-    try:
-        if not allow_leakage:
-            refuse_leaks(prepared.audit)
-    except InvalidInput as error:
-        rejection = error
     parts = {part: getattr(prepared.parts, part) for part in ("train", "dev", "calibration", "test")}
     sizes = {part: dict(Counter(row.label for row in rows)) for part, rows in parts.items()}
     texts = {part: len(distinct_rows(rows)) for part, rows in parts.items()}
