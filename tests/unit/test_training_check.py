@@ -110,6 +110,16 @@ def test_leaked_test_rows_are_named_once_in_the_refusal(bare: Triagem, data: Pat
     assert bare("train", "data", "--check", "--allow-leakage", *options).status == 0
 
 
+@pytest.mark.parametrize("options", [[], ["--check"]])
+def test_an_unavailable_base_is_refused_before_the_rows_are_read(
+    bare: Triagem, data: Path, options: list[str]
+) -> None:
+    status, out, err = bare("train", "data", "--base", "no/such-model", *options)
+
+    assert (status, out, len(err.splitlines())) == (1, "", 1)
+    assert "the base model 'no/such-model' cannot be loaded" in err
+
+
 def test_unreadable_data_is_a_one_line_error(bare: Triagem, data: Path) -> None:
     status, out, err = bare("train", "data", "--check", "--labels", "suporte,vendas")
 

