@@ -10,7 +10,7 @@ _PLACEHOLDER: Final = re.compile(
     r"\{{2,3}[^{}\n]{1,99}\}{2,3}|[$#%]\{[^{}\n]{1,99}\}|\{[!%][^{}\n]{1,99}\}|\{[^\W\d][\w. -]{0,98}\}"
     r"|\[\[[^\[\]\n]{1,99}\]\]|<%[^%\n]{1,99}%>|%%[^%\n]{1,99}%%"
 )
-_TAG: Final = re.compile(r"<[^<>]*>")
+TAG: Final = re.compile(r"<[^<>]*>")
 
 
 def is_placeholder(value: str) -> bool:
@@ -29,4 +29,4 @@ def check_filled(external_id: str, text: str) -> None:
 def _is_unfilled(text: str) -> bool:
     """Whether a text has placeholders and no other word."""
     rest, placeholders = _PLACEHOLDER.subn("", text)
-    return placeholders > 0 and not any(char.isalnum() for char in _TAG.sub("", rest))
+    return placeholders > 0 and not any(char.isalnum() for char in TAG.sub("", rest))

@@ -12,7 +12,7 @@ from typing import Final
 from triagem.contracts.errors import InvalidTicket
 from triagem.contracts.moments import MomentFormat, read_moment
 from triagem.contracts.ticket import Ticket, id_text
-from triagem.producer.placeholders import is_placeholder
+from triagem.producer.placeholders import TAG, is_placeholder
 
 MAX_RECORDS: Final = 1000
 MAX_VALUES: Final = 100_000
@@ -23,7 +23,6 @@ _EXACT: Final = MomentFormat()  # a time without an offset is refused
 _DECODER: Final = json.JSONDecoder(strict=False)
 _STRING: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _STRINGS: Final = re.compile(f'(?:[^"]*+{_STRING.pattern}){{1,1000}}+', re.DOTALL)
-_TAG: Final = re.compile(r"<[^<>]*>")
 _NAME: Final = re.compile(r"(?=.{1,80}\Z)(?:[a-z][a-z0-9_.:-]*|[A-Z]+(?:[._][A-Z]+)+)")
 
 
@@ -170,7 +169,7 @@ def parse_time(value: object, field: str, form: MomentFormat = _EXACT) -> dateti
 
 def has_text(message: str) -> bool:
     """Whether a message shows anything but white space: `<div><br></div>` and `<p>&nbsp;</p>` do not."""
-    return any(char.isprintable() and not char.isspace() for char in unescape(_TAG.sub("", message)))
+    return any(char.isprintable() and not char.isspace() for char in unescape(TAG.sub("", message)))
 
 
 def safe_name(name: object) -> str:
