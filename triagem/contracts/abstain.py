@@ -11,7 +11,7 @@ from typing import Final
 
 from triagem.contracts.cleaning.addition_patterns import COURTESIES
 from triagem.contracts.cleaning.automatic import is_automatic
-from triagem.contracts.language import Probabilities, is_other_language
+from triagem.contracts.language import LIMIT_QUANTILE, Probabilities, is_other_language
 from triagem.contracts.model import Tokens
 from triagem.contracts.prediction import AbstainReason, Thresholds
 
@@ -21,7 +21,6 @@ MAX_OTHER_SCRIPT_SHARE: Final = 0.3
 _MIN_CHARS: Final = 10
 _MAX_DIGIT_SHARE: Final = 0.2
 _SPECIAL_TOKENS: Final = 2
-_LIMIT_QUANTILE: Final = 0.995
 # Product codes, typing errors and slang have many tokens per character, but rarely look unlike all training
 # languages. Gibberish has both properties. With both packaged bases nearly all of it is above this limit, and hardly
 # a short message is (docs/measurements/abstain.py).
@@ -86,7 +85,7 @@ def tokens_per_char_limit(texts: Sequence[str], tokens: Sequence[Tokens]) -> flo
         for text, tokenized in zip(texts, tokens, strict=True)
         if not tokenized.truncated and (chars := word_chars(text)) is not None
     )
-    return ratios[math.ceil(_LIMIT_QUANTILE * len(ratios)) - 1] if len(ratios) >= _MIN_TEXTS else None
+    return ratios[math.ceil(LIMIT_QUANTILE * len(ratios)) - 1] if len(ratios) >= _MIN_TEXTS else None
 
 
 def has_unknown_words(cleaned: str, tokens: Tokens, probabilities: Probabilities, thresholds: Thresholds) -> bool:

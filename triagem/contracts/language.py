@@ -26,7 +26,7 @@ _ONE_LANGUAGE: Final = 0.25
 # none: they are in no other language.
 _LEAST_LIKELIEST: Final = 0.3
 _ROUNDING: Final = 1e-3  # of probabilities that sum to 1
-_LIMIT_QUANTILE: Final = 0.995
+LIMIT_QUANTILE: Final = 0.995  # share of the texts from which a limit is fitted that do not exceed it
 CUSTOMERS: Final = ("en", "pt")
 _MIN_SHARE: Final = 0.7
 _CERTAIN: Final = 0.9
@@ -86,4 +86,4 @@ def other_language_limit(detected: Sequence[Probabilities], languages: Sequence[
     if not languages:
         return None
     scores = sorted(other_language(row, languages) for row in detected if row)
-    return max(MIN_LIMIT, scores[math.ceil(_LIMIT_QUANTILE * len(scores)) - 1]) if scores else MIN_LIMIT
+    return max(MIN_LIMIT, scores[math.ceil(LIMIT_QUANTILE * len(scores)) - 1]) if scores else MIN_LIMIT
