@@ -192,8 +192,7 @@ def newest_job(database: Database, kind: JobKind) -> TrainingJob | None:
 
 def newest_with_outcome(database: Database, *outcomes: str) -> TrainingJob | None:
     """The newest training that ended with one of these outcomes; a person may have promoted its version since."""
-    row = database.one_or_none(_WITH_OUTCOME, outcomes=list(outcomes))
-    return _job(row) if row else None
+    return next(map(_job, database.rows(_WITH_OUTCOME, outcomes=list(outcomes))), None)
 
 
 def cancel(database: Database, job_id: int) -> bool:
@@ -207,10 +206,9 @@ def claim(database: Database, trainer: str, *, lease_s: float) -> TrainingJob | 
     None if no job waits, or if another trainer runs one.
     """
     try:
-        row = database.one_or_none(_CLAIM, trainer=trainer, lease_s=lease_s)
+        return next(map(_job, database.rows(_CLAIM, trainer=trainer, lease_s=lease_s)), None)
     except RowRefused:  # the index: another job is running
         return None
-    return _job(row) if row else None
 
 
 def renew(database: Database, job_id: int, trainer: str) -> bool:
