@@ -21,8 +21,7 @@ from tests.support.training import Steps
 from triagem.trainer.data.near_duplicates import distinct_rows, fold_numbers
 from triagem.trainer.data.rows import Corpus, load
 from triagem.trainer.data.split import CALIBRATION_TEXTS_OR_FOLDS, checkpoint_rows, split
-from triagem.trainer.evaluate.calibration import LabelIndices
-from triagem.trainer.evaluate.metrics import Floats, interval
+from triagem.trainer.evaluate.metrics import Floats, LabelIndices, interval
 from triagem.trainer.fit.cross_validation import plan_calibration
 from triagem.trainer.fit.training_run import TrainingRun, label_indices, probabilities_of
 from triagem.trainer.settings import TrainSettings

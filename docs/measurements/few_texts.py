@@ -10,8 +10,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
 from triagem.trainer.evaluate import calibration
-from triagem.trainer.evaluate.calibration import LabelIndices, apply_temperature, calibrate
-from triagem.trainer.evaluate.metrics import Floats
+from triagem.trainer.evaluate.calibration import apply_temperature, calibrate
+from triagem.trainer.evaluate.metrics import Floats, LabelIndices
 
 DIMENSIONS, INFORMATIVE, SEEDS, TEST_TEXTS = 100, 10, 100, 400
 

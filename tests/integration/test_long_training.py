@@ -20,13 +20,14 @@ from triagem.contracts.model import MANIFEST_FILE, Manifest, file_digest
 from triagem.engine.classify import LoadedModel, classify, load
 from triagem.registry import Registry
 from triagem.trainer import TrainingReport, TrainSettings, train
+from triagem.trainer.bases.catalogue import WEIGHTS
 from triagem.trainer.data.rows import Row
 from triagem.trainer.data.rows import load as load_rows
 from triagem.trainer.data.split import split
 from triagem.trainer.fit.cross_validation import CalibrationPlan
 from triagem.trainer.fit.finetune import FinetuneResult, finetune
 from triagem.trainer.fit.schedule import fit_schedule
-from triagem.trainer.fit.training_run import WEIGHTS, TrainingRun
+from triagem.trainer.fit.training_run import TrainingRun
 
 # Steps of each fold's model (two folds) and of the final one; a checkpoint every three steps.
 FOLD_STEPS, FINAL_STEPS = 24, 18

@@ -9,13 +9,12 @@ from scipy.special import softmax
 from triagem.trainer.evaluate.calibration import (
     MAX_TEMPERATURE,
     MIN_TEMPERATURE,
-    LabelIndices,
     apply_temperature,
     calibrate,
     calibration_metrics,
     fit_temperature,
 )
-from triagem.trainer.evaluate.metrics import Floats
+from triagem.trainer.evaluate.metrics import Floats, LabelIndices
 
 
 def predictions(rows: int, *, sharper: float = 1.0, labels: int = 2, seed: int = 7) -> tuple[Floats, LabelIndices]:

@@ -6,7 +6,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from triagem.trainer.fit.training_run import WEIGHTS, average_weights
+from triagem.trainer.bases.catalogue import WEIGHTS
+from triagem.trainer.fit.training_run import average_weights
 
 
 def weights(folder: Path, *values: float) -> Path:

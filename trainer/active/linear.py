@@ -17,14 +17,12 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 from threadpoolctl import threadpool_limits
 
-from triagem.trainer.evaluate.metrics import Floats
+from triagem.trainer.evaluate.metrics import Floats, LabelIndices
 
 FULL_ANSWERS: Final = 20  # up to this number, the assumptions count in full
 _LEAST: Final = 0.2  # more than 100 answers were not simulated
 _STRETCH: Final = 0.25
 _PRIOR_NORM: Final = 1.0
-
-Labels = NDArray[np.intp]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -99,7 +97,7 @@ class LinearHead:
         return LinearHead(weights, self.bias - weights @ space.mean)
 
 
-def fit_head(embeddings: Floats, truth: Labels, labels: int, *, prior: Floats | None = None) -> LinearHead:
+def fit_head(embeddings: Floats, truth: LabelIndices, labels: int, *, prior: Floats | None = None) -> LinearHead:
     """Fit the maximum a posteriori head. A label without answers gets its weights from the prior alone.
 
     Args:

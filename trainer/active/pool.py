@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from triagem.trainer.active.linear import EmbeddingSpace, Labels, LinearHead, description_prior, fading, fit_head
-from triagem.trainer.evaluate.metrics import Floats, Positions, out_of_fold
+from triagem.trainer.active.linear import EmbeddingSpace, LinearHead, description_prior, fading, fit_head
+from triagem.trainer.evaluate.metrics import Floats, LabelIndices, Positions, out_of_fold
 
 _FOLDS: Final = 10
 
@@ -64,7 +64,7 @@ class Pool:
         return np.array([answer.text for answer in self.labelled], dtype=np.intp)
 
     @cached_property
-    def truth(self) -> Labels:
+    def truth(self) -> LabelIndices:
         """The label numbers of the labelled texts."""
         numbers = {label: number for number, label in enumerate(self.labels)}
         return np.array([numbers[answer.label] for answer in self.labelled if answer.label], dtype=np.intp)
@@ -109,7 +109,7 @@ class Pool:
         )
 
 
-def fold_numbers(truth: Labels, seed: int) -> NDArray[np.intp]:
+def fold_numbers(truth: LabelIndices, seed: int) -> NDArray[np.intp]:
     """A fold for each answer, so that each label is spread evenly."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(truth))

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from scipy.stats import binomtest
 
-from triagem.trainer.active.linear import EmbeddingSpace, Labels, fit_head, one_blas_thread
+from triagem.trainer.active.linear import EmbeddingSpace, fit_head, one_blas_thread
 from triagem.trainer.active.pool import fold_numbers
 from triagem.trainer.data.rows import Row
 from triagem.trainer.evaluate.baseline import LabelError, baseline_fit
 from triagem.trainer.evaluate.calibration import apply_temperature, calibrate, review_threshold
-from triagem.trainer.evaluate.metrics import Fit, Floats, out_of_fold
+from triagem.trainer.evaluate.metrics import Fit, Floats, LabelIndices, out_of_fold
 from triagem.trainer.monitor.reference import Population
 
 TARGETS: Final = (0.9, 0.95, 0.97, 0.98, 0.99)
@@ -85,7 +85,7 @@ class Expectation:
     unlike: float | None
 
 
-def head_fit(embeddings: NDArray[np.floating], truth: Labels) -> Fit:
+def head_fit(embeddings: NDArray[np.floating], truth: LabelIndices) -> Fit:
     """A linear head on frozen embeddings, as in a head version."""
     points, labels = EmbeddingSpace.of(np.asarray(embeddings, dtype=np.float64))(embeddings), int(truth.max()) + 1
     return one_blas_thread(
@@ -93,14 +93,14 @@ def head_fit(embeddings: NDArray[np.floating], truth: Labels) -> Fit:
     )
 
 
-def cross_fit(fit: Fit, truth: Labels, seed: int) -> tuple[Floats, float]:
+def cross_fit(fit: Fit, truth: LabelIndices, seed: int) -> tuple[Floats, float]:
     """The temperature, and calibrated probabilities `[rows][labels]` by models fitted to the other folds."""
     raw = out_of_fold(fit, fold_numbers(truth, seed))
     temperature = calibrate(raw, truth, "out-of-fold").temperature
     return apply_temperature(raw, temperature), temperature
 
 
-def promises(probabilities: Floats, truth: Labels) -> tuple[Promise, ...]:
+def promises(probabilities: Floats, truth: LabelIndices) -> tuple[Promise, ...]:
     """The share of texts that can be automated at each of `TARGETS`."""
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
     results = []
@@ -163,7 +163,7 @@ def _accuracy(name: str, right: NDArray[np.bool_]) -> SliceAccuracy:
     return SliceAccuracy(name, len(right), float(right.mean()), float(interval.low), float(interval.high))
 
 
-def _error_with_more(fit: Fit, truth: Labels, error: float) -> float:
+def _error_with_more(fit: Fit, truth: LabelIndices, error: float) -> float:
     """Extrapolate the error to `MORE_LABELS` more rows by a power law, estimated from fits to half of the rows."""
     rng, errors = np.random.default_rng(_SEED), []
     for _ in range(_HALVES):

@@ -12,9 +12,9 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from triagem.db.reviews.labelling import MIN_ESTIMATED, MIN_ESTIMATED_LABEL, LabellingProgress
-from triagem.trainer.active.linear import Labels, one_blas_thread
+from triagem.trainer.active.linear import one_blas_thread
 from triagem.trainer.active.pool import Pool
-from triagem.trainer.evaluate.metrics import Floats
+from triagem.trainer.evaluate.metrics import Floats, LabelIndices
 
 TARGET: Final = 0.9
 _COVERAGE: Final = 0.9
@@ -65,7 +65,7 @@ def answers_missing(answers: int, macro_f1: float) -> int:
     return ceil((needed - answers) / 10) * 10
 
 
-def fit_platt(logits: Floats, truth: Labels, weights: Floats, wrong_answers: float) -> tuple[float, Floats]:
+def fit_platt(logits: Floats, truth: LabelIndices, weights: Floats, wrong_answers: float) -> tuple[float, Floats]:
     """Platt's scaling (1999) for any number of labels: calibrated probabilities are softmax(slope · logits + bias).
 
     Args:

@@ -15,8 +15,7 @@ from sklearn.pipeline import make_pipeline, make_union
 
 from triagem.trainer.data.near_duplicates import fold_numbers
 from triagem.trainer.data.rows import Row
-from triagem.trainer.evaluate.calibration import LabelIndices
-from triagem.trainer.evaluate.metrics import Fit, Floats, out_of_fold
+from triagem.trainer.evaluate.metrics import Fit, Floats, LabelIndices, out_of_fold
 
 _FOLDS: Final = 5  # for the out-of-fold predictions of `label_errors`
 

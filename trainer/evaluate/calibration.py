@@ -20,7 +20,7 @@ from triagem.contracts.prediction import Thresholds
 from triagem.engine.language import language_probabilities
 from triagem.trainer.data.near_duplicates import distinct_rows
 from triagem.trainer.data.rows import Row
-from triagem.trainer.evaluate.metrics import Floats, compute_metrics
+from triagem.trainer.evaluate.metrics import Floats, LabelIndices, compute_metrics
 from triagem.trainer.evaluate.report import CalibrationResult, CalibrationSource, ReviewThreshold
 
 MIN_TEMPERATURE: Final = 0.05
@@ -30,8 +30,6 @@ MIN_ROWS: Final = 30
 MAX_ERROR_PROBABILITY: Final = 0.05  # the probability that a threshold has less than the target precision
 _FOLDS: Final = 5
 _MOST_ROWS: Final = 1_000_000
-
-LabelIndices = NDArray[np.intp]
 
 
 def calibrate(

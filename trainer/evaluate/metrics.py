@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Positions = NDArray[np.intp]
+LabelIndices = NDArray[np.intp]
 
 # Fits a model to the rows at the first positions, and predicts the rows at the second positions.
 Fit = Callable[[Positions, Positions], NDArray[Any]]

@@ -26,19 +26,18 @@ from triagem.engine.classify import load as load_model
 from triagem.engine.language import language_probabilities
 from triagem.registry import Registry
 from triagem.registry.records import read_record
-from triagem.trainer.bases.catalogue import describe_base
+from triagem.trainer.bases.catalogue import WEIGHTS, describe_base
 from triagem.trainer.data.near_duplicates import MIN_TEXTS, distinct_rows
 from triagem.trainer.data.prepare import Parent
 from triagem.trainer.data.rows import Row
 from triagem.trainer.evaluate.assess import score_rows, write_predictions
 from triagem.trainer.evaluate.calibration import (
-    LabelIndices,
     apply_temperature,
     calibrate,
     review_budget,
     review_threshold,
 )
-from triagem.trainer.evaluate.metrics import Floats
+from triagem.trainer.evaluate.metrics import Floats, LabelIndices
 from triagem.trainer.evaluate.report import CalibrationResult, ReviewThreshold, TrainingProgress
 from triagem.trainer.fit.checkpoints import clearly_better
 from triagem.trainer.fit.cross_validation import (
@@ -51,7 +50,6 @@ from triagem.trainer.fit.finetune import FinetuneResult, finetune
 from triagem.trainer.fit.schedule import Schedule, fit_schedule
 from triagem.trainer.settings import TrainSettings
 
-WEIGHTS: Final = "model.safetensors"
 MEAN: Final = "the weights are the mean of {} trainings: the folds' and one on all rows"
 _LANGUAGE_TEXTS: Final = 10_000
 # With too few texts to fit one. Trained on 20 rows, two bases had 2.6 and 2.8 (docs/measurements/few_rows.py).
