@@ -1,5 +1,6 @@
 """POST /predict and GET /health of the original specification, over the pipeline with a no-op engine."""
 
+import re
 import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -105,10 +106,12 @@ class TestWithoutAWorker:
         lease.report_state(COLLECTING)
         caller = client(opened)
 
-        answer = caller.post("/predict", json={"text": TEXT})
-
-        assert answer.status_code == 503
-        assert answer.json()["detail"] == caller.get("/health").json()["detail"]
+        for _ in range(2):
+            answer = caller.post("/predict", json={"text": TEXT})
+            assert answer.status_code == 503
+            assert answer.json()["detail"] == caller.get("/health").json()["detail"]
+            pause(inbox.redis)
+        assert re.match("paused: .* until `triagem resume`; there is no model yet: label", answer.json()["detail"])
 
     def test_health_and_predict_say_that_the_registry_lost_its_model(self, opened: Services, inbox: Inbox) -> None:
         lease = Lease(inbox.redis, 60)

@@ -9,6 +9,7 @@ import anyio.to_thread
 from anyio import CapacityLimiter
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
+from redis import Redis
 
 from triagem import servers
 from triagem.contracts.errors import NoModel, RegistryUnavailable, TriagemError
@@ -86,12 +87,20 @@ def _tables(services: Services) -> Health:
 
 
 def missing_model(services: Services) -> str | None:
-    """The reason why running workers lack a model; None if one has a model, or if Redis does not answer."""
+    """The reasons that `/health` names while workers lack a model; None if one has a model, or without Redis."""
+    redis = services.inbox.redis
     try:
-        states = worker_states(services.inbox.redis).values()
+        health = _without_model(worker_states(redis).values())
+        return _with_pause(redis, health).detail if health.detail else None
     except TriagemError:
         return None
-    return _without_model(states).detail
+
+
+def _with_pause(redis: Redis, health: Health) -> Health:
+    pause = "paused: texts are accepted, but wait until `triagem resume`"
+    if not paused(redis):
+        return health
+    return Health(status="degraded", detail=f"{pause}; {health.detail}" if health.detail else pause)
 
 
 def _without_model(states: Collection[str]) -> Health:
@@ -107,11 +116,9 @@ def _workers(services: Services) -> Health | str:
     states = observed_states(services.inbox.redis).values()
     if not states:
         return servers.no_worker()
-    if paused(services.inbox.redis):
-        return Health(status="degraded", detail="paused: texts are accepted, but wait until `triagem resume`")
+    if (health := _with_pause(services.inbox.redis, _without_model(states))).detail:
+        return health
     if not any(state.startswith(AT_WORK) for state in states):
-        if (health := _without_model(states)).detail:
-            return health
         return Health(status="degraded", detail=f"texts wait, because the worker is not ready: {next(iter(states))}")
     problems = [reason for state in states if (reason := state.partition(f"{AT_WORK}: ")[2])]
     return Health(status="degraded", detail=problems[0]) if problems else Health()
