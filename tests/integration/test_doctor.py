@@ -40,7 +40,7 @@ def test_doctor_finds_a_healthy_installation_healthy(
     monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(bert_models))
     answer = triagem("doctor", "--json")
     checks = json.loads(answer.out)
-    assert [check["problem"] for check in checks] == [None] * 9
+    assert [check["problem"] for check in checks] == [None] * 10
     assert answer.status == 0
 
 
@@ -181,12 +181,15 @@ def test_status_names_a_server_that_accepts_connections_and_hangs(
 
 
 @pytest.mark.parametrize("command", ["status", "doctor"])
-def test_a_redis_that_hangs_is_waited_for_once(
-    triagem: Triagem, monkeypatch: pytest.MonkeyPatch, command: str
+@pytest.mark.parametrize(
+    ("variable", "scheme"), [("TRIAGEM_REDIS_URL", "redis"), ("TRIAGEM_DATABASE_URL", "postgresql")]
+)
+def test_a_store_that_hangs_is_waited_for_once(
+    triagem: Triagem, monkeypatch: pytest.MonkeyPatch, variable: str, scheme: str, command: str
 ) -> None:
-    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", "nothing here")  # would workers have a model?
+    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", "nothing here")  # do workers have a model, or was there one?
     with socket.create_server(("127.0.0.1", 0)) as server:
-        monkeypatch.setenv("TRIAGEM_REDIS_URL", f"redis://127.0.0.1:{server.getsockname()[1]}/0")
+        monkeypatch.setenv(variable, f"{scheme}://user:hush@127.0.0.1:{server.getsockname()[1]}/0")
         triagem(command)
         server.setblocking(False)
         server.accept()
@@ -283,12 +286,12 @@ class TestStatus:
             record_completed(inbox.redis)
             (key,) = inbox.redis.keys("*task-completed")
             inbox.redis.expire(key, 86_400 - ago_s)
-        rows = {row["check"]: row for row in json.loads(triagem("status", "--json").out)}
-
-        row = rows["background tasks"]
-        assert (row["warning"] or "").startswith(warning)
-        assert bool(row["warning"]) is bool(warning)
-        assert row["detail"].startswith(detail)
+        for command in ("status", "doctor"):
+            rows = {row["check"]: row for row in json.loads(triagem(command, "--json").out)}
+            row = rows["background tasks"]
+            assert (row["warning"] or "").startswith(warning)
+            assert bool(row["warning"]) is bool(warning)
+            assert row["detail"].startswith(detail)
 
     def test_tickets_that_were_stored_before_the_first_model_are_counted(
         self, triagem: Triagem, database: Database
@@ -331,11 +334,11 @@ class TestStatus:
             events.append("last check")
             yield CheckResult("results")
 
-        monkeypatch.setattr("triagem.cli.commands.doctor._stored", stored)
+        monkeypatch.setattr("triagem.cli.commands.status._stored", stored)
         monkeypatch.setattr("triagem.cli.checks.print_lines", lambda _: events.append("row"))
         triagem("status")
 
-        assert events == ["row", "row", "row", "last check", "row"]
+        assert events == ["row", "row", "last check", "row", "row"]
 
     def test_a_watch_shows_a_dead_store_with_its_fix_and_goes_on(
         self, triagem: Triagem, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
@@ -349,7 +352,7 @@ class TestStatus:
             monkeypatch.setenv("TRIAGEM_REDIS_URL", "redis://127.0.0.1:1/0")
             monkeypatch.setenv("TRIAGEM_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
 
-        monkeypatch.setattr("triagem.cli.commands.doctor.time.sleep", sleep)
+        monkeypatch.setattr("triagem.cli.commands.status.time.sleep", sleep)
         answer = triagem("status", "--watch")
 
         assert answer.out.count(" UTC\n") == 2

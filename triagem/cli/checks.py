@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPException
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
@@ -15,16 +15,21 @@ from pydantic import ValidationError
 from rich.table import Column, Table
 
 from triagem import servers
+from triagem.cli.commands.backlog import read_state
 from triagem.cli.known_settings import describe_invalid, variables_set
 from triagem.cli.output import cell, missing_package, print_json, print_lines
 from triagem.contracts.errors import DatabaseUnavailable, InboxUnavailable, NoModel, NotRetryable, TriagemError
 from triagem.contracts.model import CurrentModel
+from triagem.inbox.client import redis_errors
 from triagem.inbox.lease import AT_WORK, worker_states
+from triagem.ops.heartbeat import seconds_since_completed
+from triagem.ops.invalid_files import file_problems
 from triagem.registry import Registry, RegistrySettings
 from triagem.registry.no_model import LOST_STEP, describe_lost
 
 _CONNECT_S: Final = 1.5  # longer than one retransmission of a lost packet
 _ANSWER_S: Final = 2.0
+_TASK_S: Final = 120.0  # by default, several tasks run every 5 seconds
 # A running server answers these bytes at once, whatever the login: Redis PING, Postgres SSLRequest.
 _GREETINGS: Final = {"redis": b"PING\r\n", "postgresql": (8).to_bytes(4) + (80877103).to_bytes(4)}
 
@@ -133,6 +138,35 @@ def _hangs(address: tuple[str, int], reason: str) -> CheckFailed:
     )
 
 
+def read_redis() -> tuple[dict[str, Any], float | None, dict[str, str]]:
+    """The state of inbox and workers, the seconds since a background task was completed, and invalid files."""
+    with answering(servers.redis_url(), 6379, "TRIAGEM_REDIS_URL"), redis_errors():
+        inbox = servers.inbox()
+        return read_state(inbox), seconds_since_completed(inbox.redis), file_problems(inbox.redis)
+
+
+def background_tasks(last_s: float | None) -> str:
+    """Describe when a task of ops was last completed. Raises CheckWarned if that is long ago."""
+    from triagem.notify.alert_messages import duration
+
+    last = (
+        "none was completed in the last day"
+        if last_s is None
+        else f"the last one was completed {duration(last_s)} ago"
+    )
+    if last_s is None or last_s > _TASK_S:
+        raise CheckWarned(
+            f"{last}: results and alerts are not sent; is `triagem ops` running, and `triagem beat`? See their logs"
+        )
+    return last
+
+
+def invalid_files(problems: dict[str, str]) -> Iterator[CheckResult]:
+    """A row for each invalid file of a running process."""
+    for setting, problem in problems.items():
+        yield CheckResult(setting, warning=f"invalid, its previous content stays in use: {problem}")
+
+
 def gateway_answers(address: str) -> str:
     """The address of the gateway of `triagem up`. Raises CheckFailed if it does not answer within a short time."""
     try:
@@ -169,10 +203,10 @@ def without_model(text: str) -> str:
     return lost if lost != text and _had_a_model() else text
 
 
-def current_model(*, redis_answers: bool) -> tuple[Registry, CurrentModel]:
+def current_model(*, redis_answers: bool, postgres_answers: bool) -> tuple[Registry, CurrentModel]:
     """The registry and its current version. Raises CheckFailed, or CheckWarned before the first model.
 
-    If Redis does not answer, the workers are not asked for their model: the time limit of that call is 5 s.
+    A store that does not answer is not asked again whether there was a model: that would take seconds.
     """
     registry = servers.registry()
     try:
@@ -183,7 +217,7 @@ def current_model(*, redis_answers: bool) -> tuple[Registry, CurrentModel]:
             raise CheckFailed(
                 f"no current model in {url}, but workers have one: {fix}; the workers keep the model that they run"
             ) from None
-        if _had_a_model():
+        if postgres_answers and _had_a_model():
             raise CheckFailed(
                 f"no current model in {url}, {LOST_STEP}; meanwhile tickets are stored without a result"
             ) from None

@@ -83,7 +83,7 @@ _COMMANDS: Final = {
         "due": "jobs",
     },
     "Operate": {
-        "status": "doctor",
+        "status": "status",
         "backlog": "backlog",
         "pause": "backlog",
         "resume": "backlog",

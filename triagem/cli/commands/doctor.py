@@ -1,15 +1,14 @@
-"""`triagem doctor` checks an installation, `triagem status` the running system: problems, and how to fix them."""
+"""`triagem doctor` checks an installation: problems, and how to fix them."""
 
 import importlib.util
 import os
 import platform
 import shutil
 import sys
-import time
-from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated, Any, Final, cast
+from typing import Any, Final, cast
 
 import typer
 from redis.exceptions import NoPermissionError
@@ -20,26 +19,20 @@ from triagem.cli.checks import (
     CheckResult,
     CheckWarned,
     answering,
+    background_tasks,
     current_model,
-    gateway_answers,
     guidelines_problem,
+    invalid_files,
     print_results,
+    read_redis,
     run_check,
 )
-from triagem.cli.commands.backlog import describe, read_state
 from triagem.cli.known_settings import describe_unknown, invalid_values, unknown_variables, variables_set
 from triagem.cli.options import AsJson
-from triagem.cli.output import EXTRAS, console, installed_version, print_lines
+from triagem.cli.output import EXTRAS, installed_version
 from triagem.contracts.errors import TriagemError
 from triagem.inbox.client import redis_errors
-from triagem.ops.heartbeat import seconds_since_completed
-from triagem.ops.invalid_files import file_problems
 
-_WATCH_S: Final = 2.0
-_TASK_S: Final = 120.0  # by default, several tasks run every 5 seconds
-_UNLABELLED: Final = """
-SELECT count(*) FROM (SELECT FROM tickets WHERE state = 'unlabelled' AND source <> 'predict' LIMIT 100000) AS stored
-"""
 # Resources to classify with BERT-base, from the original specification (docs/explanation/specification.md).
 _MINIMUM: Final = {"cores": 4, "GB of memory": 8, "GB of disk": 2}
 _GPU_MEMORY: Final = "GB of GPU memory"
@@ -52,19 +45,20 @@ def run_checks() -> Iterator[CheckResult]:
     """Run all checks, cheap ones first.
 
     While Redis does not answer, checks that need it are skipped. The model is loaded only if all other checks passed:
-    this takes seconds, and nobody waits for it during an outage.
+    this takes seconds, and nobody waits for it during an outage. Nor does Postgres wait until Redis has answered.
     """
+    postgres_check = ThreadPoolExecutor(1).submit(run_check, "Postgres", _postgres)
     yield run_check("Python and packages", _packages)
     yield run_check("settings", _settings)
     yield run_check("machine", _machine)
     yield (redis := run_check("Redis", _redis))
     if not redis.problem:
-        yield run_check("inbox", _inbox)
-        yield from _invalid_files(_read_redis()[2])
+        yield from _inbox_rows()
     yield from guidelines_problem()
-    yield (postgres := run_check("Postgres", _postgres))
+    yield (postgres := postgres_check.result())
     yield run_check("GPU", _gpu)
-    yield (model := run_check("model", lambda: _model(redis_answers=not redis.problem)))
+    answers = {"redis_answers": not redis.problem, "postgres_answers": not postgres.problem}
+    yield (model := run_check("model", lambda: _model(**answers)))
     if importlib.util.find_spec("torch") and not any((redis.problem, postgres.problem, model.problem, model.warning)):
         yield run_check("loading the model", _load_model)
 
@@ -137,8 +131,18 @@ def _redis() -> str:
     return f"{version}, appendfsync {fsync or 'not checked (this Redis user may not read the configuration)'}"
 
 
-def _inbox() -> str:
-    state = read_state(servers.inbox())
+def _inbox_rows() -> Iterator[CheckResult]:
+    try:
+        state, last_s, problems = read_redis()
+    except TriagemError as error:
+        yield CheckResult("inbox", problem=str(error))
+        return
+    yield run_check("inbox", lambda: _inbox(state))
+    yield run_check("background tasks", lambda: background_tasks(last_s))
+    yield from invalid_files(problems)
+
+
+def _inbox(state: dict[str, Any]) -> str:
     waiting = sum(depth.waiting + depth.in_flight for depth in state["lanes"].values())
     workers = len(state["states"])
     if waiting and (state["paused"] or not workers):
@@ -148,11 +152,6 @@ def _inbox() -> str:
     if not state["diagnosis"].startswith(("idle", "draining")):
         raise CheckWarned(f"waiting: {waiting:,}; {state['diagnosis']}")
     return f"waiting: {waiting:,}, workers running: {workers}"
-
-
-def _invalid_files(problems: dict[str, str]) -> Iterator[CheckResult]:
-    for setting, problem in problems.items():
-        yield CheckResult(setting, warning=f"invalid, its previous content stays in use: {problem}")
 
 
 def _postgres() -> str:
@@ -166,14 +165,14 @@ def _postgres() -> str:
     return f"version {version}, schema up to date, {dead} dead letters"
 
 
-def _model(*, redis_answers: bool) -> str:
-    registry, current = current_model(redis_answers=redis_answers)
+def _model(*, redis_answers: bool, postgres_answers: bool) -> str:
+    registry, current = current_model(redis_answers=redis_answers, postgres_answers=postgres_answers)
     manifest = registry.verify(current.version)
     return f"{current.version} (epoch {current.epoch}), labels {', '.join(manifest.labels)}, files unchanged"
 
 
 def _load_model() -> str:
-    registry, current = current_model(redis_answers=True)
+    registry, current = current_model(redis_answers=True, postgres_answers=True)
     from triagem.engine.classify import load
 
     load(registry.folder(current.version))
@@ -186,114 +185,3 @@ def doctor(*, as_json: AsJson = False) -> None:
     Example: `triagem doctor`
     """
     raise typer.Exit(print_results(run_checks(), as_json=as_json))
-
-
-def run_status() -> Iterator[CheckResult]:
-    """The rows of `triagem status`. While a store does not answer, one row replaces all rows that need it."""
-    redis_answers = False
-    try:
-        state, task_s, problems = _read_redis()
-    except TriagemError as error:
-        yield CheckResult("Redis", problem=str(error))
-    else:
-        redis_answers = True
-        yield run_check("queue, workers", lambda: _queue(state))
-        yield run_check("background tasks", lambda: _background_tasks(task_s))
-        yield from _invalid_files(problems)
-    if address := servers.local_gateway():
-        yield run_check("gateway", lambda: gateway_answers(address))
-    yield run_check("model", lambda: current_model(redis_answers=redis_answers)[1].version)
-    try:
-        yield from _stored("none open" if redis_answers else "none open, except this outage of Redis")
-    except TriagemError as error:
-        yield CheckResult("Postgres", problem=str(error))
-
-
-def _read_redis() -> tuple[dict[str, Any], float | None, dict[str, str]]:
-    with answering(servers.redis_url(), 6379, "TRIAGEM_REDIS_URL"), redis_errors():
-        inbox = servers.inbox()
-        return read_state(inbox), seconds_since_completed(inbox.redis), file_problems(inbox.redis)
-
-
-def _background_tasks(last_s: float | None) -> str:
-    from triagem.notify.alert_messages import duration
-
-    last = (
-        "none was completed in the last day"
-        if last_s is None
-        else f"the last one was completed {duration(last_s)} ago"
-    )
-    if last_s is None or last_s > _TASK_S:
-        raise CheckWarned(
-            f"{last}: results and alerts are not sent; is `triagem ops` running, and `triagem beat`? See their logs"
-        )
-    return last
-
-
-def _queue(state: dict[str, Any]) -> str:
-    *lines, diagnosis = describe(state)
-    if not state["states"]:
-        reason = f"{servers.no_worker()}; no ticket is lost"
-        raise CheckFailed("\n".join((reason, *lines)))
-    if not diagnosis.startswith(("idle", "draining")):
-        raise CheckWarned("\n".join((diagnosis, *lines)))
-    return "\n".join((diagnosis, *lines))
-
-
-def _stored(no_alert: str) -> Iterator[CheckResult]:
-    url = servers.database_url()
-    from triagem.db import Database, DatabaseSettings
-    from triagem.db.outbox.monitoring import live_stats, monitor_states, table_stats
-    from triagem.db.training_jobs import waiting_job
-    from triagem.notify.alert_messages import duration, phrase
-    from triagem.notify.monitor import WINDOW, MonitorSettings
-
-    settings = MonitorSettings()
-    since = datetime.now(UTC) - WINDOW
-    limits = DatabaseSettings(statement_timeout_s=5, lock_timeout_s=1)
-    with answering(url, 5432, "TRIAGEM_DATABASE_URL"), Database(url, limits) as database:
-        live = live_stats(
-            database, since=since, last_tickets=1, not_before=since, worker_since=since,
-            unsure_below=settings.unsure_under,
-        )  # fmt: skip
-        stats, states = table_stats(database), monitor_states(database)
-        unlabelled, job = database.scalar_one(_UNLABELLED), waiting_job(database)
-    speed = "" if live.p95_s is None else f", 95% of them within {live.p95_s:.3g} s"
-    count = f"live tickets in {duration(WINDOW.total_seconds())}: {live.tickets:,}"
-    stored = f"; stored without a result: {unlabelled:,}" if unlabelled else ""
-    yield CheckResult("results", f"{count}{speed}, with low confidence: {live.unsure:,}{stored}")
-    alerts = [
-        f"{phrase('en', kind)} since {state.open_since:%Y-%m-%d %H:%M} UTC"
-        for kind, state in sorted(states.items())
-        if state.open_since
-    ]
-    yield CheckResult("alerts", no_alert, warning="\n".join(alerts) or None)
-    dead = sum(stats.dead_letters.values())
-    failed = sum(number for (_, state), number in stats.deliveries.items() if state == "failed")
-    counts = {
-        f"messages not processed: {dead:,} (`triagem dead list`)": dead,
-        f"deliveries failed: {failed:,} (`triagem deliveries list --state failed`)": failed,
-        f"no trainer has taken job {job} for a minute: is `triagem trainer` running? (`triagem jobs list`)": job,
-    }
-    yield CheckResult("to do", "nothing", warning="\n".join(line for line, count in counts.items() if count) or None)
-
-
-def status(
-    *,
-    watch: Annotated[bool, typer.Option("--watch", help="Show it again every two seconds, until Ctrl-C.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Show queue, workers, model, recent results, open alerts and failures on one screen. Exit status 1 on a problem.
-
-    Example: `triagem status --watch`
-    """
-    while True:
-        results: Iterable[CheckResult] = run_status()
-        if watch and not as_json:
-            results = list(results)  # so that the screen is not empty while the checks run
-            console.clear()
-            print_lines(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
-        failed = print_results(results, as_json=as_json)
-        if not watch:
-            raise typer.Exit(failed)
-        time.sleep(_WATCH_S)
