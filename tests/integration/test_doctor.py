@@ -293,7 +293,7 @@ class TestStatus:
             assert bool(row["warning"]) is bool(warning)
             assert row["detail"].startswith(detail)
 
-    def test_tickets_that_were_stored_before_the_first_model_are_counted(
+    def test_tickets_that_were_stored_before_the_first_model_are_counted_with_what_to_do(
         self, triagem: Triagem, database: Database
     ) -> None:
         insert_unlabelled(database, "1")
@@ -303,6 +303,7 @@ class TestStatus:
         rows = {row["check"]: row for row in json.loads(triagem("status", "--json").out)}
 
         assert rows["results"]["detail"].endswith("; stored without a result: 1")
+        assert "label messages on the page Start (`triagem start`)" in rows["to do"]["warning"]
 
     def test_a_job_that_no_trainer_takes_is_named(self, triagem: Triagem, database: Database) -> None:
         training_jobs.request(database, JobKind.FULL, requested_by="ana")

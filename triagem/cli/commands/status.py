@@ -69,6 +69,7 @@ def _queue(state: dict[str, Any]) -> str:
 def _stored(no_alert: str) -> Iterator[CheckResult]:
     url = servers.database_url()
     from triagem.db import Database, DatabaseSettings
+    from triagem.db.model_versions import had_model
     from triagem.db.outbox.monitoring import live_stats, monitor_states, table_stats
     from triagem.db.training_jobs import waiting_job
     from triagem.notify.alert_messages import duration, phrase
@@ -84,6 +85,7 @@ def _stored(no_alert: str) -> Iterator[CheckResult]:
         )  # fmt: skip
         stats, states = table_stats(database), monitor_states(database)
         unlabelled, job = database.scalar_one(_UNLABELLED), waiting_job(database)
+        without_model = unlabelled and not had_model(database)
     speed = "" if live.p95_s is None else f", 95% of them within {live.p95_s:.3g} s"
     count = f"live tickets in {duration(WINDOW.total_seconds())}: {live.tickets:,}"
     stored = f"; stored without a result: {unlabelled:,}" if unlabelled else ""
@@ -99,6 +101,7 @@ def _stored(no_alert: str) -> Iterator[CheckResult]:
     counts = {
         f"messages not processed: {dead:,} (`triagem dead list`)": dead,
         f"deliveries failed: {failed:,} (`triagem deliveries list --state failed`)": failed,
+        "tickets wait for a first model: label messages on the page Start (`triagem start`)": without_model,
         f"no trainer has taken job {job} for a minute: is `triagem trainer` running? (`triagem jobs list`)": job,
     }
     yield CheckResult("to do", "nothing", warning="\n".join(line for line, count in counts.items() if count) or None)
