@@ -31,6 +31,26 @@ def empty_url(endpoints: Endpoints) -> Iterator[str]:
         owner.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
+@pytest.mark.parametrize(
+    ("registry", "file", "problem"),
+    [
+        ("nowhere", None, ": check TRIAGEM_REGISTRY_URL"),
+        (None, "new.dump.models.tgz", "exists"),
+    ],
+)
+def test_models_that_cannot_be_dumped_are_refused_before_the_tables_are_dumped(
+    triagem: Triagem, monkeypatch: pytest.MonkeyPatch, registry: str | None, file: str | None, problem: str
+) -> None:
+    if registry:
+        monkeypatch.setenv("TRIAGEM_REGISTRY_URL", registry)
+    if file:
+        Path(file).touch()
+
+    assert_one_line(triagem("db", "dump", "new.dump", "--models"), problem)
+
+    assert not Path("new.dump").exists()
+
+
 def test_a_backup_is_restored_with_its_models(
     triagem: Triagem, database: Database, empty_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

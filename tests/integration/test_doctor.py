@@ -157,7 +157,8 @@ def test_doctor_names_a_registry_that_lost_the_promoted_version(
         "no current model in nothing here, but there was one: check TRIAGEM_REGISTRY_URL, or restore the folder"
     )
     for command in (("models", "list"), ("due",), ("drift",)):
-        assert f"nothing here, {LOST_STEP}\n" in triagem(*command).err
+        answer = triagem(*command)
+        assert (answer.status, f"nothing here, {LOST_STEP}\n" in answer.err) == (1, True), command
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`triagem jobs` and `triagem train --queue`."""
 
 import json
+import socket
 import threading
 
 import pytest
@@ -40,16 +41,30 @@ def test_a_repeated_request_prints_the_same_job_and_another_one_is_refused(triag
     assert_one_line(triagem("train", "other", "--queue"), "job 1 of the kind full is queued", "triagem jobs cancel 1")
 
 
-def test_a_job_is_requested_while_redis_does_not_answer(triagem: Triagem, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TRIAGEM_BROKER_URL", "redis://127.0.0.1:1/1")
-
-    answer = triagem("retrain")
+@pytest.mark.parametrize("hangs", [False, True])
+def test_a_job_is_requested_while_redis_does_not_answer(
+    triagem: Triagem, monkeypatch: pytest.MonkeyPatch, hangs: bool
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1] if hangs else 1
+        monkeypatch.setenv("TRIAGEM_BROKER_URL", f"redis://127.0.0.1:{port}/1")
+        answer = triagem("retrain")
+        if hangs:
+            assert server.accept()[0].recv(9) == b"PING\r\n", "Celery, which waits for longer, was asked"
 
     assert answer.status == 0
     assert "job 1, full: queued" in answer.out
-    assert answer.err == (
+    assert answer.err.startswith(
         "Redis does not answer, but job 1 is stored: a running `triagem trainer` finds it by itself\n"
     )
+
+
+def test_a_retraining_that_may_have_no_rows_is_requested_with_a_note(
+    triagem: Triagem, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "no text is reviewed: unless TRIAGEM_TRAINER_DATA gives the trainer" in triagem("retrain").err
+    monkeypatch.setenv("TRIAGEM_TRAINER_DATA", "data")
+    assert triagem("retrain").err == ""
 
 
 def test_a_request_with_leakage_allowed_is_a_usage_error(triagem: Triagem) -> None:

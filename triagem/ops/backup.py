@@ -45,6 +45,13 @@ def restore(database: Database, url: str, file: Path) -> None:
     upgrade(database)
 
 
+def check_models(registry: Path, file: Path) -> None:
+    """Raise InvalidInput if `dump_models` would fail. Call it before `dump`, which may take long."""
+    if not registry.is_dir():
+        raise InvalidInput(f"there is no registry in {registry}: check TRIAGEM_REGISTRY_URL, or omit --models")
+    _refuse_existing(file)
+
+
 def dump_models(registry: Path, file: Path) -> None:
     """Write the registry's folder to a new file. Call it after `dump`: no dumped result may have a later epoch."""
     with _new_file(file) as draft, tarfile.open(draft, "w:gz") as archive:
@@ -98,8 +105,7 @@ def find_tool(name: str, database: Database) -> str:
 @contextmanager
 def _new_file(file: Path) -> Iterator[Path]:
     """A draft that is renamed to `file` when complete. Only its owner may read it: it contains customers' texts."""
-    if file.exists():
-        raise InvalidInput(f"{file} exists: choose another name, or delete it")
+    _refuse_existing(file)
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         draft.touch(0o600)
@@ -109,6 +115,11 @@ def _new_file(file: Path) -> Iterator[Path]:
         raise InvalidInput(f"{file} cannot be written ({error.strerror})") from None
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _refuse_existing(file: Path) -> None:
+    if file.exists():
+        raise InvalidInput(f"{file} exists: choose another name, or delete it")
 
 
 def _run(program: str, url: str | None, *arguments: str) -> None:

@@ -114,6 +114,8 @@ def dump(
     Example: `triagem db dump triagem.dump --models`
     """
     registry = servers.registry().root if models else None
+    if registry:
+        backup.check_models(registry, _models_file(file))
     with servers.database() as database, console.status("dump the database"):
         backup.dump(database, servers.database_url(), file)
     if registry:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from triagem import servers
+from triagem.cli.checks import CheckFailed, answering
 from triagem.cli.commands.access import command_actor, record_action, user_name
 from triagem.cli.options import ACTION_NEEDED, AsJson
 from triagem.cli.output import as_mapping, errors, print_answer, print_json, print_lines, print_rows
@@ -22,7 +23,7 @@ from triagem.trainer.monitor.due import (
     rolled_back_version,
     unpromoted_version,
 )
-from triagem.trainer.settings import DueSettings
+from triagem.trainer.settings import DueSettings, TrainerSettings
 
 jobs = typer.Typer(
     no_args_is_help=True, help="Training jobs, which `triagem trainer` runs: list, show, watch, cancel."
@@ -102,7 +103,13 @@ def request_job(kind: JobKind, parameters: Mapping[str, Any], *, as_json: bool) 
             f"job {job.id} of the kind {kind} is {job.state}, with other parameters: wait for it, or cancel it with "
             f"`triagem jobs cancel {job.id}`"
         )
-    if not wake_trainer(broker_url()):
+    url = broker_url()
+    try:
+        with answering(url, 6379, "TRIAGEM_BROKER_URL"):
+            woken = wake_trainer(url)
+    except CheckFailed:
+        woken = False
+    if not woken:
         note = f"Redis does not answer, but job {job.id} is stored: a running `triagem trainer` finds it by itself"
         print_lines(note, screen=errors)
     print_answer(job, [*_describe(job), f"  follow it: `triagem jobs show {job.id} --watch`"], as_json=as_json)
@@ -226,3 +233,8 @@ def retrain(
     Example: `triagem retrain`
     """
     request_job(JobKind.FULL, {"promote": "auto" if promote else "propose"}, as_json=as_json)
+    with servers.database() as database:
+        has_reviews = database.scalar_one("SELECT EXISTS (SELECT FROM reviews)")
+    if not has_reviews and TrainerSettings().data is None:
+        note = "no text is reviewed: unless TRIAGEM_TRAINER_DATA gives the trainer labelled rows, the job will fail"
+        print_lines(note, screen=errors)

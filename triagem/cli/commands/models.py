@@ -12,7 +12,7 @@ from triagem.cli.commands.access import command_actor, record_or_note
 from triagem.cli.model_reports import describe_decision, describe_version
 from triagem.cli.options import ACTION_NEEDED, AsJson, FormatOption, JsonFlag
 from triagem.cli.output import Format, as_mapping, print_answer, print_rows
-from triagem.contracts.errors import InvalidInput
+from triagem.contracts.errors import InvalidInput, NoModel
 from triagem.registry import RegistrySettings
 from triagem.registry.decision import Reject, Rule
 from triagem.registry.no_model import FIRST_STEP
@@ -65,12 +65,13 @@ def list_(*, form: FormatOption = Format.TABLE, _json: JsonFlag = False) -> None
                 "base": manifest.base,
             }
         )
-    leaked = () if form is Format.TABLE else ("leaked",)
     empty = f"no versions in {RegistrySettings().registry_url}: {FIRST_STEP}"
+    if not rows and without_model(empty) != empty:
+        raise NoModel(without_model(empty))
+    leaked = () if form is Format.TABLE else ("leaked",)
     print_rows(
         rows, ("version", "current", "trained", "rows", "texts", "accuracy", *leaked, "labels", "base"), form,
-        empty=empty if rows else without_model(empty),
-        types=[_VersionRow],
+        empty=empty, types=[_VersionRow],
     )  # fmt: skip
 
 
