@@ -17,9 +17,10 @@ from triagem.db import Database, training_jobs
 from triagem.db.labels import change_label
 from triagem.db.model_versions import record_promotion, record_version
 from triagem.db.reviews import record_review
-from triagem.db.reviews.labelling import PoolText, labelling_state, next_question, read_pool
+from triagem.db.reviews.labelling import PoolText, QuestionKind, labelling_state, next_question, read_pool
 from triagem.db.training_jobs import JobKind
 from triagem.registry import Registry
+from triagem.registry.records import read_trained_texts
 from triagem.trainer.jobs.labelling import unique_texts
 from triagem.trainer.jobs.run import run_job
 from triagem.trainer.settings import TrainerSettings
@@ -111,6 +112,22 @@ def test_questions_are_chosen_a_version_is_trained_and_the_progress_estimated(
     page = (registry.folder(manifest.version) / HTML_REPORT_FILE).read_text(encoding="utf-8")
     assert "everything is reviewed" in page
     assert copies(tmp_path, labels) == []
+
+
+def test_a_version_that_was_trained_on_a_part_of_a_conversation_was_trained_on_the_conversation(
+    database: Database, labels: dict[str, str], base: str, tmp_path: Path
+) -> None:
+    registry, worker = Registry(tmp_path / "models"), ManualWorker(database)
+    for entry in entries([message("1", QUOTE, external_id="talk"), message("2", PROBLEM, external_id="talk")]):
+        worker.process([entry])
+    record_review(database, Identity("zendesk", "talk"), "suporte", "owner")
+    for number, label in enumerate([*labels.values()][:20]):
+        record_review(database, Identity("zendesk", str(number)), label, "owner", kind=QuestionKind.CHOSEN)
+
+    run(database, registry, base, JobKind.HEAD)
+
+    (digest,) = database.scalars("SELECT encode(digest, 'hex') FROM tickets WHERE external_id = 'talk'")
+    assert digest in (read_trained_texts(registry, "v1.0.0") or ())
 
 
 def test_the_job_of_a_rejected_version_has_the_reasons_of_the_gate(

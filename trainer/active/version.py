@@ -46,6 +46,7 @@ def train_head_version(
     texts: Sequence[str],
     base: str,
     *,
+    conversations: Sequence[str] = (),
     job: str | None = None,
 ) -> tuple[Manifest, int | None]:
     """Register a version with the labels that have at least `MIN_LABEL_ANSWERS` answers. It is not promoted.
@@ -55,6 +56,7 @@ def train_head_version(
     Args:
         pool: its embeddings are of `base`.
         texts: the pool's texts, clean.
+        conversations: digests of the conversations of which a text is one of several parts.
         job: marks the version, as `triagem.registry.Registry.find_job` finds it.
 
     Raises:
@@ -92,7 +94,10 @@ def train_head_version(
             tokenizer.save_pretrained(staged)
         digests = [digest(row.text).hex() for row in rows]
         split = SplitDigests(
-            train=tuple(np.array(digests)[~drawn]), dev=(), calibration=(), test=tuple(np.array(digests)[drawn])
+            train=(*np.array(digests)[~drawn], *conversations),
+            dev=(),
+            calibration=(),
+            test=tuple(np.array(digests)[drawn]),
         )
         (staged / ROWS_FILE).write_text(split.model_dump_json(), encoding="utf-8")
         if len(tested):

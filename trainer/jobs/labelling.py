@@ -45,7 +45,11 @@ def train_head(run: JobRun) -> str:
     training_jobs.save_answers(run.database, run.job.id, sum(count_answers(run.database).values()))
     pool, stored, cleaned = _read_pool(run)
     run.report("train")
-    manifest, proof_missing = train_head_version(run.registry, pool, cleaned, _base(run), job=run.key)
+    answered = (stored[answer.text] for answer in pool.labelled)
+    conversations = [text.digest.hex() for text in answered if len(text.parts) > 1]
+    manifest, proof_missing = train_head_version(
+        run.registry, pool, cleaned, _base(run), conversations=conversations, job=run.key
+    )
     _save(run, pool, stored, proof_missing)
     return manifest.version
 
