@@ -76,9 +76,12 @@ def test_a_withheld_text_is_translated_and_no_message_is_announced() -> None:
     page = "".join(ParsedHtml(render_html(assess(reviewed, LABELS, sure(0.9)), manifest(), portuguese=True)).texts)
 
     assert "(ticket revisado, hash " in page
+    assert "o hash encontra o ticket: SELECT source, external_id FROM tickets" in page
     assert "mensagens reais" not in page
     assert "100,0%" in page
-    assert "mensagens reais" in render_html(report(), manifest(), portuguese=True)
+    quoting = render_html(report(), manifest(), portuguese=True)
+    assert "mensagens reais" in quoting
+    assert "SELECT" not in quoting
 
 
 def names(page: ParsedHtml) -> list[str]:
