@@ -124,7 +124,7 @@ def test_a_translation_names_only_values_of_its_pattern() -> None:
         ),
         ("unknown key trg_erra", "chave desconhecida trg_erra"),
         ("unnamed user@host (command line)", "usuário sem nome@host (linha de comando)"),
-        ("v1.1.0 was promoted (epoch 3)", "a versão v1.1.0 foi promovida (época 3)"),
+        ("v1.1.0 was promoted (epoch 3)", "a versão v1.1.0 foi promovida (promoção número 3)"),
     ],
 )
 def test_a_reason_is_in_portuguese_with_its_values(english: str, portuguese: str) -> None:

@@ -38,7 +38,7 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "label": ("Label", "Categoria"),
     "confidence": ("Confidence", "Confiança"),
     "band": ("Band", "Faixa"),
-    "received": ("Received", "Recebido"),
+    "received": ("Received", "Recebido em"),
     "version": ("Version", "Versão"),
     "when": ("When", "Quando"),
     "reviewer": ("Reviewer", "Revisor"),
