@@ -46,7 +46,7 @@ _BACKENDS: Final = sql("SELECT pid FROM pg_stat_activity")
 # left out, and its time counts as the rest of the thread.
 STAGES: Final = {
     "fetch": [("triagem.inbox.stream", "Inbox.fetch"), ("triagem.inbox.stream", "Inbox.fetch_blocking")],
-    "in-progress marker": [("triagem.inbox.reclaim", "InProgressMarkers.mark")],
+    "in-progress marker": [("triagem.worker.fetcher", "mark_in_progress")],
     "decode and validate": [("triagem.worker.prepare", "decode_entries")],
     "clean, abstain": [("triagem.worker.prepare", "clean_parts")],
     "language": [

@@ -20,7 +20,7 @@ from triagem.db import Database
 from triagem.inbox import Entry, Inbox
 from triagem.inbox.client import BLOCK_S
 from triagem.inbox.lease import Lease, paused
-from triagem.inbox.reclaim import MAX_SOLO_CRASHES, InProgressMarkers
+from triagem.inbox.reclaim import MAX_SOLO_CRASHES, clear_in_progress, mark_in_progress
 from triagem.worker.batch import Cause, CommitBatch, FailedEntry, MicroBatch
 from triagem.worker.failures import Retrier
 from triagem.worker.in_flight import InFlight, Recovery
@@ -62,7 +62,6 @@ class Fetcher:
         self._in_flight = in_flight
         self._window, self._hand_over = window, hand_over
         self._submit = submit
-        self._markers = InProgressMarkers(inbox.redis)
         self._scheduler = LaneScheduler()
         self._quarantine: deque[Entry] = deque()
         self._retry = Retrier(supervisor, recovery.on_outage)
@@ -248,7 +247,7 @@ class Fetcher:
 
         def write() -> bool:
             try:
-                self._markers.mark(consumer, entries, alone=alone)
+                mark_in_progress(self._inbox.redis, consumer, entries, alone=alone)
             except InboxFull:  # continue without a marker: only processing removes entries from Redis
                 return False
             return True
@@ -259,7 +258,7 @@ class Fetcher:
     def _clear(self) -> None:
         # Under all names: others read the marker of a name whose lease was lost while the model ran.
         for name in list(self._lease.names):
-            self._markers.clear(name)
+            clear_in_progress(self._inbox.redis, name)
 
     def _idle(self, outlet: Slot[list[MicroBatch]]) -> bool:
         """Wait until the classifier is idle; False if the pipeline failed meanwhile."""

@@ -3,11 +3,12 @@ letter (INV-10, INV-11)."""
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import pytest
+from redis import Redis
 from sqlalchemy import text
 
 from tests.support.engines import NoopModel, noop
@@ -21,7 +22,7 @@ from triagem.db import Database
 from triagem.db.tickets.dead_letters import list_dead_letters
 from triagem.inbox import Entry, Inbox
 from triagem.inbox.lease import Lease
-from triagem.inbox.reclaim import InProgressMarkers, Reclaimer, in_progress_key
+from triagem.inbox.reclaim import Reclaimer, in_progress_key, mark_in_progress
 from triagem.inbox.stream import quarantine_key
 from triagem.stack import Endpoints
 
@@ -174,7 +175,7 @@ def test_a_ticket_that_crashed_two_workers_alone_becomes_a_dead_letter_without_t
     publish(inbox, 3)
     fetched = inbox.fetch(Lane.LIVE, "dead-0", 3)
     for number in range(2):
-        InProgressMarkers(inbox.redis).mark(f"dead-{number}", fetched[1:2], alone=True)
+        mark_in_progress(inbox.redis, f"dead-{number}", fetched[1:2], alone=True)
         Reclaimer(inbox).reclaim(Lane.LIVE, f"dead-{number + 1}", 10)
     with running(endpoints, instant_models, lease_s=1.0):
         until(lambda: drained(inbox))
@@ -201,7 +202,7 @@ def test_suspects_are_classified_alone_and_cleared_and_each_marker_lists_what_is
 
     ready = threading.Event()
     publish(inbox, 30)
-    InProgressMarkers(inbox.redis).mark("dead", inbox.fetch(Lane.LIVE, "dead", 30)[:10])
+    mark_in_progress(inbox.redis, "dead", inbox.fetch(Lane.LIVE, "dead", 30)[:10])
     with running(endpoints, instant_models, lambda folder: RecordingModel(noop(folder).manifest), batch_size=5) as (
         pipeline,
         _,
@@ -220,16 +221,14 @@ def test_a_marker_that_redis_had_no_memory_for_is_written_at_the_next_attempt(
 ) -> None:
     """INV-9."""
     marked: list[int] = []
-    mark = InProgressMarkers.mark
 
-    def full_once(self: InProgressMarkers, consumer: str, entries: Iterable[Entry], *, alone: bool = False) -> None:
-        entries = list(entries)
+    def full_once(redis: Redis, consumer: str, entries: Sequence[Entry], *, alone: bool = False) -> None:
         marked.append(len(entries))
         if len(marked) == 1:
             raise InboxFull("no memory")
-        mark(self, consumer, entries, alone=alone)
+        mark_in_progress(redis, consumer, entries, alone=alone)
 
-    monkeypatch.setattr(InProgressMarkers, "mark", full_once)
+    monkeypatch.setattr("triagem.worker.fetcher.mark_in_progress", full_once)
     publish(inbox, 5)
     with running(endpoints, instant_models):
         until(lambda: drained(inbox))

@@ -9,7 +9,7 @@ from triagem.contracts.errors import InboxUnavailable
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Inbox
 from triagem.inbox.lease import lease_key
-from triagem.inbox.reclaim import InProgressMarkers, Reclaimer
+from triagem.inbox.reclaim import Reclaimer, mark_in_progress
 from triagem.worker.in_flight import Recovery
 
 LIVE, BULK = Lane
@@ -121,7 +121,7 @@ def test_a_suspect_that_crashed_a_worker_alone_waits_until_this_worker_has_run_f
     clock = Clock()
     recovery = make_recovery(inbox, clock)
     suspect, other = put_and_fetch(inbox, "dead", 2)
-    InProgressMarkers(inbox.redis).mark("dead", [suspect], alone=True)
+    mark_in_progress(inbox.redis, "dead", [suspect], alone=True)
 
     recovered, in_flight = [], set[bytes]()
     for seconds in (1000, 14.9, 0.2):

@@ -15,7 +15,7 @@ from triagem.contracts.model import Tokens
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.inbox import Inbox
-from triagem.inbox.reclaim import InProgressMarkers, in_progress_key
+from triagem.inbox.reclaim import in_progress_key, mark_in_progress
 from triagem.stack import Endpoints
 from triagem.worker import health
 from triagem.worker.batch import CommitBatch
@@ -26,7 +26,7 @@ from triagem.worker.pipeline import Pipeline
 def quarantined(inbox: Inbox) -> None:
     """One entry in quarantine, in an idle system."""
     publish(inbox, 1)
-    InProgressMarkers(inbox.redis).mark("dead", inbox.fetch(Lane.LIVE, "dead", 1))
+    mark_in_progress(inbox.redis, "dead", inbox.fetch(Lane.LIVE, "dead", 1))
 
 
 def alone(inbox: Inbox, pipeline: Pipeline) -> bool:

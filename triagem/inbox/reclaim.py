@@ -22,27 +22,25 @@ def in_progress_key(consumer: str) -> str:
     return f"{PREFIX}:trial:{consumer}"
 
 
-class InProgressMarkers:
-    """Writes and clears markers. Raises InboxUnavailable; `mark` raises InboxFull when Redis is out of memory."""
+@redis_errors()
+def mark_in_progress(redis: Redis, consumer: str, entries: Sequence[Entry], *, alone: bool = False) -> None:
+    """Record these entries as in progress at `consumer`; they replace the previous ones.
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+    Raises InboxUnavailable, or InboxFull when Redis is out of memory.
+    """
+    ids = {str(lane): b" ".join(entry.id for entry in entries if entry.lane is lane) for lane in Lane}
+    fields: dict[Any, Any] = {"alone": int(alone), **{lane: joined for lane, joined in ids.items() if joined}}
+    with redis.pipeline(transaction=True) as pipe:
+        pipe.delete(in_progress_key(consumer))
+        pipe.hset(in_progress_key(consumer), mapping=fields)
+        pipe.expire(in_progress_key(consumer), _TTL_S)
+        pipe.execute()
 
-    @redis_errors()
-    def mark(self, consumer: str, entries: Sequence[Entry], *, alone: bool = False) -> None:
-        """Record these entries as in progress at `consumer`; they replace the previous ones."""
-        ids = {str(lane): b" ".join(entry.id for entry in entries if entry.lane is lane) for lane in Lane}
-        fields: dict[Any, Any] = {"alone": int(alone), **{lane: joined for lane, joined in ids.items() if joined}}
-        with self._redis.pipeline(transaction=True) as pipe:
-            pipe.delete(in_progress_key(consumer))
-            pipe.hset(in_progress_key(consumer), mapping=fields)
-            pipe.expire(in_progress_key(consumer), _TTL_S)
-            pipe.execute()
 
-    @redis_errors()
-    def clear(self, consumer: str) -> None:
-        """Remove the marker: if this worker ends now, no entry is at fault."""
-        self._redis.delete(in_progress_key(consumer))
+@redis_errors()
+def clear_in_progress(redis: Redis, consumer: str) -> None:
+    """Remove the marker: if this worker ends now, no entry is at fault. Raises InboxUnavailable."""
+    redis.delete(in_progress_key(consumer))
 
 
 _PAGE: Final = 1000  # a script can unpack about 8,000 ids at most
