@@ -16,7 +16,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from triagem import servers
-from triagem.broker import TRAIN_QUEUE, broker_url, make_app, run_celery_worker
+from triagem.broker import TRAIN_QUEUE, app_for_commands, broker_url, make_app, run_celery_worker
 from triagem.db.revision import require_current
 from triagem.registry import Registry, RegistrySettings
 from triagem.trainer.jobs.trainer import Trainer
@@ -100,6 +100,6 @@ def wake(task: Any) -> None:
 
 def __getattr__(name: str) -> Any:
     if name == "app":  # not at import time: importing a module must not read the environment
-        globals()["app"] = app = trainer_app(broker_url())
+        globals()["app"] = app = app_for_commands(lambda: trainer_app(broker_url()))
         return app
     raise AttributeError(name)

@@ -6,6 +6,7 @@ Celery provides processes, signals and remote control; tickets never travel as C
 import os
 import socket
 import warnings
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -13,11 +14,12 @@ import celery.apps.worker
 import structlog
 from celery import Celery, signals
 from celery.exceptions import SecurityWarning
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 
 from triagem import servers
+from triagem.contracts.errors import TriagemError
 from triagem.inbox.client import check_redis_url
-from triagem.process import secret
+from triagem.process import describe_invalid, secret
 from triagem.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -88,6 +90,16 @@ def make_app(url: str) -> Celery:
         timezone="UTC",
     )
     return app
+
+
+def app_for_commands(build: Callable[[], Celery]) -> Celery:
+    """The application for `celery -A`; an error of the settings ends that command with one line."""
+    try:
+        return build()
+    except TriagemError as error:
+        raise SystemExit(f"triagem: {error}") from None
+    except ValidationError as error:
+        raise SystemExit("\n".join(f"triagem: {line}" for line in describe_invalid(error))) from None
 
 
 def run_celery_worker(app: Celery, queue: str, *, pool: str) -> int:

@@ -1,4 +1,4 @@
-"""Shared by all processes: secrets from files, the time zone, the metrics endpoint, and child processes.
+"""Shared by all processes: secrets from files, setting errors, the time zone, the metrics endpoint, child processes.
 
 prometheus-client is imported late: a producer does not need it, and the ops worker must first set where it counts.
 """
@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Self
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 
 from triagem.contracts.errors import InvalidInput
+from triagem.contracts.field_errors import explain
 from triagem.contracts.moments import time_zone
 from triagem.settings import Settings
 
@@ -65,6 +66,16 @@ def read_secret_files(environment: MutableMapping[str, str] = os.environ) -> Non
         if match and (content := read_secret_file(match[1], environment)):
             environment[match[1]] = content
             del environment[variable]  # child processes must not see both variables
+
+
+def describe_invalid(error: ValidationError) -> list[str]:
+    """A line for each environment variable that a settings class refused, without its value."""
+    prefixes = {known.__name__: known.model_config.get("env_prefix") for known in Settings.__subclasses__()}
+    prefix = prefixes.get(error.title) or "TRIAGEM_"
+    reasons: dict[str, list[str]] = {}
+    for detail in error.errors(include_url=False, include_input=False):  # several for a field of several types
+        reasons.setdefault(f"{prefix}{detail['loc'][0]}".upper(), []).append(explain(detail))
+    return [f"{variable}: {' or '.join(texts)}" for variable, texts in reasons.items()]
 
 
 def describe_exit(status: int) -> str:

@@ -17,7 +17,7 @@ from celery.beat import Scheduler
 from celery.worker import state
 
 from triagem import servers
-from triagem.broker import WORKER_QUEUE, broker_url, make_app, run_celery_worker
+from triagem.broker import WORKER_QUEUE, app_for_commands, broker_url, make_app, run_celery_worker
 from triagem.contracts.errors import DatabaseUnavailable, InvalidInput
 from triagem.contracts.model import Model
 from triagem.db import Database
@@ -150,7 +150,7 @@ class _NoSchedule(Scheduler):  # type: ignore[misc]
 
 def __getattr__(name: str) -> Any:
     if name == "app":  # not at import time, when nothing may be read from the environment
-        app = make_app(broker_url())
+        app = app_for_commands(lambda: make_app(broker_url()))
         app.steps["worker"].add(_NoPipeline)
         app.conf.beat_scheduler = _NoSchedule
         globals()["app"] = app

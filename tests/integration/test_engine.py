@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from triagem import engine
-from triagem.contracts.errors import LabelsMismatch, ModelCorrupt, NoModel, OutOfMemory
+from triagem.contracts.errors import InvalidInput, LabelsMismatch, ModelCorrupt, NoModel, OutOfMemory
 from triagem.contracts.model import file_digest
 from triagem.engine.classify import EngineSettings, LoadedModel, classify, load
 
@@ -165,6 +165,14 @@ def test_labels_that_do_not_fit_the_classifier_are_refused(bert_models: Path, tm
     folder = copy(bert_models, tmp_path, labels=["suporte", "venda", "outro"])
     with pytest.raises(LabelsMismatch, match="2 outputs"):
         load(folder)
+
+
+def test_a_gpu_that_is_set_but_missing_is_named(bert_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+
+    with pytest.raises(InvalidInput, match="torch finds no CUDA GPU among CUDA_VISIBLE_DEVICES=7"):
+        load(bert_models / "v1.0.0", EngineSettings(device="cuda"))
 
 
 def test_a_folder_without_a_manifest_is_not_a_model(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import logging
 import re
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 
 import pytest
 from pydantic import ValidationError
@@ -34,6 +35,24 @@ def test_drift_and_then_due_retraining_are_checked_daily() -> None:
         "triagem.reclassify.pages": "<freq: 5.00 seconds>",
     }
     assert {entry["options"]["queue"] for entry in entries.values()} == {"ops"}
+
+
+@pytest.mark.parametrize(
+    ("process", "setting", "value", "problem"),
+    [
+        ("ops", "TRIAGEM_MONITOR_EVERY", "often", "'often' is not a schedule"),
+        ("trainer", "TRIAGEM_BROKER_URL", "http://127.0.0.1", "is not a Redis URL"),
+        ("worker", "TRIAGEM_BROKER_URL", "http://127.0.0.1", "is not a Redis URL"),
+    ],
+)
+def test_an_invalid_setting_ends_celerys_own_commands_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, process: str, setting: str, value: str, problem: str
+) -> None:
+    monkeypatch.setenv("TRIAGEM_BROKER_URL", BROKER)
+    monkeypatch.setenv(setting, value)
+
+    with pytest.raises(SystemExit, match=f"^triagem: {setting}.*{problem}[^\n]*$"):
+        import_module(f"triagem.{process}.app").__getattr__("app")
 
 
 def test_a_task_that_no_worker_started_expires_before_the_next_is_sent() -> None:

@@ -41,6 +41,9 @@ def test_all_means_the_visible_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1, 3")
     assert select_gpus("all") == ["1", "3"]
     assert select_gpus("0,2") == ["0", "2"]
+    assert select_gpus("GPU-aaaa-1, MIG-cccc-3") == ["GPU-aaaa-1", "MIG-cccc-3"]
+    with pytest.raises(InvalidInput, match="--gpus 0,first: expected `all`, or numbers or UUIDs"):
+        select_gpus("0,first")
 
 
 def test_workers_share_no_gpu_port_or_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from rich.table import Column, Table
 
 from triagem import servers
 from triagem.cli.commands.backlog import read_state
-from triagem.cli.known_settings import describe_invalid, variables_set
+from triagem.cli.known_settings import variables_set
 from triagem.cli.output import cell, missing_package, print_json, print_lines
 from triagem.contracts.errors import DatabaseUnavailable, InboxUnavailable, NoModel, NotRetryable, TriagemError
 from triagem.contracts.model import CurrentModel
@@ -24,6 +24,7 @@ from triagem.inbox.client import redis_errors
 from triagem.inbox.lease import AT_WORK, worker_states
 from triagem.ops.heartbeat import seconds_since_completed
 from triagem.ops.invalid_files import file_problems
+from triagem.process import describe_invalid
 from triagem.registry import Registry, RegistrySettings
 from triagem.registry.no_model import LOST_STEP, describe_lost
 

@@ -17,9 +17,7 @@ from pydantic import ValidationError
 
 import triagem
 from triagem.contracts.errors import TriagemError
-from triagem.contracts.field_errors import explain
-from triagem.process import SECRET_FILE
-from triagem.settings import Settings
+from triagem.process import SECRET_FILE, describe_invalid
 
 _PREFIX: Final = "TRIAGEM_"
 # Variables that no settings class reads: docker-compose.yml (also through `.env`), benchmarks and `make release` do.
@@ -105,16 +103,6 @@ def describe_unknown(name: str, nearest: str | None) -> str:
     """A one-line warning about a variable that no code reads."""
     hint = f"did you mean {nearest}?" if nearest else "docs/reference/settings.md lists all settings"
     return f"{name} is not a setting and has no effect: {hint}"
-
-
-def describe_invalid(error: ValidationError) -> list[str]:
-    """A line for each environment variable that a settings class refused, without its value."""
-    prefixes = {known.__name__: known.model_config.get("env_prefix") for known in Settings.__subclasses__()}
-    prefix = prefixes.get(error.title) or _PREFIX
-    reasons: dict[str, list[str]] = {}
-    for detail in error.errors(include_url=False, include_input=False):  # several for a field of several types
-        reasons.setdefault(f"{prefix}{detail['loc'][0]}".upper(), []).append(explain(detail))
-    return [f"{variable}: {' or '.join(texts)}" for variable, texts in reasons.items()]
 
 
 def invalid_values(names: Iterable[str]) -> list[str]:

@@ -13,12 +13,12 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from triagem.cli import logs
-from triagem.cli.known_settings import describe_invalid, describe_unknown, unknown_variables, variables_set
+from triagem.cli.known_settings import describe_unknown, unknown_variables, variables_set
 from triagem.cli.logs import format_traceback
 from triagem.cli.output import errors, missing_package, printable
 from triagem.contracts.errors import DatabaseUnavailable, InboxUnavailable, NoModel, TriagemError
 from triagem.contracts.field_errors import explain
-from triagem.process import read_secret_files
+from triagem.process import describe_invalid, read_secret_files
 
 
 def _print_version(requested: bool) -> None:

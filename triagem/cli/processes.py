@@ -1,6 +1,7 @@
 """Starts and restarts worker processes, per GPU or on the CPU, and ends a process when its parent ends."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -140,6 +141,9 @@ def select_gpus(selection: str) -> list[str | None]:
     """Values for CUDA_VISIBLE_DEVICES, one per GPU. `all`: every GPU that this process sees. Raises InvalidInput."""
     if selection != "all":
         gpus = _split(selection)
+        if not all(re.fullmatch(r"\d+|(GPU|MIG)-\S+", gpu) for gpu in gpus):
+            forms = "`all`, or numbers or UUIDs of GPUs such as `0,2`; `nvidia-smi -L` lists them"
+            raise InvalidInput(f"--gpus {selection}: expected {forms}")
     elif (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         gpus = _split(visible)
     else:

@@ -1,6 +1,7 @@
 """Loads and warms up a model version, and turns texts into probabilities. A loaded model is immutable."""
 
 import functools
+import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from triagem.contracts.errors import LabelsMismatch, ModelCorrupt, NoModel, OutOfMemory
+from triagem.contracts.errors import InvalidInput, LabelsMismatch, ModelCorrupt, NoModel, OutOfMemory
 from triagem.contracts.model import MANIFEST_FILE, UNREGISTERED, Manifest, Tokens, folder_digests
 from triagem.engine.bert import packable
 from triagem.engine.planner import plan
@@ -104,6 +105,7 @@ def load(folder: Path, settings: EngineSettings | None = None, *, packed: bool =
         packed: compute no padding; False: the reference implementation.
 
     Raises:
+        InvalidInput: there is no GPU, but the setting requires one.
         NoModel: the folder has no manifest.
         ModelCorrupt: a file changed since training. Only safetensors are read, no code from the folder.
         LabelsMismatch: the number of classifier outputs differs from the manifest's labels.
@@ -200,6 +202,10 @@ def gpu_memory() -> int | None:
 
 
 def _device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        only = "" if visible is None else f" among CUDA_VISIBLE_DEVICES={visible}"
+        raise InvalidInput(f"TRIAGEM_DEVICE=cuda (`--gpus` sets it), but torch finds no CUDA GPU{only}")
     if name != "auto":
         return torch.device(name)
     if torch.cuda.is_available():

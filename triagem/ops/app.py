@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from celery import Celery
 
-from triagem.broker import OPS_QUEUE, broker_url, make_app
+from triagem.broker import OPS_QUEUE, app_for_commands, broker_url, make_app
 from triagem.ops.settings import OpsSettings, parse_schedule, shortest_interval
 
 # By name: Celery imports them when a worker starts. The first one opens the connections that tasks need.
@@ -90,6 +90,6 @@ def schedule_entries(settings: OpsSettings) -> dict[str, dict[str, Any]]:
 
 def __getattr__(name: str) -> Any:
     if name == "app":  # not at import time, when nothing may be read from the environment
-        globals()["app"] = app = ops_app(broker_url(), OpsSettings())
+        globals()["app"] = app = app_for_commands(lambda: ops_app(broker_url(), OpsSettings()))
         return app
     raise AttributeError(name)
