@@ -17,6 +17,7 @@ from tests.support.console import Person
 from tests.support.gateway import services
 from tests.support.reviewing import NOW, sure, unsure
 from tests.support.windows import doubtful
+from triagem.contracts.language import UNDETERMINED
 from triagem.contracts.prediction import AbstainReason
 from triagem.contracts.ticket import Identity, Lane
 from triagem.contracts.wire import encode
@@ -297,13 +298,15 @@ class TestTickets:
         assert '<span class="chip band-review">Needs review</span>' in ana.see("tickets", q="INC-88")
 
     def test_the_language_filters_tickets_and_is_on_the_tickets_page(self, ana: Person, database: Database) -> None:
-        write_window(database, [sure("en"), sure("spanish", detected="es", reason=AbstainReason.OTHER_LANGUAGE)])
+        spanish = sure("spanish", detected="es", reason=AbstainReason.OTHER_LANGUAGE)
+        write_window(database, [sure("en"), sure("short", detected=UNDETERMINED), spanish])
         page = ana.see("tickets", language="ES")
         assert "text spanish" in page
         assert "text en" not in page
         assert "written in a language that the model did not learn" in page
         ticket = ana.see("ticket", source="zendesk", id="spanish")
         assert "<dt>Language</dt><dd>es</dd>" in ticket
+        assert 'und <span class="dim">(unknown)</span>' in ana.see("ticket", source="zendesk", id="short")
         assert "written in a language that the model did not learn" in ticket
 
     def test_the_next_page_is_found_by_cursor_and_keeps_the_filters(

@@ -113,6 +113,7 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "prediction": ("Model prediction", "Predição do modelo"),
     "probabilities": ("Probabilities", "Probabilidades"),
     "written": ("Written", "Escrito em"),
+    "language_unknown": ("(unknown)", "(não identificado)"),
     "tokens": ("Tokens", "Tokens"),
     "truncated": ("cut at the model's limit", "cortado no limite do modelo"),
     "original": ("Original text", "Texto original"),
