@@ -28,7 +28,7 @@ class WebhookReceipt(BaseModel):
     outcome: Literal["accepted", "ignored", "dead-lettered"] = Field(
         description="ignored: nothing to classify", examples=["accepted"]
     )
-    tickets: int = Field(default=0, description="number of accepted tickets", examples=[1])
+    tickets: int | None = Field(default=None, description="number of accepted tickets", examples=[1])
     verdicts: int | None = Field(default=None, description="number of recorded corrections of labels", examples=[1])
     reason: str | None = Field(default=None, description="why it was ignored or could not be read")
     challenge: str | None = Field(default=None, description="the answer that the CRM expects to its test of the URL")
