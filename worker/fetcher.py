@@ -230,7 +230,7 @@ class Fetcher:
         if not self._supervisor.stopping.is_set():
             for batch in self._builder.prepare(routed):
                 outlet.put([batch])
-                while not batch.computed.wait(0.5):
+                while not (batch.computed.wait(0.5) or outlet.abandoned):
                     if self._supervisor.failure is not None:
                         return
                     self._supervisor.beat()

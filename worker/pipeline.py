@@ -108,7 +108,7 @@ class Pipeline:
         spawn("models", lambda: self.models.run(stopping, beat))
         spawn("lease", self._keep_lease)
         spawn("fetcher", self._fetch)
-        spawn("classifier", lambda: self.classifier.run(self._to_model, self._submit))
+        spawn("classifier", self._classify)
         spawn("committer", self._commit)
         if file := self._settings.heartbeat_file:
             spawn("heartbeat", lambda: health.report(file, self.supervisor, self.models.ready))
@@ -193,6 +193,14 @@ class Pipeline:
                 self.fetcher.clear_marker()
         finally:
             self._on_failure()
+
+    def _classify(self) -> None:
+        try:
+            self.classifier.run(self._to_model, self._submit)
+        except Retryable:  # an outage outlasts the stop: the other threads must not wait for this one
+            self._to_model.abandon()
+            self._submit(None)
+            raise
 
     def _commit(self) -> None:
         try:

@@ -77,6 +77,7 @@ class Slot(Generic[T]):
         self._changed = threading.Condition()
         self._values: list[T] = []
         self._closed = False
+        self._abandoned = False
         self._idle = True
 
     def wait_until_empty(self, timeout_s: float) -> bool:
@@ -93,7 +94,8 @@ class Slot(Generic[T]):
         """Fill the slot. For a single producer, after `wait_until_empty`."""
         with self._changed:
             assert not self._values
-            self._values.append(value)
+            if not self._abandoned:
+                self._values.append(value)
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -114,6 +116,18 @@ class Slot(Generic[T]):
             self._idle = False
             self._changed.notify_all()
             return value
+
+    def abandon(self) -> None:
+        """Announce that the consumer takes no further value: the producer's values are dropped from now on."""
+        with self._changed:
+            self._values.clear()
+            self._abandoned = self._idle = True
+            self._changed.notify_all()
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the consumer has given up."""
+        return self._abandoned
 
     @property
     def exhausted(self) -> bool:

@@ -11,7 +11,8 @@ from sqlalchemy import text
 
 from tests.support.pipeline import drained, publish, running, stored
 from tests.support.waiting import until
-from triagem.contracts.errors import InboxUnavailable
+from triagem.contracts.errors import DatabaseUnavailable, InboxUnavailable
+from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.inbox import Inbox
 from triagem.inbox.lease import list_workers
@@ -71,3 +72,21 @@ def test_the_lease_outlasts_a_short_outage_of_redis(
             monkeypatch.setattr(pipeline.lease, "refresh", fails_once)
             assert stays_alive(inbox)
     assert drained(inbox)
+
+
+def test_a_stop_ends_while_the_classifier_waits_for_postgres_and_more_batches_wait_for_it(
+    endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(*_: object, **__: object) -> list[float]:
+        raise DatabaseUnavailable("Postgres does not answer")
+
+    monkeypatch.setattr("triagem.worker.classifier.recent_confidences", unavailable)
+    with running(endpoints, instant_models, window_max=128, stop_deadline_s=20) as (pipeline, _):
+        publish(inbox, 1000)
+        until(lambda: pipeline.supervisor.waiting_for is not None)
+        until(lambda: not pipeline._to_model.wait_until_empty(0))  # the state that a stop must end
+
+        assert pipeline.stop()
+
+    assert stored(database) == 0
+    assert inbox.depth(Lane.LIVE).entries == 1000

@@ -112,6 +112,17 @@ def test_everything_arrives_once_and_in_order(executor: ThreadPoolExecutor) -> N
     assert values == [*range(20), None]
 
 
+def test_a_producer_does_not_wait_for_a_consumer_that_gave_up(executor: ThreadPoolExecutor) -> None:
+    slot = filled_slot("a batch")
+    empty = executor.submit(slot.wait_until_empty, TIMEOUT_S)
+    slot.abandon()
+
+    assert empty.result(TIMEOUT_S)
+    slot.put("dropped")
+    assert slot.wait_until_idle(0)
+    assert slot.abandoned
+
+
 def test_a_new_slot_is_idle() -> None:
     assert Slot[str]().wait_until_idle(0)
 
