@@ -171,7 +171,7 @@ def test_a_gpu_that_is_set_but_missing_is_named(bert_models: Path, monkeypatch: 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
 
-    with pytest.raises(InvalidInput, match="torch finds no CUDA GPU among CUDA_VISIBLE_DEVICES=7"):
+    with pytest.raises(InvalidInput, match=r"torch finds no CUDA GPU \(CUDA_VISIBLE_DEVICES: 7\)"):
         load(bert_models / "v1.0.0", EngineSettings(device="cuda"))
 
 

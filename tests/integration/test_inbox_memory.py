@@ -80,7 +80,8 @@ def test_a_batch_is_measured_before_it_is_stored(inbox: Inbox, limit_memory: Lim
 
 def test_the_share_of_memory_is_a_setting(inbox: Inbox, limit_memory: LimitMemory) -> None:
     """INV-1."""
-    limit_memory(2 * used_memory(inbox.redis))
+    inbox.put(LIVE, [b"x" * MIB] * 4)
+    limit_memory(8 * MIB)
 
     with pytest.raises(InboxFull, match="over 40%"):
         Inbox(inbox.redis, InboxSettings(memory_share=0.4)).put(LIVE, [b"x"])

@@ -203,9 +203,10 @@ def gpu_memory() -> int | None:
 
 def _device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        only = "" if visible is None else f" among CUDA_VISIBLE_DEVICES={visible}"
-        raise InvalidInput(f"TRIAGEM_DEVICE=cuda (`--gpus` sets it), but torch finds no CUDA GPU{only}")
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "not set")
+        raise InvalidInput(
+            f"TRIAGEM_DEVICE=cuda (`--gpus` sets it), but torch finds no CUDA GPU (CUDA_VISIBLE_DEVICES: {visible})"
+        )
     if name != "auto":
         return torch.device(name)
     if torch.cuda.is_available():
