@@ -10,7 +10,7 @@ import pytest
 from tests.support.browser import SIZES, axe, browser, chromium, served
 from tests.support.gateway import services
 from tests.support.pipeline import running
-from tests.support.reviewing import unsure
+from tests.support.reviewing import NOW, unsure
 from tests.support.scored_versions import current_and_better
 from tests.support.waiting import until
 from triagem import Publisher, TicketFields
@@ -152,6 +152,19 @@ def test_a_typed_comment_survives_an_undo_and_is_stored_with_a_proposal(console:
     detail = find_ticket_with_history(database, "crm", "4711")
     assert detail
     assert [(review["proposal"], review["comment"]) for review in detail.reviews] == [("estorno", "não é suporte")]
+
+
+def test_a_typed_comment_survives_a_change_of_the_text(console: Any, database: Database) -> None:
+    t = partial(translate, console.lang)
+    write_window(database, [unsure("4711", text="before")])
+    console.goto(f"{console.address}/ticket?source=zendesk&id=4711")
+    console.get_by_label(t("comment")).fill("não é suporte")
+    write_window(database, [unsure("4711", text="after", revised_at=NOW)])
+
+    console.get_by_role("button", name="suporte").click()
+
+    console.get_by_text(t("rejected_changed")).wait_for()
+    assert console.get_by_label(t("comment")).input_value() == "não é suporte"
 
 
 @english_first

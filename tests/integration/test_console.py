@@ -619,6 +619,19 @@ class TestReview:
             "text 1" in rui.see("review")
         )  # reloading does not change the text
 
+    def test_an_answer_about_a_text_that_changed_meanwhile_is_not_stored_and_the_text_is_free_again(
+        self, ana: Person, database: Database
+    ) -> None:
+        write_window(database, [unsure("1")])
+        page = ana.see("review")
+        write_window(database, [unsure("1", text="another", revised_at=NOW)])
+
+        page = ana.send("review", page, label="suporte")
+
+        assert "changed the previous text, which comes again" in page
+        assert "another" in page
+        assert database.scalar_one("SELECT count(*) FROM reviews") == 0
+
     def test_undo_brings_the_text_back(self, ana: Person, database: Database) -> None:
         write_window(database, [unsure("1")])
         page = ana.send("review", ana.see("review"), label="suporte")

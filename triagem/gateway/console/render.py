@@ -42,9 +42,13 @@ HEADERS: Final = {  # RequestMiddleware adds the headers that all answers have
 # Messages that a page's URL may name, each with the names of its placeholders.
 _FLASHES: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(
-        ("undone", "nothing_to_undo", "rejected_changed", "rejected_gone", "proposed", "saved_unclear"), ()
+        ("undone", "nothing_to_undo", "rejected_changed", "changed_before", "rejected_gone", "proposed"), ()
     ),
-    **dict.fromkeys(("label_added", "label_rejected", "not_promoted", "preflight_active", "preflight_deleted"), ()),
+    "saved_unclear": (),
+    **dict.fromkeys(
+        ("changed_before", "label_added", "label_rejected", "not_promoted", "preflight_active", "preflight_deleted"),
+        (),
+    ),
     **dict.fromkeys(("training_requested", "training_active", "training_cancelled", "training_ended"), ("id",)),
     **dict.fromkeys(("replayed", "dropped", "not_replayed"), ("count",)),
     **dict.fromkeys(("saved", "saved_existing", "label_exists", "label_described"), ("label",)),

@@ -183,7 +183,11 @@ def store_answer(
         comment=form.get("comment", ""), proposal=proposal,
     )  # fmt: skip
     if isinstance(outcome, ReviewRejected):
-        message = f"rejected_{outcome.name.lower()}"
+        for ticket_id in dotted_ids(form.get("ticket_id", "")):
+            release_task(services.database, reviewer, ticket_id)  # else nobody gets the changed text for 15 minutes
+        # The page of a ticket shows its changed text; the others show the next text.
+        changed_before = outcome is ReviewRejected.CHANGED and "given" in form
+        message = "changed_before" if changed_before else f"rejected_{outcome.name.lower()}"
         return redirect(page_address(skipped=_dotted(skipped), given=_dotted(given), message=message))
     request_due_version(services.database, services.registry, reviewer, visitor.actor)
     given = [*given, outcome] if "given" in form else []  # the page of a ticket has no undo

@@ -20,6 +20,10 @@ REVIEW_MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "undo": ("Undo last review", "Desfazer a última revisão"),
     "undone": ("Review undone.", "Revisão desfeita."),
     "nothing_to_undo": ("Nothing to undo.", "Nada a desfazer."),
+    "changed_before": (
+        "Not saved: the customer has changed the previous text, which comes again if it still needs an answer.",
+        "Não foi salvo: o cliente alterou o texto anterior, que volta a aparecer se ainda precisar de resposta.",
+    ),
     "none_left": ("No more texts to review now.", "Não há mais textos para revisar agora."),
     "none_in_queue": (
         "No text to review now in the queue “{filters}”.",

@@ -26,7 +26,8 @@ document.addEventListener("click", (event) => {
 // A comment stays in its field after an undo or a reload, until the tab is closed or the user logs in again.
 const comment = document.getElementById("comment");
 if (comment) {
-  const name = `comment ${comment.form.elements.digest.value}`;
+  const { source, id } = comment.form.elements; // also if the customer changes the text meanwhile
+  const name = `comment ${source.value} ${id.value}`;
   comment.value ||= sessionStorage.getItem(name) ?? "";
   comment.addEventListener("input", () => sessionStorage.setItem(name, comment.value));
 } else if (document.getElementById("key")) sessionStorage.clear();
