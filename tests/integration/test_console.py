@@ -169,6 +169,28 @@ class TestLogin:
         for http in (ana.http, other):
             assert http.get("/console/tickets", follow_redirects=False).status_code == 303
 
+    def test_an_answer_after_the_end_of_the_session_leads_back_to_its_page_and_is_called_not_saved(
+        self, ana: Person, database: Database
+    ) -> None:
+        write_window(database, [unsure("1"), unsure("2")])
+        page = ana.see("review")
+        ana.http.headers["Referer"] = "http://testserver/console/review?source=zendesk&message=saved&about=venda"
+        ana.http.cookies.clear()
+
+        page = ana.send("review", page, label="venda")
+
+        assert "Your session has ended. Your last answer or change was not saved." in page
+        login = ana.http.post("/console/login", data={"next": fields_of(page)["next"], "key": ana.secret})
+        assert str(login.url) == "http://testserver/console/review?source=zendesk"
+
+    @pytest.mark.parametrize("referrer", ["", "https://evil.example//evil.example", "http://["])
+    def test_a_form_without_a_session_leads_to_no_other_host(self, opened: Services, referrer: str) -> None:
+        http = TestClient(create_app(opened), headers={"Referer": referrer})
+        _, secret = create_key(opened.database, "ana", [Scope.READ])
+        form = fields_of(http.post("/console/review", data={}).text)
+        login = http.post("/console/login", data={**form, "key": secret}, follow_redirects=False)
+        assert login.headers["location"] == "/console/"
+
     def test_a_session_expires(self, ana: Person, database: Database) -> None:
         with database.autocommit() as connection:
             connection.execute(text("UPDATE console_sessions SET ends_at = now()"))

@@ -1,7 +1,6 @@
 """The console as a separate application under `/console`: errors are HTML pages, and OpenAPI excludes it."""
 
 from http import HTTPStatus
-from urllib.parse import urlencode
 
 import structlog
 from fastapi import FastAPI, Request
@@ -27,8 +26,8 @@ from triagem.gateway.console import (
 from triagem.gateway.console.error_messages import error_message_key
 from triagem.gateway.console.messages import MESSAGES, Lang
 from triagem.gateway.console.overview import ThroughputMeter
-from triagem.gateway.console.render import STATIC, language, redirect, render_page
-from triagem.gateway.console.session import FormRefused, LoginNeeded
+from triagem.gateway.console.render import STATIC, address, language, redirect, render_page
+from triagem.gateway.console.session import FormRefused, LoginNeeded, page_of_form
 from triagem.gateway.problems import RETRY_AFTER_S, describe_invalid, status_of
 from triagem.gateway.services import Services
 
@@ -60,8 +59,12 @@ def create_console(services: Services, authenticator: Authenticator) -> FastAPI:
 def _install_error_handlers(console: FastAPI) -> None:
     @console.exception_handler(LoginNeeded)
     async def _login(request: Request, _: LoginNeeded) -> Response:
-        target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        return redirect("/console/login?" + urlencode({"next": target} if request.method == "GET" else {}))
+        if request.method == "GET":
+            target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+            return redirect(address("login", next=target))
+        if request.url.path == "/console/logout":
+            return redirect(address("login"))
+        return redirect(address("login", next=page_of_form(request), message="session_ended"))
 
     @console.exception_handler(FormRefused)
     async def _form(request: Request, _: FormRefused) -> Response:

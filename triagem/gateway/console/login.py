@@ -29,7 +29,9 @@ def home(services: ServicesDep, visitor: Annotated[Visitor, Depends(require_visi
 @router.get("/login")
 def login_form(request: Request) -> Response:
     """The login form."""
-    return render_page(request, "login.html", next=request.query_params.get("next", ""), error="")
+    query = request.query_params
+    error = "session_ended" if query.get("message") == "session_ended" else ""
+    return render_page(request, "login.html", next=query.get("next", ""), error=error)
 
 
 @router.post("/login")

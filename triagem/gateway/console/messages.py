@@ -61,6 +61,10 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
         "Este link de acesso já foi usado ou expirou. “triagem start --link” mostra um novo, para um só acesso.",
     ),
     "no_such_key": ("This key is unknown or was revoked.", "Esta chave não existe ou foi revogada."),
+    "session_ended": (
+        "Your session has ended. Your last answer or change was not saved.",
+        "Sua sessão terminou. A última resposta ou alteração não foi salva.",
+    ),
     "key_sees_nothing": (
         "This key can only submit tickets. The console needs the scope read, review or admin.",
         "Esta chave só permite enviar tickets. O console exige a permissão read, review ou admin.",

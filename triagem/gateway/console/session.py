@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from http import HTTPStatus
 from typing import Annotated, Final
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from fastapi import Depends, Request
 from fastapi.responses import Response
@@ -56,16 +56,16 @@ class Visitor:
 
 def set_cookie(request: Request, response: Response, name: str, value: str, *, max_age_s: int) -> None:
     """Set a cookie that scripts cannot read and other sites cannot send; `secure` if the page used HTTPS."""
-    encrypted = request.url.scheme == "https" or _origin(request).scheme == "https"
+    encrypted = request.url.scheme == "https" or _url_in(request, "origin").scheme == "https"
     response.set_cookie(
         name, value, max_age=max_age_s, path="/console", secure=encrypted, httponly=True, samesite="strict"
     )
 
 
-def _origin(request: Request) -> SplitResult:
-    """The site of the page that sends a form, as the browser sees it: a proxy may change scheme and host."""
+def _url_in(request: Request, header: str) -> SplitResult:
+    """The address of the page that sends a form, as the browser sees it: a proxy may change scheme and host."""
     try:
-        return urlsplit(request.headers.get("origin", ""))
+        return urlsplit(request.headers.get(header, ""))
     except ValueError:
         return urlsplit("null")
 
@@ -75,7 +75,14 @@ def _is_foreign(request: Request) -> bool:
     site = request.headers.get("sec-fetch-site")  # browsers omit it without TLS
     if site is not None:
         return site not in {"same-origin", "none"}
-    return "origin" in request.headers and _origin(request).netloc != request.headers.get("host")
+    return "origin" in request.headers and _url_in(request, "origin").netloc != request.headers.get("host")
+
+
+def page_of_form(request: Request) -> str:
+    """The page that sent a form, without its message about an earlier form; empty if the browser does not name it."""
+    page = _url_in(request, "referer")
+    query = [(name, value) for name, value in parse_qsl(page.query) if name not in {"message", "about"}]
+    return page.path + (f"?{urlencode(query)}" if query else "")
 
 
 async def read_form(request: Request) -> dict[str, str]:
