@@ -46,7 +46,10 @@ class QueueFilters:
 
 
 _LENGTH: Final = f"""
-SELECT (SELECT count(*) FROM reviews WHERE reviewer = :reviewer AND reviewed_at >= date_trunc('day', now(), :zone)),
+SELECT (
+    SELECT count(DISTINCT (ticket_id, digest)) FROM reviews
+    WHERE reviewer = :reviewer AND reviewed_at >= date_trunc('day', now(), :zone)
+  ),
   (SELECT count(*) FROM (
     SELECT FROM tickets t WHERE t.band <> 'automate' AND t.forgotten_at IS NULL AND t.text IS NOT NULL
       AND t.source <> :predict AND t.received_at >= :since AND {MATCHING}
@@ -61,7 +64,7 @@ SELECT (SELECT count(*) FROM reviews WHERE reviewer = :reviewer AND reviewed_at 
 def queue_length(
     database: Database, reviewer: str, filters: QueueFilters, *, since: datetime, zone: str
 ) -> tuple[int, int]:
-    """The reviewer's reviews of today in a time zone, and the unsure texts that wait, at most `MAX_COUNTED`.
+    """The texts that the reviewer reviewed today in a time zone, and unsure ones that wait, at most `MAX_COUNTED`.
 
     Texts that are assigned to other reviewers do not count: this reviewer does not get them.
     """

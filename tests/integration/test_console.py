@@ -523,7 +523,7 @@ class TestReview:
             "/console/review?language=es", data=fields_of(page) | {"action": "", "label": "venda"}
         ).text
         assert "No text to review now" in page
-        assert "Reviewed by you today: 1" in page
+        assert "Texts that you reviewed today: 1" in page
 
     def test_a_queue_without_texts_is_named_and_can_be_left(self, ana: Person, database: Database) -> None:
         write_window(database, [unsure("1", 0.5)])
@@ -653,6 +653,16 @@ class TestReview:
         assert "changed the previous text, which comes again" in page
         assert "another" in page
         assert database.scalar_one("SELECT count(*) FROM reviews") == 0
+
+    def test_two_answers_about_one_text_count_once(self, ana: Person, database: Database) -> None:
+        write_window(database, [unsure("1")])
+        page = ana.see("review")
+        ana.send("review", page, label="suporte")
+
+        page = ana.send("review", page, label="venda")  # from a second tab
+
+        assert "Texts that you reviewed today: 1" in page
+        assert effective_label(database, "1") == "venda"
 
     def test_undo_brings_the_text_back(self, ana: Person, database: Database) -> None:
         write_window(database, [unsure("1")])

@@ -31,7 +31,7 @@ REVIEW_MESSAGES: Final[dict[str, tuple[str, str]]] = {
     ),
     "clear_queue": ("Review all texts", "Revisar todos os textos"),
     "show_skipped": ("Show the skipped ones again", "Mostrar de novo os que você pulou"),
-    "reviewed_today": ("Reviewed by you today: {count}", "Suas revisões de hoje: {count}"),
+    "reviewed_today": ("Texts that you reviewed today: {count}", "Textos que você revisou hoje: {count}"),
     "queue_waiting": ("in your queue: {count}", "na sua fila: {count}"),
     "queue": ("Queue", "Fila de revisão"),
     "guidelines": ("Guidelines", "Diretrizes"),
