@@ -91,11 +91,39 @@ def test_the_label_column_is_given_once(bare: Triagem, data: Path) -> None:
     assert "--label-column and completion= of --map name the same column" in refused.err
 
 
-def test_a_missing_folder_of_the_suspects_file_is_named_before_the_check(bare: Triagem, data: Path) -> None:
-    refused = bare("train", "data", "--check", "--suspects", "none/suspects.csv")
+@pytest.mark.parametrize(
+    ("rows", "suspects", "problem"),
+    [
+        ("data", "none/suspects.csv", "there is no folder none"),
+        ("data", ".", "is a folder"),
+        ("data", "data/suspects.csv", "is for the rows to check"),
+        ("data/train.jsonl", "data/../data/train.jsonl", "is for the rows to check"),
+        ("data", "other.csv", "exists and is not a list of suspects"),
+    ],
+)
+def test_a_suspects_file_that_would_replace_other_data_is_refused_before_the_check(
+    bare: Triagem, data: Path, rows: str, suspects: str, problem: str
+) -> None:
+    (data.parent / "other.csv").write_text("texto,categoria\n")
+    before = {path: path.read_bytes() for path in data.parent.rglob("*.*")}
+
+    refused = bare("train", rows, "--check", "--suspects", suspects)
 
     assert (refused.status, refused.out) == (2, "")
-    assert "there is no folder none" in refused.err
+    assert problem in " ".join(refused.err.split())
+    assert {path: path.read_bytes() for path in data.parent.rglob("*.*")} == before
+
+
+def test_a_list_of_suspects_is_replaced_by_the_next_check(bare: Triagem, data: Path) -> None:
+    for _ in range(2):
+        assert bare("train", "data", "--check", "--suspects", "suspects.csv").status == 0
+
+
+def test_a_check_is_not_queued(bare: Triagem, data: Path) -> None:
+    refused = bare("train", "data", "--check", "--queue")
+
+    assert (refused.status, refused.out) == (2, "")
+    assert "--queue cannot be combined with --check" in refused.err
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])

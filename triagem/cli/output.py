@@ -129,6 +129,8 @@ def write_csv(file: TextIO, rows: Iterable[Mapping[str, Any]], columns: Sequence
 @contextmanager
 def private_file(path: Path) -> Iterator[TextIO]:
     """Write a file atomically, readable by its owner only: it contains customers' texts. Raises InvalidInput."""
+    if path.is_dir():
+        raise InvalidInput(f"{path} is a folder: name a file")
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:

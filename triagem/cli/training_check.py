@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _MAX_SHOWN = 5
 _EXCERPT_CHARS = 80
+_SUSPECTS = ("where", "label", "suggested_label", "confidence", "text")
 
 
 def print_training_check(
@@ -73,9 +74,8 @@ def print_training_check(
     with errors.status("looking for label errors"):
         suspected = label_errors(prepared.parts.train, prepared.parts.labels, seed=settings.seed)
     if suspects:
-        columns = ("where", "label", "suggested_label", "confidence", "text")
         with private_file(suspects) as file:
-            write_csv(file, [as_mapping(row) for row in suspected], columns)
+            write_csv(file, [as_mapping(row) for row in suspected], _SUSPECTS)
     parts = {part: getattr(prepared.parts, part) for part in ("train", "dev", "calibration", "test")}
     sizes = {part: dict(Counter(row.label for row in rows)) for part, rows in parts.items()}
     texts = {part: len(distinct_rows(rows)) for part, rows in parts.items()}
@@ -97,6 +97,21 @@ def print_training_check(
     print_answer(answer, (*notes, table, *errors_found), as_json=as_json)
     if rejection:
         raise rejection
+
+
+def suspects_problem(suspects: Path, data: Path) -> str | None:
+    """The reason not to write the suspects to this path, for example because it is a file of rows; else None."""
+    if not suspects.parent.is_dir():
+        return f"there is no folder {suspects.parent}"
+    if suspects.is_dir():
+        return f"{suspects} is a folder: name a new file"
+    if data.resolve() in (suspects.resolve(), suspects.resolve().parent):
+        return f"{suspects} is for the rows to check: name a new file elsewhere"
+    if suspects.exists():
+        with suspects.open("rb") as file:
+            if file.readline().decode("utf-8-sig", "replace").strip() != ",".join(_SUSPECTS):
+                return f"{suspects} exists and is not a list of suspects: name a new file"
+    return None
 
 
 def _describe(suspected: "Sequence[LabelError]", written: Path | None) -> Iterator[str]:

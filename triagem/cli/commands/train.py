@@ -17,7 +17,7 @@ from triagem.cli.model_reports import describe_decision
 from triagem.cli.options import ACTION_NEEDED, AsJson
 from triagem.cli.output import errors, print_answer, print_lines
 from triagem.cli.progress import progress
-from triagem.cli.training_check import print_training_check
+from triagem.cli.training_check import print_training_check, suspects_problem
 from triagem.contracts.errors import MissingExtra, NotConfigured
 from triagem.records.columns import quoted_column
 from triagem.registry.decision import Promote, Reject
@@ -113,8 +113,10 @@ def train(
         raise typer.BadParameter("--promote-unverified needs --allow-leakage: any other version is up to the gate")
     if suspects and not check:
         raise typer.BadParameter("--suspects needs --check, which looks for them")
-    if suspects and not suspects.parent.is_dir():
-        raise typer.BadParameter(f"--suspects: there is no folder {suspects.parent}")
+    if suspects and (problem := suspects_problem(suspects, data)):
+        raise typer.BadParameter(f"--suspects: {problem}")
+    if queue and (check or allow_leakage):
+        raise typer.BadParameter(f"--queue cannot be combined with {'--check' if check else '--allow-leakage'}")
     if label_column and re.search(r"(?:^|,)\s*completion\s*=", mapping):
         raise typer.BadParameter("--label-column and completion= of --map name the same column: use one of them")
     registry = servers.registry()
@@ -148,8 +150,6 @@ def train(
         from triagem.cli.commands.jobs import request_job
         from triagem.db.training_jobs import JobKind
 
-        if allow_leakage:
-            raise typer.BadParameter("--queue cannot be combined with --allow-leakage")
         parameters = {
             "data": str(data.absolute()), "reviews": False, "base": base, "parent": parent,
             "settings": settings.model_dump(mode="json", include=settings.model_fields_set),
