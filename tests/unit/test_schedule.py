@@ -73,7 +73,7 @@ def test_few_rows_get_more_epochs() -> None:
     fitted = fit_schedule(24, SPECIFIED, cores=MANY_CORES)
 
     assert (fitted.epochs, fitted.accumulation, fitted.steps) == (67, 1, 201)
-    assert "67 epochs instead of 3" in fitted.notes[1]
+    assert fitted.notes[1] == "67 epochs instead of 3, because TRIAGEM_TRAIN_MIN_STEPS is 200: 201 steps"
 
 
 @pytest.mark.parametrize(("cores", "workers"), [(1, 0), (2, 0), (3, 1), (4, 2), (16, 2)])

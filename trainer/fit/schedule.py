@@ -54,7 +54,10 @@ def fit_schedule(rows: int, settings: TrainSettings, *, cores: int) -> Schedule:
     epochs = max(settings.num_train_epochs, ceil(settings.min_steps / ceil(batches / accumulation)))
     steps = epochs * ceil(batches / accumulation)
     if epochs != settings.num_train_epochs:
-        notes.append(f"{epochs} epochs instead of {settings.num_train_epochs}: {steps} steps")
+        notes.append(
+            f"{epochs} epochs instead of {settings.num_train_epochs}, because TRIAGEM_TRAIN_MIN_STEPS is "
+            f"{settings.min_steps}: {steps} steps"
+        )
     warmup_steps = settings.warmup_steps
     if warmup_steps * 5 > steps:
         warmup_steps = max(1, round(steps / 10))
