@@ -50,6 +50,12 @@ def test_the_language_is_kept_and_other_columns_are_ignored(tmp_path: Path) -> N
     assert [row.lang for row in corpus(tmp_path, train).train] == ["pt", "pt", "", ""]
 
 
+def test_a_language_with_a_region_is_the_language_as_in_a_ticket(tmp_path: Path) -> None:
+    train = jsonl(*SMALL_ROWS[:2], lang="pt-BR") + jsonl(*SMALL_ROWS[2:], lang="EN")
+
+    assert [row.lang for row in corpus(tmp_path, train).train] == ["pt", "pt", "en", "en"]
+
+
 CONVERSATION = [
     {"author": "customer", "text": "Quero um <b>orçamento</b> do plano anual"},
     {"author": "agent", "text": "Segue a proposta do plano"},
@@ -163,9 +169,10 @@ def test_the_digest_depends_on_the_rows_not_on_their_order(tmp_path: Path) -> No
         pytest.param('{"prompt": "a"}', "has no 'completion'", id="no completion"),
         pytest.param('{"prompt": "  ", "completion": "venda"}', "'prompt' is empty", id="blank prompt"),
         pytest.param('{"prompt": "\u200b", "completion": "venda"}', "'prompt' is empty", id="nothing visible"),
-        pytest.param('{"prompt": "a", "completion": ""}', "'completion' is empty", id="blank completion"),
+        pytest.param('{"prompt": "a", "completion": ""}', "'completion' is empty: --label-map", id="blank label"),
         pytest.param('{"prompt": 7, "completion": "venda"}', "'prompt' is not a string", id="a number"),
-        pytest.param('{"prompt": "a", "completion": null}', "'completion' is not a string", id="null"),
+        pytest.param('{"prompt": "a", "completion": null}', "'completion' is empty: --label-map", id="null"),
+        pytest.param('{"prompt": "a", "completion": 0}', "not a string: map its values, as in --label-map", id="0"),
         pytest.param('{"prompt": "a\\ud800", "completion": "venda"}', "surrogate", id="half a character"),
         pytest.param(
             '{"prompt": "one", "completion": "spam"}', "only row with the label 'spam'", id="label of one row"
@@ -227,12 +234,29 @@ def test_validation_jsonl_holds_the_dev_rows(tmp_path: Path) -> None:
     assert load(tmp_path).dev == (Row(*SMALL_ROWS[0]),)
 
 
-def test_dev_and_validation_together_are_refused(tmp_path: Path) -> None:
-    for name in ("train", "dev", "validation"):
-        (tmp_path / f"{name}.jsonl").write_text(jsonl(*SMALL_ROWS), encoding="utf-8")
+@pytest.mark.parametrize("files", [("dev.jsonl", "validation.jsonl"), ("dev.jsonl", "dev.csv")])
+def test_two_files_of_a_part_are_refused(tmp_path: Path, files: tuple[str, str]) -> None:
+    for name in ("train.jsonl", *files):
+        (tmp_path / name).write_text(jsonl(*SMALL_ROWS), encoding="utf-8")
 
-    with pytest.raises(InvalidInput, match=r"dev\.jsonl and .*validation\.jsonl both hold the dev rows: keep one"):
+    with pytest.raises(InvalidInput, match=rf"{files[0]} and .*{files[1]} both hold the dev rows: keep one"):
         load(tmp_path)
+
+
+def test_a_column_that_is_read_occurs_once_in_the_header(tmp_path: Path) -> None:
+    rows = "".join(f"{text},{label},x,y,z\n" for text, label in SMALL_ROWS)
+    (tmp_path / "train.csv").write_text("texto,categoria,nota,nota,categoria\n" + rows, encoding="utf-8")
+
+    with pytest.raises(InvalidInput, match=r"train\.csv: the header has the column 'categoria' twice"):
+        load(tmp_path)
+
+    (tmp_path / "train.csv").write_text("texto,categoria,nota,nota,outra\n" + rows, encoding="utf-8")
+    assert len(load(tmp_path).train) == len(SMALL_ROWS)
+
+
+def test_a_column_of_ticket_numbers_is_not_one_of_labels(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"has 12 values in 13 rows, 11 of them once: it is not a column"):
+        corpus(tmp_path, jsonl(*((f"text {number}", str(max(1, number))) for number in range(13))))
 
 
 def test_a_part_has_the_rows_of_its_file_and_is_empty_without_one(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from tests.support.rows import SMALL_ROWS
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.portuguese import in_portuguese
-from triagem.records.columns import parse_label_map
+from triagem.records.columns import mapped_label, parse_label_map
 from triagem.trainer.data.columns import ReadingRules
 from triagem.trainer.data.rows import Row, load
 
@@ -105,3 +105,7 @@ def test_a_label_map_that_cannot_be_read_is_shown(given: str) -> None:
 
 def test_a_value_with_a_comma_is_quoted() -> None:
     assert parse_label_map('"Vendas, B2B=venda", N1 = suporte') == {"vendas, b2b": "venda", "n1": "suporte"}
+
+
+def test_a_number_of_json_is_mapped_even_if_it_is_zero() -> None:
+    assert mapped_label(0, parse_label_map("0=suporte,1=venda")) == "suporte"

@@ -101,6 +101,24 @@ def describe_columns(columns: Sequence[str], rules: ReadingRules) -> str:
     return f"{fields}; {ignored}" if ignored else fields
 
 
+def check_columns(path: str, columns: Sequence[str], rules: ReadingRules) -> None:
+    """Raise InvalidInput if a column that is read occurs twice in the header: only one of them would be read."""
+    read = [name for names in training_columns(tuple(columns), rules.columns).values() for name in names]
+    if repeated := next((name for name in read if columns.count(name) > 1), None):
+        raise InvalidInput(f"{path}: the header has the column {repeated!r} twice: rename or delete one of them")
+
+
+def check_values(labels: Sequence[str], path: str) -> None:
+    """Raise InvalidInput if most rows have a label of their own, as in a column of ticket numbers or texts."""
+    count = Counter(labels)
+    once = sum(number == 1 for number in count.values())
+    if once > max(_MAX_WORDS, len(labels) / 2):
+        raise InvalidInput(
+            f"{path}: the label column has {len(count):,} values in {len(labels):,} rows, {once:,} of them once: it "
+            "is not a column of labels; name another with --label-column"
+        )
+
+
 def training_cell(row: Mapping[str, Any], field: str, given: str) -> Any:
     """The field's value in a row, None if the row has no column for it."""
     columns = training_columns(tuple(row), given)[field]
@@ -117,14 +135,17 @@ def training_text(row: Mapping[str, Any], field: str, given: str) -> str:
         options = ",".join(f"{name}=COLUMN" for name in missing)
         raise InvalidInput(f"has no {', '.join(map(repr, missing))}: its columns are {names}; use --map {options}")
     value = training_cell(row, field, given)
-    if not isinstance(value, str):
-        raise InvalidInput(f"{field!r} is not a string")
+    of_label = field == "completion"
+    if not isinstance(value, str | None):
+        fix = ": map its values, as in --label-map 0=suporte,1=venda" if of_label else ""
+        raise InvalidInput(f"{field!r} is not a string{fix}")
     try:
-        value.encode()
+        (value or "").encode()
     except UnicodeEncodeError:
         raise InvalidInput(f"{field!r} contains a lone surrogate (half a character)") from None
-    if not clean(value):
-        raise InvalidInput(f"{field!r} is empty")
+    if not value or not clean(value):
+        fix = ": --label-map, as in suporte=suporte,venda=venda, leaves out other values" if of_label else ""
+        raise InvalidInput(f"{field!r} is empty{fix}")
     return value
 
 
@@ -144,7 +165,7 @@ def training_label(row: Mapping[str, Any], rules: ReadingRules) -> str | LeftOut
         word = training_cell(row, "completion", rules.columns)
         label = mapped_label(word, rules.labels)
         if label is None:
-            return LeftOut(str(word or "").strip(), only_ours=False)
+            return LeftOut("" if word is None else str(word).strip(), only_ours=False)
     else:
         word = label = training_text(row, "completion", rules.columns)
     ticket = find_column(tuple(row), EXTERNAL_ID) if rules.own else ()

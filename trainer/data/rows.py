@@ -20,7 +20,7 @@ from triagem.contracts.conversation import ConversationMessage, judge
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.label_spelling import folded_label
 from triagem.contracts.text import clean
-from triagem.contracts.ticket import OnReply
+from triagem.contracts.ticket import OnReply, language_code
 from triagem.contracts.unicode_form import normalized
 from triagem.records.columns import find_column
 from triagem.records.rows import BadLine, FileFormat, Record, read_rows
@@ -29,6 +29,8 @@ from triagem.trainer.data.columns import (
     USUAL,
     LeftOut,
     ReadingRules,
+    check_columns,
+    check_values,
     compose,
     composed,
     declared_labels,
@@ -137,6 +139,7 @@ def load(
     if len(known) < 2:
         reading = "".join(f"; {note}" for note in column_notes if "rows left out" in note)
         raise InvalidInput(f"{train}: every row has the label {known[0]!r}, at least two labels are needed{reading}")
+    check_values([row.label for row in parts["train"]], str(train))
     _check_labels([row for rows in parts.values() for row in rows], known, declared=bool(labels))
     if not labels:
         _check_typos(parts["train"], known, known_labels)
@@ -246,14 +249,12 @@ def _check_counts(rows: Sequence[Row], known: Sequence[str], path: Path) -> None
 
 
 def _file(data_dir: Path, part: str) -> Path:
-    """The path of the part's file: the CSV if only that exists, else the JSON lines file, which may not exist."""
+    """The path of the part's file, which may not exist. Raises InvalidInput if there are several."""
     paths = [data_dir / f"{name}.{ending}" for name in _NAMES[part] for ending in ("jsonl", "csv", "parquet")]
     present = [path for path in paths if path.exists()]
-    if len(names := {path.stem: path for path in reversed(present)}) > 1:
-        raise InvalidInput(
-            f"{' and '.join(map(str, sorted(names.values())))} both hold the {part} rows: keep one of them"
-        )
-    return present[0] if present else paths[0]
+    if len(present) > 1:
+        raise InvalidInput(f"{' and '.join(map(str, present))} both hold the {part} rows: keep one of them")
+    return (present or paths)[0]
 
 
 def _read(path: Path, rules: ReadingRules) -> tuple[tuple[Row, ...], str]:
@@ -264,6 +265,7 @@ def _read(path: Path, rules: ReadingRules) -> tuple[tuple[Row, ...], str]:
         form: FileFormat | None = "jsonl" if path.suffix == ".jsonl" else "csv" if path.suffix == ".csv" else None
         header = partial(is_header, rules=rules)
         table = read_rows(file.lines(), format=form, name=str(path), is_header=header)
+        check_columns(str(path), table.columns, rules)
         read = [_row(record, path, rules) for record in table.records]
     rows = tuple(row for row in read if isinstance(row, Row))
     left_out = describe_left_out([row for row in read if isinstance(row, LeftOut)])
@@ -286,12 +288,10 @@ def _row(record: Record | BadLine, path: Path, rules: ReadingRules) -> Row | Lef
             return label
         messages = read_messages(training_cell(row, "messages", given))
         text = compose(messages) if messages else clean(training_text(row, "prompt", given))
-        lang = training_cell(row, "lang", given)
+        lang = str(training_cell(row, "lang", given) or "")
     except InvalidInput as error:
         raise InvalidInput(f"{where}: {error}") from None
-    stratum, segment = (
-        str(row["stratum"] or UNREQUESTED) if "stratum" in row else "",
-        find_column(tuple(row), rules.by),
-    )
+    stratum = str(row["stratum"] or UNREQUESTED) if "stratum" in row else ""
+    segment = find_column(tuple(row), rules.by)
     group = str(row[segment[0]] or "") if segment else ""
-    return Row(text, normalized("NFC", label), str(lang or ""), where, messages, stratum, group)
+    return Row(text, normalized("NFC", label), language_code(lang) or lang, where, messages, stratum, group)

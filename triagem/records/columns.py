@@ -147,5 +147,5 @@ def parse_label_map(given: str) -> dict[str, str]:
 
 def mapped_label(value: object, labels: Mapping[str, str]) -> str | None:
     """The label of a cell: its value, or the label that `labels` has for it; None if there is none."""
-    text = str(value or "").strip()
+    text = "" if value is None else str(value).strip()
     return labels.get(text.casefold()) if labels else text or None
