@@ -29,6 +29,7 @@ from triagem.producer.client_protocol import (
     Receipt,
     T,
     TicketFields,
+    Unsent,
 )
 
 __all__ = ["AsyncClient", "Client", "Receipt", "ResultFilters"]
@@ -105,6 +106,12 @@ class Client(AbstractContextManager["Client", None]):
         Sends up to 1,000 tickets per request as the receipts are consumed: iterate to the end to publish all. An
         invalid ticket does not affect the others.
         """
+        return self._publish_many(tickets, lane, Unsent())
+
+    def _publish_many(
+        self, tickets: Iterable[Ticket | TicketFields], lane: Lane, unsent: Unsent
+    ) -> Iterator[Receipt]:
+        unsent.is_sent = True
         for batch in client_protocol.batches(tickets):
             yield from self._run(client_protocol.put(batch, lane, self._tries))
 
@@ -199,10 +206,16 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient", None]):
         )
         return _accepted(await anext(self.publish_many([ticket], lane=lane)))
 
-    async def publish_many(
+    def publish_many(
         self, tickets: Iterable[Ticket | TicketFields], *, lane: Lane = Lane.LIVE
     ) -> AsyncIterator[Receipt]:
         """As `Client.publish_many`."""
+        return self._publish_many(tickets, lane, Unsent())
+
+    async def _publish_many(
+        self, tickets: Iterable[Ticket | TicketFields], lane: Lane, unsent: Unsent
+    ) -> AsyncIterator[Receipt]:
+        unsent.is_sent = True
         for batch in client_protocol.batches(tickets):
             for receipt in await self._run(client_protocol.put(batch, lane, self._tries)):
                 yield receipt

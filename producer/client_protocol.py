@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
+import warnings
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,8 +20,15 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
-from triagem.contracts.errors import AccessDenied, GatewayUnavailable, InboxFull, InvalidInput, TriagemError
-from triagem.contracts.field_errors import first_error
+from triagem.contracts.errors import (
+    AccessDenied,
+    GatewayUnavailable,
+    InboxFull,
+    InvalidInput,
+    InvalidTicket,
+    TriagemError,
+)
+from triagem.contracts.field_errors import REASONS, first_error
 from triagem.contracts.result import ChangePage, PredictResponse, ResultPage, TicketDetail, TicketReceipt
 from triagem.contracts.ticket import Lane, Message, Ticket
 
@@ -48,8 +56,22 @@ class TicketFields(TypedDict):
     message: NotRequired[Message | None]
 
 
+class Unsent:
+    """Warns if it is dropped before `is_sent` is true: receipts that nobody reads are of tickets that stay here."""
+
+    is_sent = False
+
+    def __del__(self) -> None:
+        if not self.is_sent:
+            warnings.warn(
+                "publish_many sends tickets as its receipts are read: iterate over it", RuntimeWarning, stacklevel=2
+            )
+
+
 def ticket_data(fields: Ticket | TicketFields) -> dict[str, Any]:
-    """The fields as `Ticket` validates them: with metadata as a dict."""
+    """The fields as `Ticket` validates them: with metadata as a dict. Raises InvalidTicket if it has no fields."""
+    if not isinstance(fields, Ticket | Mapping):
+        raise InvalidTicket("", REASONS["model_"])
     data: dict[str, Any] = dict(fields)
     metadata = data.get("metadata")
     if isinstance(metadata, Mapping) and not isinstance(metadata, dict):
@@ -175,7 +197,9 @@ def _encode(fields: Ticket | TicketFields) -> bytes | Receipt:
         return Ticket.model_validate(ticket_data(fields)).model_dump_json(exclude_unset=True).encode()
     except ValidationError as error:
         name, reason = first_error(error)
-        return Receipt(status="rejected", field=name or None, reason=reason)
+    except InvalidTicket as error:
+        name, reason = error.field, error.reason
+    return Receipt(status="rejected", field=name or None, reason=reason)
 
 
 def _send(request: ApiRequest, tries: int) -> Exchange[httpx2.Response]:

@@ -89,9 +89,10 @@ class Publisher:
             revised_at: when the CRM says this text was written, with an offset; None means now.
             metadata: JSON values, stored with the ticket.
             message: makes the text one message of the conversation; None means the ticket's whole text.
+            lane: `live`, or `bulk` for texts that no customer waits for.
 
         Raises:
-            InvalidTicket: names the invalid field; nothing was published.
+            InvalidTicket: names the invalid field, or `lane`; nothing was published.
             InboxFull: the lane is full; try again later.
             InboxUnavailable, AccessDenied: Redis does not answer, or rejects the login.
         """
@@ -116,6 +117,7 @@ class Publisher:
 
         Raises:
             InboxFull: the lane cannot hold all of them; none was published. A batch above `capacity` never fits.
+            InvalidTicket: there is no such lane.
             InboxUnavailable, AccessDenied: as `publish`.
         """
         now = self._now()

@@ -226,7 +226,7 @@ def test_a_service_that_uses_celery_submits_tickets(start: Start, endpoints: End
         letters = [find_dead_letter(database, letter.id) for letter in list_dead_letters(database, limit=10)]
         assert replay(database, inbox).invalid == sorted(letter.id for letter in letters if letter)
     assert {(letter.lane, letter.reason, letter.payload) for letter in letters if letter} == {
-        ("task", "lane: is not one of live, bulk",
+        ("task", "lane: must be live or bulk",
          b'{"lane": "fast", "source": "shop", "external_id": "4712", "text": "minha senha \\ud800"}'),
         ("task", "text: is missing; unknown fields: body",
          b'{"lane": "live", "source": "shop", "external_id": "4713", "body": "minha senha"}'),

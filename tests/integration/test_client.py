@@ -1,9 +1,11 @@
 """The Python client against the real gateway: sync and asyncio, each ticket submitted once even through outages."""
 
 import asyncio
+import warnings
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import cast
 
 import httpx2
 import pytest
@@ -15,7 +17,7 @@ from tests.support.gateway import services
 from tests.support.pipeline import running
 from tests.support.results import insert_review, result
 from tests.support.waiting import until
-from triagem import AsyncClient, Client
+from triagem import AsyncClient, Client, TicketFields
 from triagem.contracts.errors import AccessDenied, GatewayUnavailable, InboxFull, InvalidInput, InvalidTicket
 from triagem.contracts.result import PredictResponse
 from triagem.contracts.ticket import Lane
@@ -97,6 +99,25 @@ class TestEnqueue:
     def test_a_batch_of_invalid_tickets_has_receipts_too(self, shop: Client) -> None:
         rows = [ticket_fields(revised_at=NOW + timedelta(days=1)), ticket_fields(text="")]
         assert [receipt.field for receipt in shop.publish_many(rows)] == ["revised_at", "text"]
+
+    def test_an_item_that_is_not_a_ticket_is_rejected_and_the_others_are_sent(
+        self, shop: Client, inbox: Inbox
+    ) -> None:
+        rows = cast("list[TicketFields]", ["x", ticket_fields(), 5])
+        refused, receipt, _ = receipts = list(shop.publish_many(rows))
+        assert [receipt.status for receipt in receipts] == ["rejected", "accepted", "rejected"]
+        assert (refused.field, refused.reason) == (None, "must be an object with named fields")
+        assert receipt.entry_id
+
+    def test_receipts_that_nobody_reads_warn_that_nothing_was_sent(self, shop: Client, inbox: Inbox) -> None:
+        with pytest.warns(RuntimeWarning, match="iterate over it"):
+            shop.publish_many([ticket_fields()])
+        with pytest.warns(RuntimeWarning, match="iterate over it"):
+            AsyncClient(URL, "trg_any").publish_many([ticket_fields()])
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            shop.publish(**ticket_fields())
+        assert len(waiting_payloads(inbox)) == 1
 
     def test_batches_stay_under_the_gateway_s_limit(self) -> None:
         large = [ticket_fields(text="x" * 90_000) for _ in range(100)]

@@ -52,6 +52,17 @@ def test_a_ticket_can_be_published_into_the_bulk_lane(inbox: Inbox, publisher: P
     assert (waiting(inbox, LIVE), waiting(inbox, BULK)) == ([], [ticket()])
 
 
+def test_a_lane_may_be_named_and_an_unknown_one_is_refused(inbox: Inbox, publisher: Publisher) -> None:
+    publisher.publish(lane=cast("Lane", "bulk"), **ticket_fields())
+
+    for lane in ("fast", "LIVE"):
+        with pytest.raises(InvalidTicket, match=r"^lane: must be live or bulk$"):
+            publisher.publish(lane=cast("Lane", lane), **ticket_fields())
+        with pytest.raises(InvalidTicket, match=r"^lane: "):
+            publisher.publish_many(many("1", "2"), lane=cast("Lane", lane))
+    assert (waiting(inbox, BULK), inbox.redis.keys("*fast*")) == ([ticket()], [])
+
+
 def test_an_accepted_ticket_carries_its_entry_id(inbox: Inbox, publisher: Publisher) -> None:
     accepted = publisher.publish(**ticket_fields())
 
@@ -126,9 +137,12 @@ def test_outcomes_are_in_the_order_of_the_tickets(inbox: Inbox, publisher: Publi
 
 
 def test_a_bad_ticket_among_many_does_not_affect_the_rest(inbox: Inbox, publisher: Publisher) -> None:
-    good, bad, last = publisher.publish_many([*many("1"), ticket_fields(text=5), *many("3")])
+    good, bad, no_ticket, last = publisher.publish_many(
+        [*many("1"), ticket_fields(text=5), cast("TicketFields", "x"), *many("3")]
+    )
 
     assert bad == Rejected("text: must be text", field="text")
+    assert no_ticket == Rejected("must be an object with named fields")
     assert isinstance(good, Accepted)
     assert isinstance(last, Accepted)
     assert [stored.external_id for stored in waiting(inbox)] == ["1", "3"]

@@ -216,6 +216,14 @@ def accept(data: Mapping[str, Any], *, now: datetime) -> Ticket:
     return ticket
 
 
+def read_lane(name: str) -> Lane:
+    """The lane of this name. Raises InvalidTicket: nobody reads another stream."""
+    try:
+        return Lane(name)
+    except ValueError:
+        raise InvalidTicket("lane", f"must be {' or '.join(Lane)}") from None
+
+
 def predict_ticket(text: str, name: str, *, now: datetime) -> Ticket:
     """The ticket for a text of POST /predict, with `name` as its external id. Raises InvalidTicket."""
     return _ticket({"source": PREDICT_SOURCE, "external_id": name, "text": text, "revised_at": now})

@@ -10,7 +10,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from triagem.contracts.errors import GroupMissing, InboxFull
-from triagem.contracts.ticket import Lane
+from triagem.contracts.ticket import Lane, read_lane
 from triagem.inbox.batch import Batch, PutRecord, put_arguments, put_result
 from triagem.inbox.client import InboxSettings, redis_errors
 
@@ -106,7 +106,10 @@ class Inbox:
 
         An idempotent batch adds nothing if a batch was put under its key before; its result is that batch's record.
         Batch and record are written in one step, so no crash can leave one without the other.
+
+        Raises InvalidTicket if there is no such lane.
         """
+        lane = read_lane(lane)
         records = [f"{PREFIX}:once:{batch.idempotency.key}" for batch in batches if batch.idempotency]
         replies = self._put([stream_key(lane), *records], put_arguments(lane, self.settings, batches))
         pairs = zip(batches, cast("list[Any]", replies), strict=True)

@@ -19,7 +19,7 @@ from pydantic import JsonValue
 from redis import RedisError
 
 from triagem.contracts.errors import InvalidTicket, Retryable
-from triagem.contracts.ticket import PREDICT_SOURCE, Lane, accept
+from triagem.contracts.ticket import PREDICT_SOURCE, Lane, accept, read_lane
 from triagem.db.outbox.deliveries import sync_result_targets
 from triagem.db.retention import delete_source_tickets
 from triagem.db.tickets.dead_letters import insert_task_dead_letter
@@ -74,14 +74,13 @@ def enqueue(task: Any, *arguments: JsonValue, lane: JsonValue = Lane.LIVE, **fie
     named = {_ARGUMENTS.get(number, f"argument_{number}"): value for number, value in enumerate(arguments, 1)}
     fields = {name: value for name, value in (named | fields).items() if value is not None}
     try:
-        if lane not in set(Lane):
-            raise InvalidTicket("lane", f"is not one of {', '.join(Lane)}")
+        known_lane = read_lane(str(lane))
         ticket = accept(fields, now=datetime.now(UTC))
     except InvalidTicket as error:
         insert_task_dead_letter(task.app.database, task.request.id, {"lane": lane, **fields}, str(error))
         log.error("ticket_refused", reason=str(error), task_id=task.request.id)
         return
-    Publisher(task.app.inbox).put([ticket], lane=Lane(str(lane)))
+    Publisher(task.app.inbox).put([ticket], lane=known_lane)
 
 
 @shared_task(name="triagem.sweep", **_FEW_RETRIES)  # type: ignore[untyped-decorator]
