@@ -113,9 +113,10 @@ def _with_secrets(table: Mapping[str, Any], path: Path, name: str) -> dict[str, 
         where = f"{path} [{name}] {key}_file"
         if key in filled:
             raise InvalidInput(f"{where}: give {key} or {key}_file, not both")
+        secret = path.parent / str(file)
         try:
-            filled[key] = (path.parent / str(file)).read_text(encoding="utf-8").strip()
+            filled[key] = secret.read_text(encoding="utf-8").strip()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "not UTF-8"
-            raise InvalidInput(f"{where}: cannot be read ({reason})") from None
+            raise InvalidInput(f"{where}: cannot be read ({reason}: {secret})") from None
     return filled

@@ -275,8 +275,9 @@ def _advise_records(payload: object, source: Source) -> Iterator[str]:
     for path, expected, value in expressions.failed_comparisons(source.records, first):
         actual = _missing(path, first) if value is None else f"here it is {value!r}."
         yield f"`records` wants {path} to be {expected!r}; {actual}"
-    for name in expressions.quoted_texts(source.records, first):
-        yield f"""`records` compares with the field "{name}": a text stands in single quotes, '{name}'."""
+    for path in expressions.unquoted_texts(source.records, first):
+        text = path.strip('"')
+        yield f"`records` compares with the field {path}: a text stands in single quotes, '{text}'."
     if isinstance(first, dict):
         yield f"The payload has {', '.join(f'{name}{_inner_names(value)}' for name, value in _first(first))}."
     event = field_map.event_name(payload, source) or "it"

@@ -4,6 +4,7 @@ They come from the operator's settings, never from the sender. Two functions are
 `matches(value, regex)` and `without(value, regex)`, which removes a match at the value's start.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from functools import lru_cache
@@ -74,13 +75,13 @@ def failed_comparisons(expression: str, value: object) -> Iterator[tuple[str, ob
             yield path, expected, actual
 
 
-def quoted_texts(expression: str, value: object) -> Iterator[str]:
-    """Names in double quotes that an expression compares with, and that a payload lacks: perhaps meant as texts."""
+def unquoted_texts(expression: str, value: object) -> Iterator[str]:
+    """Fields that an expression compares with, and that a payload has nowhere: perhaps meant as texts."""
     for node in _nodes(_compile(expression).parsed):
-        if node["type"] == "comparator" and (right := node["children"][1])["type"] == "field":
-            name = right["value"]
-            if f'"{name}"' in expression and not (isinstance(value, dict) and name in value):
-                yield name
+        if node["type"] == "comparator" and (path := _path(node["children"][1])):
+            name = path.rpartition(".")[2].strip('"')
+            if f"{json.dumps(name)}: " not in json.dumps(value):
+                yield path
 
 
 def _path(node: Any) -> str | None:
@@ -101,9 +102,18 @@ def _check(expression: str) -> str:
     for node in _nodes(parsed.parsed):
         if node["type"] == "function_expression" and node["value"] not in _Functions.FUNCTION_TABLE:
             raise ValueError(f"calls {node['value']}(), which is not a function of JMESPath")
+        if node["type"] == "function_expression" and node["value"] in {"matches", "without"}:
+            _check_pattern(node["children"][-1].get("value"))
         if node["type"] == "subexpression" and node["children"][0]["type"] == "not_expression":
             raise ValueError("!a.b means (!a).b in JMESPath, which is always null: write !(a.b)")
     return expression
+
+
+def _check_pattern(pattern: object) -> None:
+    try:
+        re.compile(pattern if isinstance(pattern, str) else "")
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is not a regular expression: {error.msg}") from None
 
 
 def _advice(error: JMESPathError, expression: str) -> str:

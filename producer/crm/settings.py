@@ -151,8 +151,10 @@ class Source(SettingsTable):
 
     @model_validator(mode="after")
     def _check_proof(self) -> Self:
-        if (self.secret is None) == (self.token is None):
-            raise ValueError("secret: give either secret (the CRM signs) or token (it cannot), or their _file")
+        if self.secret is not None and self.token is not None:
+            raise ValueError("secret: give secret or token, not both")
+        if self.secret is None and self.token is None:
+            raise ValueError("secret: is missing; give secret (the CRM signs) or token (it cannot), or their _file")
         if self.secret is None:
             return self
         if self.signature is None:

@@ -124,12 +124,29 @@ def test_an_accepted_text_that_lacks_a_part_is_shown_with_what_is_there_instead(
     assert checked.advice[0].startswith("text = titel adds nothing: the record has no titel; it has id")
 
 
-def test_a_text_in_double_quotes_is_recognized_as_the_cause_that_no_record_matches() -> None:
-    checked = check(RECORD, shop('[?type=="message"]'))
+@pytest.mark.parametrize(
+    ("record", "written", "field"),
+    [
+        ({"kind": "e-ticket"}, '"e-ticket"', '"e-ticket"'),
+        ({"kind": "message.created"}, "message.created", "message.created"),
+        ({"kind": "ticket"}, "ticket", "ticket"),
+    ],
+)
+def test_a_text_without_single_quotes_is_recognized_as_the_cause_that_no_record_matches(
+    record: dict[str, Any], written: str, field: str
+) -> None:
+    checked = check(record, shop(f"[?kind=={written}]"))
 
+    text = field.strip('"')
     assert checked.advice[0] == (
-        """`records` compares with the field "message": a text stands in single quotes, 'message'."""
+        f"`records` compares with the field {field}: a text stands in single quotes, '{text}'."
     )
+
+
+def test_two_fields_of_an_item_may_be_compared() -> None:
+    checked = check({"items": [{"a": 1, "b": 2}]}, shop("items[?a==b]"))
+
+    assert not any("single quotes" in advice for advice in checked.advice)
 
 
 @pytest.mark.parametrize(
@@ -275,6 +292,23 @@ class TestCommand:
         assert "external_id        ticket.id  →  81" in shown.out
         assert "as the model reads" in shown.out
         assert json.loads(printed.out)["payload"]["tickets"][0]["external_id"] == "81"
+
+    def test_a_missing_part_of_the_text_is_named_with_the_outcome(self, bare: Triagem, tmp_path: Path) -> None:
+        file, body = tmp_path / "crm.toml", tmp_path / "body.json"
+        fields = '{ external_id = "id", text = ["subject", "bdy"] }'
+        file.write_text(f'[shop]\nadapter = "generic"\ntoken = "{TOKEN}"\nfields = {fields}')
+        body.write_text('{"id": 7, "subject": "Fatura", "body": "Fui cobrado duas vezes"}')
+
+        first, second, *_ = bare("crm", "check", str(file), "--body", str(body)).out.splitlines()
+
+        assert first == "accepted, but check this first:"
+        assert second.startswith("  text = bdy adds nothing: the record has no bdy; did you mean body?")
+
+    def test_an_empty_file_has_no_source_yet(self, bare: Triagem, tmp_path: Path) -> None:
+        file = tmp_path / "crm.toml"
+        file.touch()
+
+        assert "has no source yet" in bare("crm", "check", str(file)).out
 
     def test_a_body_that_becomes_a_dead_letter_is_exit_status_1(self, bare: Triagem, file: Path) -> None:
         result = bare("crm", "check", str(file), "--source", "front", "--body", str(EXAMPLES / "zammad_article.json"))

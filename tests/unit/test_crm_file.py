@@ -70,8 +70,8 @@ def test_each_table_is_a_source_and_a_secret_may_be_in_a_file(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("[zendesk]", "[zendesk] secret: give either secret"),
-        (f'[zendesk]\nsecret = "{SECRET}"\ntoken = "{TOKEN}"', "[zendesk] secret: give either secret"),
+        ("[zendesk]", "[zendesk] secret: is missing; give secret"),
+        (f'[zendesk]\nsecret = "{SECRET}"\ntoken = "{TOKEN}"', "[zendesk] secret: give secret or token, not both"),
         (f'[freshdesk]\nsecret = "{SECRET}"', "[freshdesk] secret: this CRM does not sign"),
         ('[freshdesk]\ntoken = "short"', "[freshdesk] token: must have at least 16 characters"),
         (
@@ -113,6 +113,10 @@ def test_each_table_is_a_source_and_a_secret_may_be_in_a_file(tmp_path: Path) ->
             "[generic] fields.external_id: is not a JMESPath expression",
         ),
         (
+            f'[generic]\ntoken = "{TOKEN}"\nrecords = "[?matches(kind, \'[\')]"\n{FIELDS}',
+            "[generic] records: '[' is not a regular expression: unterminated character set",
+        ),
+        (
             f'[generic]\nsecret = "{SECRET}"\nsignature = {{ header = "X", signed = "x" }}\n{FIELDS}',
             "[generic] signature: signed: {body} is missing",
         ),
@@ -144,6 +148,10 @@ def test_a_mistake_is_named_by_table_and_field(tmp_path: Path, content: str, exp
 
 def test_the_error_for_an_unknown_crm_names_the_generic_adapter(tmp_path: Path) -> None:
     assert error_message(tmp_path, f'[atendo]\nsecret = "{SECRET}"').endswith('set adapter = "generic"')
+
+
+def test_the_error_for_a_secret_file_names_the_path(tmp_path: Path) -> None:
+    assert str(tmp_path / "absent") in error_message(tmp_path, '[zendesk]\nsecret_file = "absent"')
 
 
 def test_a_missing_file_is_reported(tmp_path: Path) -> None:

@@ -200,7 +200,8 @@ def test_texts_are_cut_and_compared_by_regular_expressions() -> None:
     fields = ticket({"id": 1, "text": "[web] [x] URGENTE"}, source)
 
     assert (fields["text"], fields["metadata"]) == ("[x] URGENTE", {"urgent": True})
-    assert unreadable({"id": 1, "text": "x"}, source_with_fields(text=["matches(text, '[')"])).startswith("text: its")
+    broken = source_with_fields(text=["matches(text, pattern)"])
+    assert unreadable({"id": 1, "text": "x", "pattern": "["}, broken).startswith("text: its")
 
 
 @pytest.mark.parametrize(

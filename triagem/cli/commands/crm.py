@@ -87,13 +87,15 @@ def _find(config: CrmConfig, name: str | None) -> Source:
 
 
 def _describe_sources(path: Path, sources: list[dict[str, str]]) -> Iterator[str]:
+    if not sources:
+        yield f"{path} has no source yet: add a table for each CRM"
+        return
     yield f"{path} is valid, sources: {len(sources)}"
     for source in sources:
         yield f"\n{source['name']}  (adapter {source['adapter']})"
         for title, key in (("receives at", "path"), ("sender", "sender"), ("results", "results")):
             yield f"  {title:<12} {source[key]}"
-    if sources:
-        yield f"\nTry a webhook: triagem crm check {path} --source {sources[0]['name']} --body payload.json"
+    yield f"\nTry a webhook: triagem crm check {path} --source {sources[0]['name']} --body payload.json"
 
 
 _SUMMARIES = {
@@ -107,7 +109,10 @@ _SUMMARIES = {
 def _describe_payload(checked: PayloadCheck) -> Iterator[str]:
     count = f": {len(checked.tickets)} tickets" if len(checked.tickets) > 1 else ""
     count = ": a person's correction of a label" if checked.verdicts and not checked.tickets else count
-    yield _SUMMARIES[checked.outcome] + count
+    warnings = checked.advice if checked.outcome == "accepted" else []
+    yield _SUMMARIES[checked.outcome] + count + (", but check this first:" if warnings else "")
+    for warning in warnings:
+        yield f"  {warning}"
     if checked.reason:
         yield f"  reason       {checked.reason}"
     yield f"  sender       {checked.sender}"
@@ -124,10 +129,10 @@ def _describe_payload(checked: PayloadCheck) -> Iterator[str]:
         yield "\nFields of the first record:"
     for field in checked.fields:
         yield f"  {field.name:<18} {field.expression}  →  {field.problem or _short(field.value)}"
-    if checked.advice:
+    if checked.advice and not warnings:
         yield "\nWhat to do:"
-    for advice in checked.advice:
-        yield f"  {advice}"
+        for advice in checked.advice:
+            yield f"  {advice}"
 
 
 def _short(value: object) -> str:
