@@ -111,6 +111,21 @@ def test_unclear_verdicts_do_not_count_as_confirmation(database: Database, analy
     assert run_query(analyst, "How often do people disagree, and in which direction?") == []
 
 
+def test_answers_given_before_any_model_do_not_count_in_the_confirmed_share(
+    database: Database, analyst: psycopg.Connection
+) -> None:
+    with database.autocommit() as connection:
+        connection.execute(
+            text("UPDATE reviews SET model_version = NULL, model_label = NULL WHERE mod(ticket_id, 2) = 0")
+        )
+
+    (row,) = run_query(analyst, "How often does each reviewer confirm the model")
+
+    compared = analyst.execute("SELECT count(*) FROM verdicts WHERE model_label IS NOT NULL").fetchone()
+    assert compared is not None
+    assert 0 < row["verdicts"] == compared[0] < 20
+
+
 def test_latency_is_of_the_first_prediction_not_of_the_latest(analyst: psycopg.Connection) -> None:
     assert all(
         0.1 <= row["p50_s"] <= row["p99_s"] < 1 for row in run_query(analyst, "How long until the first prediction?")
