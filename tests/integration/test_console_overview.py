@@ -227,6 +227,7 @@ class TestModels:
         assert accuracy in reader.see("overview")
         page = reader.see("model", version="v1.0.0")
         assert measured in page
+        assert "Near-duplicates count as one." in page
         assert "calibration error (ECE)" in page
         assert "lower is better" in page
 

@@ -403,8 +403,12 @@ class TestProgress:
         registry = Registry(tmp_path / "models")
         register(registry, thresholds=Thresholds(automate=automate))
         registry.promote("v1.0.0")
-        page = Person(services(database, inbox, models=registry.root), Scope.REVIEW).see("start")
+        save_questions(labelled, [], LabellingProgress(20, 0.86, 0.78, 0.91, 30, proof_missing=50))
+        person = Person(services(database, inbox, models=registry.root), Scope.REVIEW)
+        page = person.see("start")
 
+        assert "About 50 more answers may prove that few of its labels are wrong; only the random ones count." in page
+        assert "Cerca de 50 respostas a mais podem comprovar que ela erra pouco" in person.see("start", lang="pt")
         assert "v1.0.0 is in use." in page
         assert "until there is a model" not in page
         assert ("A person reviews all its results" in page) is not automate

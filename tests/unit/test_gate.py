@@ -225,6 +225,9 @@ def test_a_new_label_is_judged_on_the_shared_labels_and_its_own_recall() -> None
     assert decision.evidence.candidate_metrics.rows == 300
     assert decision.evidence.candidate_metrics.recalls["cobranca"].rows == 20
     assert decision.evidence.candidate_metrics.recalls["cobranca"].true_positives == 15
+    assert decision.evidence.notes == (
+        "rows of labels that v1.0.0 does not know count only in the recall of the label: cobranca",
+    )
 
 
 def test_a_new_label_that_is_not_found_rejects() -> None:

@@ -151,6 +151,8 @@ def notes(candidate: VersionRecord, current: VersionRecord | None) -> tuple[str,
         for record in versions
         if COST_METRIC not in record.metrics
     ]
+    if current and (new := [label for label in candidate.labels if label not in current.labels]):
+        lines.append(gate_texts.NEW_LABELS.format(current=current.version, labels=", ".join(new)))
     model, baseline = candidate.metrics.get("macro_f1"), candidate.metrics.get("baseline_macro_f1")
     if model is not None and baseline is not None and baseline > model:
         lines.append(gate_texts.BASELINE_BETTER.format(baseline=baseline, model=model))

@@ -60,4 +60,5 @@ SLOWER_ACCEPTED: Final = (
     "slower, which is accepted: {metric} {cost:.1f} against {current:.1f}, {ratio:.2f} times as many"
 )
 SPEED_UNKNOWN: Final = "{version} has no {metric}: its speed is not checked"
+NEW_LABELS: Final = "rows of labels that {current} does not know count only in the recall of the label: {labels}"
 BASELINE_BETTER: Final = "TF-IDF with logistic regression is better: macro-F1 {baseline:.3f} against {model:.3f}"

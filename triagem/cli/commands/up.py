@@ -282,7 +282,8 @@ def describe(state: LabellingState, labels: list[str], versions: VersionState) -
         if not model.thresholds.automate:
             lines.append("a person reviews all its results until the answers prove its precision")
         if progress and progress.proof_missing:
-            lines.append(f"about {progress.proof_missing} more answers may prove the precision")
+            missing = progress.proof_missing
+            lines.append(f"about {missing} more answers may prove the precision; only the random ones count")
     return lines
 
 

@@ -13,6 +13,7 @@ MODEL_MESSAGES: Final = {
         "Cross-validated on the answers to random questions: {rows}. A model trained on the others predicted each.",
         "Validação cruzada nas respostas sorteadas: {rows}. Um modelo treinado com as outras classificou cada uma.",
     ),
+    "near_duplicates": ("Near-duplicates count as one.", "Textos quase iguais contam como um."),
     "accuracy_test": ("accuracy on its test rows: {accuracy}", "acurácia nas linhas de teste: {accuracy}"),
     "accuracy_answers": (
         "accuracy, cross-validated on the answers: {accuracy}",

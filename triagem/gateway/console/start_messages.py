@@ -128,8 +128,8 @@ START_MESSAGES: Final = {
         "Uma pessoa revisa todos os resultados até que as respostas comprovem que ela erra pouco.",
     ),
     "proof_missing": (
-        "About {count} more answers may prove that few of its labels are wrong.",
-        "Faltam cerca de {count} respostas para comprovar que ela erra pouco.",
+        "About {count} more answers may prove that few of its labels are wrong; only the random ones count.",
+        "Cerca de {count} respostas a mais podem comprovar que ela erra pouco; só as sorteadas contam.",
     ),
     "look_again": (
         "Look again at answers that differ from those to similar messages ({count})",
