@@ -81,12 +81,15 @@ def test_an_uploaded_export_is_rated_and_deleted(
     assert re.search(r"200 more labels would bring about \d+\.\d% accuracy", page)
     assert rows(database, "tickets") == []
     unreviewed = "Once automated, nobody would review them."
-    assert "not reached" in page
+    assert re.search(r"not reached: \d\d of the \d\d most confident texts are right", page)
+    assert "61 rows have 61 different texts (near-duplicates count as one)" in page
+    assert "text = mensagem, label = Grupo; ignored columns: id<" in page
+    assert "texto = mensagem, categoria = Grupo; colunas ignoradas: id<" in admin.see("preflight", lang="pt")
     assert unreviewed not in page
     (stored,) = rows(database, "uploads")
     stored["result"]["promises"][0]["share"] = 0.5
     finish_upload(database, stored["id"], stored["result"])
-    assert unreviewed in admin.see("preflight")
+    assert unreviewed in admin.see("preflight", lang="en")
 
     assert "were deleted" in admin.send("preflight", page)
     assert rows(database, "uploads") == []

@@ -1,6 +1,7 @@
 """Tests the figures of `triagem preflight`; each text is predicted by a model that was fitted to other texts."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,10 +95,12 @@ def test_an_export_is_judged_and_nothing_is_stored(
     out = answer.out
     figures = json.loads(bare("preflight", str(export), *options, "--json").out)
 
-    assert "at 90% precision you would automate" in out or "90% precision is not proved" in out
+    assert "97% precision is not proved: 60 of the 60 most confident texts are right; about 62 more labelled" in out
+    assert re.search("^source or channel web +60 texts", out, re.MULTILINE)
     assert {part["name"] for part in figures["slices"]} == {"label suporte", "label venda", "group web"}
     assert sorted(tmp_path.rglob("*")) == before
     assert "note: closed.csv: prompt = mensagem, completion = Grupo; ignored columns: id;" in answer.err
+    assert "note: 60 rows have 60 different texts (near-duplicates count as one)" in answer.err
 
 
 def test_a_column_that_the_file_lacks_is_named(bare: Triagem, tmp_path: Path) -> None:

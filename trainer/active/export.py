@@ -30,7 +30,7 @@ def rate_export(
 ) -> Preflight | Expectation:
     """The figures of an export, with or without labels. Nothing is stored. Arguments as in `triagem preflight`.
 
-    `on_notes` gets notes on the columns before the texts are rated. Raises InvalidInput.
+    `on_notes` gets notes on columns and rows before the texts are rated. Raises InvalidInput.
     """
     columns = mapping + quoted_column("completion", label_column)
     groups = (folded_name(by),) if by else _SOURCE
@@ -44,6 +44,7 @@ def rate_export(
         return _expect(rows[:_MAX_TEXTS], registry)
     corpus = load(export, rules=rules)
     distinct = [corpus.train[row] for row in distinct_rows(corpus.train)]
+    on_notes([f"{len(corpus.train):,} rows have {len(distinct):,} different texts (near-duplicates count as one)"])
     return _preflight(random.Random(42).sample(distinct, min(len(distinct), _MAX_TEXTS)), corpus.labels)
 
 

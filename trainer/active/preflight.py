@@ -48,13 +48,16 @@ class SliceAccuracy:
 class Promise:
     """The share of texts to automate, from the confidence `threshold`, with a precision proved with 97.5 % certainty.
 
-    `share` is None if the precision is not proved. `texts_missing`: about how many more texts would prove the
-    precision; None if no number of texts would.
+    `share` is None if the precision is not proved. `right` of the `texts` most confident texts are right: of those to
+    automate, or of the fewest that were tested. `texts_missing`: about how many more texts would prove the precision;
+    None if no number of texts would.
     """
 
     precision: float
     share: float | None
     threshold: float
+    texts: int
+    right: int
     texts_missing: int | None
 
 
@@ -107,7 +110,7 @@ def promises(probabilities: Floats, truth: LabelIndices) -> tuple[Promise, ...]:
     for target in TARGETS:
         proof = review_threshold(confidence, right, target, _MAX_ERROR)
         share = proof.texts / len(truth) if proof.proven_precision else None
-        results.append(Promise(target, share, proof.review, proof.texts_missing))
+        results.append(Promise(target, share, proof.review, proof.texts, proof.right, proof.texts_missing))
     return tuple(results)
 
 

@@ -134,9 +134,11 @@ def rate_upload(run: JobRun) -> None:
     name = PurePath(upload.name)
     export = run.folder / f"export{name.suffix}"
     shown = partial(re.sub, rf"({re.escape(str(run.folder))}/)?\b{re.escape(export.name)}\b", lambda _: name.name)
+    notes: list[str] = []
     try:
         export.write_bytes(upload.content)
-        figures = asdict(rate_export(export, run.registry, **parameters.model_dump(exclude={"upload"})))
+        options = parameters.model_dump(exclude={"upload"})
+        figures = asdict(rate_export(export, run.registry, **options, on_notes=notes.extend))
     except Retryable:
         raise
     except Exception as error:
@@ -146,6 +148,7 @@ def rate_upload(run: JobRun) -> None:
         raise
     finally:
         export.unlink(missing_ok=True)
+    figures["notes"] = [note.removeprefix(f"{export.name}: ") for note in notes]
     for mistake in figures.get("mistakes", ()):
         mistake["where"] = shown(mistake["where"])
         mistake["text"] = " ".join(mistake["text"].split())[:_EXCERPT_CHARS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -93,11 +94,11 @@ def preflight(
             by=by,
             on_notes=lambda notes: print_lines(*(f"note: {note}" for note in notes), screen=errors),
         )
-    print_answer(figures, _describe(figures), as_json=as_json)
+    print_answer(figures, _describe(figures, by or "source or channel"), as_json=as_json)
 
 
-def _describe(figures: Preflight | Expectation) -> list[str]:
-    """The figures, line by line. Pure."""
+def _describe(figures: Preflight | Expectation, group: str) -> list[str]:
+    """The figures, line by line; `group` names the column of the parts. Pure."""
     from triagem.trainer.active.preflight import MORE_LABELS, Expectation
 
     if isinstance(figures, Expectation):
@@ -109,15 +110,18 @@ def _describe(figures: Preflight | Expectation) -> list[str]:
     lines = []
     for part in (figures.accuracy, *figures.slices):
         interval = f"95% interval {part.low:.1%} to {part.high:.1%}"
-        lines.append(f"{part.name:<20} {part.texts:>6,} texts  accuracy {part.accuracy:.1%}, {interval}")
+        name = re.sub("^group ", lambda _: f"{group} ", part.name)
+        lines.append(f"{name:<20} {part.texts:>6,} texts  accuracy {part.accuracy:.1%}, {interval}")
     for promise in figures.promises:
         precision, missing = f"{promise.precision:.0%} precision", promise.texts_missing
+        right = f"{promise.right:,} of the {promise.texts:,} most confident texts are right"
         if promise.share is not None:
             lines.append(f"at {precision} you would automate {promise.share:.0%}")
         elif missing:
-            lines.append(f"{precision} is not proved: that takes about {missing:,} more labelled texts")
+            more = f"about {missing:,} more labelled texts with the same accuracy would prove it"
+            lines.append(f"{precision} is not proved: {right}; {more}")
         else:
-            lines.append(f"{precision} is not reached")
+            lines.append(f"{precision} is not reached: {right}")
     for row in figures.mistakes:
         excerpt = " ".join(row.text.split())[:80]
         lines.append(

@@ -51,10 +51,13 @@ PREFLIGHT_MESSAGES: Final = {
     "automation": ("What could be automated", "O que daria para automatizar"),
     "precision": ("Precision", "Precisão"),
     "automated_share": ("Automated", "Parcela automatizada"),
-    "not_reached": ("not reached", "não alcançada"),
+    "not_reached": (
+        "not reached: {right} of the {texts} most confident texts are right",
+        "não alcançada: {right} dos {texts} textos de maior confiança estão certos",
+    ),
     "texts_missing": (
-        "about {count} more labelled texts prove it",
-        "faltam cerca de {count} textos com categoria para comprovar",
+        "not proved: {right} of the {texts} most confident texts are right; about {count} more like these prove it",
+        "não comprovada: {right} dos {texts} textos de maior confiança estão certos; faltam cerca de {count} assim",
     ),
     "costly": ("Costliest mistakes", "Erros mais caros"),
     "costly_hint": (

@@ -6,6 +6,9 @@ from typing import Final
 _TIMES: Final = "write times as in 2026-12-31 14:05"
 _ADVICE: Final = (
     # A person sees the columns of a file, not the fields that they become.
+    (r"\bprompt = ", "text = "),
+    (r"\bcompletion = ", "label = "),
+    (r"their label is not in --label-map ", "no label is given for their value "),
     (r"^external_id: ", "id: "),
     (r"^text: ", "message text: "),
     (r"^revised_at: ", "time: "),
