@@ -71,6 +71,23 @@ class TestOverview:
         assert "paused" in page
         assert "v1.0.0" in page
 
+    def test_paused_workers_are_not_said_to_be_at_work_and_no_time_is_estimated(
+        self, opened: Services, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ThroughputMeter, "per_second", lambda _: 2.0)
+        reader = Person(opened, Scope.READ)
+        inbox.put(Lane.LIVE, [b"1", b"2"])
+        lease = Lease(inbox.redis, 60)
+        lease.acquire()
+        lease.report_state(AT_WORK)
+        assert all(text in reader.see("overview") for text in ("at work", "empty in about"))
+
+        pause(inbox.redis)
+        page = reader.see("overview", lang="pt")
+
+        assert "em pausa" in page
+        assert not any(text in page for text in ("em atividade", "esvazia em"))
+
     def test_in_portuguese_the_states_of_workers_and_alerts_are_in_portuguese(
         self, reader: Person, database: Database, inbox: Inbox
     ) -> None:
@@ -97,7 +114,7 @@ class TestOverview:
         page = reader.see("overview")
         assert "Confidence below 0.70" in page
         assert f"{low / 20:.1%}</b>" in page
-        assert "of the latest live tickets (20); alert above 20%" in page
+        assert "of 20 live tickets: those of the last five minutes, at least the last 50; alert above 20%" in page
         assert ("above the alert limit" in page) is over
 
         monkeypatch.setenv("TRIAGEM_MONITOR_UNSURE_SHARE", "0.5")

@@ -21,7 +21,7 @@ from triagem.gateway.console.tickets import label_context
 from triagem.gateway.services import ServicesDep
 from triagem.inbox import Inbox
 from triagem.inbox.lease import observed_states, paused
-from triagem.notify.monitor import MIN_TICKETS, MonitorSettings, recent_live_stats
+from triagem.notify.monitor import LAST_TICKETS, MIN_TICKETS, MonitorSettings, recent_live_stats
 from triagem.ops.labelling import made_from_answers
 
 # Bar charts, in units of the SVG's view box. A chart library would be larger than the page.
@@ -63,6 +63,7 @@ def overview(request: Request, services: ServicesDep, visitor: Reader) -> Respon
     """Show the page. Its script reloads the page every five seconds."""
     meter: ThroughputMeter = request.app.state.throughput_meter
     depths = {lane: services.inbox.depth(lane) for lane in Lane}
+    is_paused = paused(services.inbox.redis)
     rate, backlog = meter.per_second(), sum(depth.waiting + depth.in_flight for depth in depths.values())
     newest, model = recent_tickets(services.database, limit=_MAX_TICKETS), services.current_manifest()
     lang, context = language(request), label_context(services)
@@ -74,10 +75,11 @@ def overview(request: Request, services: ServicesDep, visitor: Reader) -> Respon
     points = [(ticket.received_at, ticket.label) for ticket in newest]
     return render_page(
         request, "overview.html", visitor,
-        now=now, depths=depths, rate=rate, drain_s=backlog / rate if rate else None,
-        states=observed_states(services.inbox.redis), is_paused=paused(services.inbox.redis), model=model,
+        now=now, depths=depths, rate=rate, drain_s=backlog / rate if rate and not is_paused else None,
+        states=observed_states(services.inbox.redis), is_paused=is_paused, model=model,
         from_answers=model is not None and made_from_answers(services.database, model),
         since=promotions[-1] if promotions else None, count=len(newest), live_count=live.tickets,
+        least_tickets=LAST_TICKETS,
         unsure_share=share, unsure_under=limits.unsure_under, limit=limits.unsure_share if checked else None,
         alarm=checked and live.tickets >= MIN_TICKETS and share > limits.unsure_share, **context,
         histogram=_histogram(lang, [(ticket.confidence, ticket.band) for ticket in newest]),
