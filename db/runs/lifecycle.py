@@ -179,7 +179,8 @@ SELECT 'run-ended', 'run ' || id, jsonb_build_object(
   'run', id, 'kind', kind, 'version', version, 'shadow', shadow, 'done', done, 'unchanged', unchanged,
   'changed', changed, 'gone', gone, 'failed', failed, 'flips', flips,
   'summary', format('%srun %s, version %s: %s tickets, %s with another label than before',
-    CASE WHEN shadow THEN 'shadow ' END, id, version, put, flips)
+    CASE WHEN shadow THEN 'shadow ' END, id, version, to_char(put, 'FM999,999,999,990'),
+    to_char(flips, 'FM999,999,999,990'))
 ) FROM finished WHERE put > 0 ON CONFLICT DO NOTHING
 """)
 

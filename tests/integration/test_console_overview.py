@@ -94,13 +94,17 @@ class TestOverview:
         lease = Lease(inbox.redis, 60)
         lease.acquire()
         lease.report_state(f"{AT_WORK}: no disk")
-        raise_alert(database, DRIFT, "1", {"version": "v1.0.0", "summary": "texts differ"})
+        raise_alert(
+            database,
+            DRIFT,
+            "1",
+            {"version": "v1.0.0", "summary": "v1.0.0: drift in labels (9 samples against 9 held-out rows)"},
+        )
 
         page = reader.see("overview", lang="pt")
 
         assert '<li>em atividade: <span lang="en">no disk</span></li>' in page
-        assert "as mensagens recentes diferem dos dados da versão v1.0.0" in page
-        assert "texts differ" not in page
+        assert "v1.0.0: mudança em categorias (9 amostras contra 9 linhas separadas do treino)" in page
 
     @pytest.mark.parametrize(("low", "over"), [(4, False), (5, True)])
     def test_the_share_of_unsure_tickets_is_the_one_of_the_alert(

@@ -62,7 +62,7 @@ def test_each_stored_ticket_gets_one_row_of_the_new_version_and_nobody_is_alerte
     assert by_version(database, "predictions") == {"v0.9.0": 5000, "v1.0.0": 5000}
     assert scalar(database, "SELECT count(*) FROM run_changes") == 5000
     assert scalar(database, "SELECT string_agg(kind || ' ' || key, ', ') FROM alerts") == f"run-ended run {run.id}"
-    summary = f"run {run.id}, version v1.0.0: 5000 tickets, 5000 with another label than before"
+    summary = f"run {run.id}, version v1.0.0: 5,000 tickets, 5,000 with another label than before"
     assert scalar(database, "SELECT detail->>'summary' FROM alerts") == summary
 
 

@@ -56,7 +56,7 @@ def render(digest: AlertDigest, language: Language, **settings: Any) -> AlertMes
             "en",
             [
                 "Triagem: data drift; 7 tickets to review",
-                "data drift: shifted",
+                "data drift: v1.0.0: drift in languages (99 samples against 99 first samples)",
                 "  what to do: docs/how-to/runbook.md#triagemdrift",
                 "  console: https://triagem.example.com/console/operations",
                 "zendesk venda: 7",
@@ -68,10 +68,7 @@ def render(digest: AlertDigest, language: Language, **settings: Any) -> AlertMes
             "pt-BR",
             [
                 "Triagem: mudança nos dados (drift); 7 tickets para revisar",
-                (
-                    "mudança nos dados (drift): as mensagens recentes diferem dos dados da versão v1.0.0; "
-                    "veja `triagem drift`"
-                ),
+                "mudança nos dados (drift): v1.0.0: mudança em idiomas (99 amostras contra as 99 primeiras)",
                 "  o que fazer: docs/how-to/runbook.md#triagemdrift",
                 f"  console: {CONSOLE}/operations",
                 "zendesk venda: 7",
@@ -82,7 +79,8 @@ def render(digest: AlertDigest, language: Language, **settings: Any) -> AlertMes
     ],
 )
 def test_counts_and_the_least_confident_tickets_are_listed(language: Language, lines: list[str]) -> None:
-    event = SystemEvent("drift", NOW, {"summary": "shifted", "version": "v1.0.0"})
+    summary = "v1.0.0: drift in languages (99 samples against 99 first samples)"
+    event = SystemEvent("drift", NOW, {"summary": summary, "version": "v1.0.0"})
     assert render(alert_digest(DOUBT, events=(event,)), language, console_url=CONSOLE).text.splitlines() == lines
 
 
@@ -135,11 +133,34 @@ def test_a_latency_of_minutes_is_not_in_seconds(language: Language, line: str) -
     assert describe(language, "latency", detail).startswith(line)
 
 
-@pytest.mark.parametrize(("flips", "written"), [(0, "0"), (1, "1"), (1234, "1.234")])
-def test_the_number_of_changed_tickets_is_right_in_portuguese(flips: int, written: str) -> None:
-    detail = {"run": 7, "version": "v1.1.0", "flips": flips, "summary": "?"}
-    line = "reclassificação encerrada: execução 7, versão v1.1.0; tickets que mudaram de categoria: "
-    assert describe("pt-BR", "run-ended", detail) == line + written
+@pytest.mark.parametrize(
+    ("kind", "english", "portuguese"),
+    [
+        (
+            "run-ended",
+            "run 7, version v1.1.0: 1,234 tickets, 0 with another label than before",
+            "execução 7, versão v1.1.0: 1.234 tickets, 0 com categoria diferente da anterior",
+        ),
+        (
+            "run-ended",
+            "shadow run 7, version v1.1.0: 74 tickets, 3 with another label than before",
+            "execução em teste (shadow) 7, versão v1.1.0: 74 tickets, 3 com categoria diferente da anterior",
+        ),
+        (
+            "drift",
+            "v1.1.0: drift in length, labels (40 samples against 1,000 held-out rows)",
+            "v1.1.0: mudança em comprimento, categorias (40 amostras contra 1.000 linhas separadas do treino)",
+        ),
+        (
+            "drift",
+            "v1.1.0: drift in embeddings (400 samples against 1000 first samples)",
+            "v1.1.0: mudança em embeddings (400 amostras contra as 1000 primeiras)",
+        ),
+    ],
+)
+def test_a_summary_has_the_same_figures_in_portuguese(kind: str, english: str, portuguese: str) -> None:
+    assert describe("en", kind, {"summary": english}).endswith(f": {english}")
+    assert describe("pt-BR", kind, {"summary": english}).endswith(f": {portuguese}")
 
 
 @pytest.mark.parametrize("outcome", ["promoted", "proposed", "rejected", "failed"])

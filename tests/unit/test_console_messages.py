@@ -10,9 +10,8 @@ from triagem.db.outbox.alerts import ALERT_KINDS
 from triagem.gateway.console.messages import MESSAGES, Lang, preferred_language
 from triagem.gateway.console.render import HERE, format_number
 from triagem.inbox.lease import AT_WORK, COLLECTING, WARMING_UP
-from triagem.notify.alert_messages import describe, headline
+from triagem.notify.alert_messages import headline
 from triagem.registry import gate_texts
-from triagem.trainer.monitor.due import Trigger
 
 
 def placeholders(message: str) -> set[str | None]:
@@ -58,10 +57,3 @@ def test_the_browsers_first_supported_language_is_used(header: str, language: st
 def test_portuguese_numbers_have_a_comma() -> None:
     assert format_number(Lang.PT, 1234.5, 1) == "1.234,5"
     assert format_number(Lang.EN, 1234.5, 1) == "1,234.5"
-
-
-@pytest.mark.parametrize("trigger", Trigger)
-def test_the_alert_that_training_is_due_names_the_trigger_in_portuguese(trigger: Trigger) -> None:
-    text = describe("pt-BR", "retraining-due", {"version": "v1.0.0", "trigger": trigger, "summary": "in English"})
-
-    assert f"({in_portuguese(trigger)})" in text

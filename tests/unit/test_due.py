@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triagem.db.reviews import AccuracyEstimate
+from triagem.notify.alert_messages import describe
 from triagem.trainer.monitor.due import DueReason, RetrainingFacts, Trigger, check_due, distances
 from triagem.trainer.settings import DueSettings
 
@@ -30,6 +31,26 @@ QUIET = RetrainingFacts(
     reviewed_labels={"suporte": 120, "venda": 80},
     new_rows=50,
 )
+
+
+def test_the_alert_of_each_reason_is_in_portuguese() -> None:
+    facts = replace(
+        QUIET, age_days=100, new_rows=1500, reviewed_labels={"troca": 3}, reviewed=measured(0.8, 0.75, 0.85, 100)
+    )
+    reasons = check_due(facts, RULES)
+
+    lines = [
+        describe("pt-BR", "retraining-due", {"version": "v1.0.0", "summary": reason.message}) for reason in reasons
+    ]
+
+    assert [reason.trigger for reason in reasons] == [trigger for trigger in Trigger if trigger is not Trigger.DRIFT]
+    start, end = "hora de retreinar o modelo: v1.0.0: ", "; veja `triagem due`"
+    assert [line.removeprefix(start).removesuffix(end) for line in lines] == [
+        "foi treinada há 100,0 dias, mais que 92",
+        "a acurácia caiu de 0,950 nas linhas de teste para 0,800 (0,750 a 0,850, 100 revisões)",
+        "revisores escolheram 'troca' (3), uma categoria que ela não conhece",
+        "1500 textos revisados são novos para ela, mais que 20% dos 1000 do treino",
+    ]
 
 
 def fired(**changes: Any) -> list[Trigger]:

@@ -72,6 +72,8 @@ def _each(text: str, separator: str, depth: int) -> str | None:
 
 def _value(name: str, value: str, depth: int) -> str | None:
     """A value of a pattern in Portuguese. A name such as that of an error is not translated."""
+    if name.startswith("list"):
+        return ", ".join(_translate(item, depth - 1) or item for item in value.split(", "))
     if name.startswith("reason"):
         return _translate(value, depth - 1) or (value if len(value.split()) == 1 else None)
     return value.translate(COMMAS_AND_POINTS) if _NUMBER.fullmatch(value) else value

@@ -78,7 +78,7 @@ _CAUSES: Final[_Texts] = {
     ),
     "oldest-ticket": (
         "the oldest live ticket has waited {value} (limit {limit})",
-        "o ticket mais antigo da fila de tempo real espera há {value} (limite: {limit})",
+        "o ticket mais antigo da fila em tempo real espera há {value} (limite: {limit})",
     ),
     "no-worker": ("no worker alive for {lasted}", "nenhum worker em execução há {lasted}"),
     "registry": (
@@ -105,11 +105,8 @@ _EFFECTS: Final[_Texts] = {
         "alerts, deliveries and runs wait: check `triagem ops` and `triagem beat`",
         "alertas, entregas e execuções esperam: verifique `triagem ops` e `triagem beat`",
     ),
-    "drift": ("{summary}", "as mensagens recentes diferem dos dados da versão {version}; veja `triagem drift`"),
-    "retraining-due": (
-        "{summary}",
-        "a versão {version} precisa de um novo treinamento ({trigger}); veja `triagem due`",
-    ),
+    "drift": ("{summary}", "{summary}"),
+    "retraining-due": ("{version}: {summary}; see `triagem due`", "{version}: {summary}; veja `triagem due`"),
     "training-ended promoted": (
         "{summary}",
         "a versão {version} agora é a atual; para desfazer: `triagem models rollback`",
@@ -130,7 +127,7 @@ _EFFECTS: Final[_Texts] = {
         "{summary}",
         "a versão {version} espera {expected} de acertos; {sampled} revisões sorteadas indicam de {low} a {high}",
     ),
-    "run-ended": ("{summary}", "execução {run}, versão {version}; tickets que mudaram de categoria: {flips}"),
+    "run-ended": ("{summary}", "{summary}"),
 }
 # Sections of docs/how-to/runbook.md.
 RUNBOOK_SECTIONS: Final[Mapping[str, str]] = {
@@ -225,10 +222,10 @@ def _filled(texts: _Texts, language: Language, kind: str, detail: Mapping[str, A
     """The kind's text with the detail's values; None if the kind has no text or an older alert lacks a value."""
     names = {"value", "limit", "expected", "low", "high"} & detail.keys()
     values = {name: local_number(language, str(detail[name])) for name in names}
-    counts = {name: detail[name] for name in ("flips", "sampled") if isinstance(detail.get(name), int)}
-    values |= {name: local_number(language, f"{count:,}") for name, count in counts.items()}
-    if language == "pt-BR" and (trigger := in_portuguese(str(detail.get("trigger")))):
-        values["trigger"] = trigger
+    if isinstance(sampled := detail.get("sampled"), int):
+        values["sampled"] = local_number(language, f"{sampled:,}")
+    if language == "pt-BR" and (summary := in_portuguese(str(detail.get("summary")))):
+        values["summary"] = summary
     try:
         return texts[kind][language == "pt-BR"].format(**{**detail, **values})
     except KeyError:
