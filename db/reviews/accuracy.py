@@ -41,6 +41,7 @@ from triagem.db.connect import Database
 ASKED: Final = "asked"
 _TRAINED: Final = "trained"
 KNOWN: Final = 0.2  # an interval of at most this width, such as 0.8 to 1.0, is shown as a percentage
+_FEW: Final = 10  # from fewer reviews, the number of missing ones is a lower limit
 _Z: Final = NormalDist().inv_cdf(0.975)
 
 
@@ -107,6 +108,11 @@ class AccuracyEstimate:
         """The estimated number of further reviews until the interval is as narrow as `KNOWN`; 0 if it already is."""
         width = self.high - self.low
         return 0 if width <= KNOWN else max(10, ceil(self.reviews * ((width / KNOWN) ** 2 - 1) / 10) * 10)
+
+    @property
+    def reviews_needed(self) -> str:
+        """`reviews_missing` in words."""
+        return f"{'about' if self.reviews >= _FEW else 'at least'} {self.reviews_missing:,} more reviews"
 
 
 def inclusion_probability(reviewed: ReviewedText, rounds: Iterable[SamplingRound]) -> float:

@@ -154,7 +154,7 @@ class TestAccuracy:
         assert report["model_version"] == "v1.0.0"
         assert report["accuracy"]["low"] <= report["accuracy"]["value"] <= report["accuracy"]["high"]
         assert {stratum["name"] for stratum in report["accuracy"]["strata"]} == {"asked", "sure"}
-        assert re.search(r"v1.0.0: accuracy not known yet, about \d+ more reviews are needed \(5 so far", table)
+        assert re.search(r"v1.0.0: accuracy not known yet, at least \d+ more reviews are needed \(5 so far", table)
 
     def test_accuracy_is_unknown_without_a_random_sample(self, triagem: Triagem, database: Database) -> None:
         write_window(database, [unsure("1")])

@@ -112,6 +112,8 @@ def test_the_distance_of_the_accuracy_is_that_of_the_intervals_upper_bound() -> 
     )
     wide = replace(QUIET, reviewed=measured(0.8, 0.65, 0.95, 20))
     assert "about 30 more reviews make the interval narrow" in [*distances(wide, RULES)][1].message
+    few = replace(QUIET, reviewed=measured(1.0, 0.44, 1.0, 3))
+    assert "at least 30 more reviews make the interval narrow" in [*distances(few, RULES)][1].message
 
 
 @pytest.mark.parametrize("new_rows", [0, 200])

@@ -188,7 +188,7 @@ def _accuracy_distance(facts: RetrainingFacts, rules: DueSettings) -> LimitDista
             f"due if the upper bound falls by {measured.high - limit:.3f}, below {limit:.3f}"
         )
         if measured.reviews_missing:
-            message += f"; about {measured.reviews_missing} more reviews make the interval narrow"
+            message += f"; {measured.reviews_needed} make the interval narrow"
         if measured.trained:
             message += f"; reviews left out because it was trained on their texts: {measured.trained}"
     return LimitDistance(Trigger.ACCURACY, measured.high if measured else None, limit, message)

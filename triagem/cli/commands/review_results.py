@@ -255,10 +255,8 @@ def _describe(version: str, estimate: AccuracyEstimate | None, start_answers: in
         return
     interval = f"95% confidence interval {estimate.low:.1%} to {estimate.high:.1%}"
     accuracy = f"{estimate.value:.1%} on {estimate.texts:,} texts, {interval}"
-    if missing := estimate.reviews_missing:
-        accuracy = (
-            f"not known yet, about {missing:,} more reviews are needed ({estimate.reviews:,} so far, {interval})"
-        )
+    if estimate.reviews_missing:
+        accuracy = f"not known yet, {estimate.reviews_needed} are needed ({estimate.reviews:,} so far, {interval})"
     yield f"{version}: accuracy {accuracy}\n"
     rows = [
         as_mapping(stratum)
