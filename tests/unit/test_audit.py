@@ -15,6 +15,7 @@ INTERNET = Row("minha internet caiu de novo e não volta desde ontem", "suporte"
 QUOTE = Row("we need a quote for twenty more licences by Friday", "venda", "en", "train.jsonl:2")
 INVOICE = Row("a fatura deste mês veio com o valor em dobro", "suporte", "pt", "test.jsonl:7")
 TRAIN = (INTERNET, QUOTE)
+MORE = (*TRAIN, Row("gostaria de contratar o plano anual para a minha empresa", "venda", "pt", "train.jsonl:3"))
 
 
 def near_copy(row: Row) -> Row:
@@ -57,13 +58,29 @@ def test_a_text_with_two_labels_is_one_contradiction_reported_with_its_lines() -
     result = audit_rows([INTERNET, relabelled, relabelled, QUOTE])
 
     assert result.contradictions == [{"suporte": "train.jsonl:1", "venda": "train.jsonl:9"}]
-    assert result.lines()[-1] == ("1 texts have more than one label: train.jsonl:1 suporte but train.jsonl:9 venda")
+    assert result.lines()[-1] == (
+        "copies or near-duplicates with different labels: 1 (train.jsonl:1 suporte but train.jsonl:9 venda)"
+    )
+
+
+def test_near_duplicates_with_two_labels_are_a_contradiction() -> None:
+    relabelled = Row(INTERNET.text + "!", "venda", where="train.jsonl:9")
+
+    assert audit_rows([INTERNET, relabelled, QUOTE]).contradictions == [
+        {"suporte": "train.jsonl:1", "venda": "train.jsonl:9"}
+    ]
+
+
+def test_a_test_row_with_another_label_than_its_training_copy_is_a_contradiction() -> None:
+    result = audit_rows(TRAIN, test=[Row(INTERNET.text, "venda", where="test.jsonl:4")])
+
+    assert result.contradictions == [{"suporte": "train.jsonl:1", "venda": "test.jsonl:4"}]
 
 
 def test_a_report_line_shows_only_a_few_examples() -> None:
-    pairs = [(Row(f"{number}", "suporte", where=f"a:{number}"), Row(f"{number}", "venda")) for number in range(9)]
+    pairs = [(Row(text, "suporte", where=f"a:{number}"), Row(text, "venda")) for number, text in enumerate(texts(9))]
 
-    assert audit_rows([row for pair in pairs for row in pair]).lines()[-1].endswith("a:2 suporte but  venda; …")
+    assert audit_rows([row for pair in pairs for row in pair]).lines()[-1].endswith("a:2 suporte but  venda; …)")
 
 
 @pytest.mark.parametrize("part", ["dev", "calibration", "test"])
@@ -101,14 +118,14 @@ def test_a_leaked_test_set_is_refused_with_the_number_of_rows(leak: Row) -> None
         InvalidInput,
         match=r"(?s)of 2 test rows, \d are also in train.*1\. leave the test file out.*\d\. or add --allow-leakage",
     ):
-        refuse_leaks(audit_rows(TRAIN, test=[leak, INVOICE]))
+        refuse_leaks(audit_rows(MORE, test=[leak, INVOICE]))
 
 
 def test_the_refusal_of_a_leaked_test_set_has_its_steps_in_portuguese() -> None:
     with pytest.raises(InvalidInput) as some_leaked:
-        refuse_leaks(audit_rows(TRAIN, test=[INTERNET, INVOICE]))
+        refuse_leaks(audit_rows(MORE, test=[INTERNET, INVOICE]))
     with pytest.raises(InvalidInput) as all_leaked:
-        refuse_leaks(audit_rows(TRAIN, test=list(TRAIN)))
+        refuse_leaks(audit_rows(MORE, test=list(MORE)))
     for refusal, last_step in ((some_leaked, "3"), (all_leaked, "2")):
         translated = (in_portuguese(str(refusal.value)) or "").splitlines()
         assert translated[0].endswith("mediria memorização. Próximos passos:")
@@ -140,7 +157,10 @@ def test_a_public_data_set_of_twenty_sentences_is_refused() -> None:
 
 
 def test_a_test_of_some_of_the_training_texts_says_how_many() -> None:
-    with pytest.raises(InvalidInput, match="train has 2 different texts, and test repeats 1 of them"):
+    with pytest.raises(
+        InvalidInput,
+        match=r"(?s)train has 2 different texts, and test repeats 1 of them.*1\. add rows with other texts",
+    ):
         refuse_leaks(audit_rows(TRAIN, test=[INTERNET, INTERNET]))
 
 
@@ -149,7 +169,7 @@ def test_a_test_that_leaks_in_part_can_be_repaired() -> None:
         InvalidInput,
         match=r"(?s)1\. leave the test file out: `triagem train .*2\. or remove these rows from the test file",
     ):
-        refuse_leaks(audit_rows(TRAIN, test=[INTERNET, INVOICE]))
+        refuse_leaks(audit_rows(MORE, test=[INTERNET, INVOICE]))
 
 
 def test_different_texts_are_counted_next_to_rows_where_they_are_fewer() -> None:

@@ -237,7 +237,7 @@ class TestTraining:
             assert json.loads(result.out)["audit"]["copies"] == 46
             assert "too few different texts: the 48 rows have only 2" in json.loads(result.out)["rejected"]
         else:
-            assert "46 training rows are copies of an earlier row" in result.out
+            assert "training rows that repeat an earlier row of their label: 46 exactly, 0 nearly" in result.out
 
 
 IGNORED = "ignored columns: extrnal_id (did you mean external_id?), channel; to keep one: --map metadata.NAME=COLUMN"

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.support.rows import balanced_rows, rows, texts
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import digest
+from triagem.trainer.data.audit import audit
 from triagem.trainer.data.near_duplicates import MIN_TEXTS, distinct_rows
 from triagem.trainer.data.rows import Corpus, Row
 from triagem.trainer.data.split import split, split_digests
@@ -43,6 +44,20 @@ def next_version(parts: Corpus, train: Iterable[Row], *, start_from: bool = Fals
         trained=frozenset(seen.train + seen.dev + seen.calibration),
         learned=frozenset(seen.train) if start_from else frozenset(),
     )
+
+
+def test_the_different_texts_of_the_parts_add_up_to_those_of_all_rows() -> None:
+    """The weights of a part's n-grams differ from those of all rows, and so do the near-duplicates among its rows."""
+    rng, words = random.Random(3), [text[:6] for text in texts(40)]
+    beginnings = ("bom dia gostaria de saber", "oi tudo bem preciso entender", "ola por favor me informem")
+    train = [
+        Row(f"{rng.choice(beginnings)} sobre {' '.join(rng.choices(words, k=3))} do meu contrato anual", label)
+        for label in ("suporte", "venda") * 100
+    ]
+    parts = split(corpus(train), seed=1)
+
+    different = sum(len(distinct_rows(part)) for part in (parts.train, *parts.held_out().values()))
+    assert different == audit(corpus(train)).texts < len(train)
 
 
 class TestShares:

@@ -8,7 +8,7 @@ from typing import Final
 
 from triagem.contracts.assessment import describe_rows
 from triagem.contracts.errors import InvalidInput
-from triagem.trainer.data.near_duplicates import distinct_rows, near_duplicate_pairs
+from triagem.trainer.data.near_duplicates import distinct_rows, number_texts
 from triagem.trainer.data.rows import Corpus, Row
 
 _MAX_EXAMPLES: Final = 3  # in a line for people; --json has all
@@ -34,8 +34,8 @@ class Audit:
 
     `file` holds the training rows, and `texts` counts their different texts; `given` and `given_texts` count the rows
     and different texts of all parts. `copies` and `near_copies` are training rows that repeat an earlier one of their
-    label exactly or nearly, so that `texts + copies + near_copies = rows`. `contradictions` are texts that occur with
-    more than one label, each as label → file and line.
+    label exactly or nearly, so that `texts + copies + near_copies = rows`. `contradictions` are groups of
+    near-duplicates, in any part, with more than one label, each as label → file and line.
     """
 
     file: str
@@ -62,59 +62,54 @@ class Audit:
             )
         if self.copies or self.near_copies:
             lines.append(
-                f"{self.copies} training rows are copies of an earlier row, {self.near_copies} are near-duplicates"
+                f"training rows that repeat an earlier row of their label: {self.copies} exactly, {self.near_copies} "
+                "nearly"
             )
         if self.contradictions:
             texts = [
                 " but ".join(f"{where} {label}" for label, where in text.items()) for text in self.contradictions
             ]
-            lines.append(f"{len(texts)} texts have more than one label: {_examples(texts)}")
+            lines.append(f"copies or near-duplicates with different labels: {len(texts)} ({_examples(texts)})")
         return lines + [describe_leak(part, leak) for part, leak in self.leaks.items() if leak.places]
 
 
 def audit(corpus: Corpus) -> Audit:
     """Compare all rows with each other; time grows with their square, memory does not."""
+    corpus = number_texts(corpus)
     train, held_out = corpus.train, corpus.held_out()
-    first: dict[str, Row] = {}  # each text once: 500 copies of a sentence would make 125,000 pairs
+    everything = [*train, *(row for rows in held_out.values() for row in rows)]
+    first: dict[object, Row] = {}  # the first training row of each text and of each group
     for row in train:
         first.setdefault(row.text, row)
-    fresh = {row.text for rows in held_out.values() for row in rows} - set(first)
-    texts = [*first, *sorted(fresh)]
-    earlier: dict[str, str] = {}  # a text → the first training text that it nearly repeats
-    for left, right in near_duplicate_pairs(texts):
-        if left < len(first):
-            earlier.setdefault(texts[right], texts[left])
-    leaks = {part: _leak(rows, first, earlier) for part, rows in held_out.items()}
-    others = [row for rows in held_out.values() for row in rows if row.text not in first and row.text not in earlier]
-    different = len(distinct_rows(train))
-    once = len({(row.text, row.label) for row in train})
+        first.setdefault(row.text_group, row)
+    different, once = len(distinct_rows(train)), len({(row.text, row.label) for row in train})
     return Audit(
         file=train[0].where.rpartition(":")[0],
         rows=len(train),
         texts=different,
-        given=len(train) + sum(map(len, held_out.values())),
-        given_texts=different + len(distinct_rows(others)),
+        given=len(everything),
+        given_texts=len(distinct_rows(everything)),
         labels={label: sum(row.label == label for row in train) for label in corpus.labels},
         langs=dict(Counter(row.lang for row in train).most_common()),
         copies=len(train) - once,
         near_copies=once - different,
-        contradictions=_contradictions(train),
-        leaks=leaks,
+        contradictions=_contradictions(everything),
+        leaks={part: _leak(rows, first) for part, rows in held_out.items()},
     )
 
 
-def _leak(rows: Sequence[Row], first: Mapping[str, Row], earlier: Mapping[str, str]) -> Leak:
+def _leak(rows: Sequence[Row], first: Mapping[object, Row]) -> Leak:
     exact = [(row.where, first[row.text].where) for row in rows if row.text in first]
-    others = [row for row in rows if row.text not in first and row.text in earlier]
-    near = [(row.where, first[earlier[row.text]].where) for row in others]
+    others = [row for row in rows if row.text not in first and row.text_group in first]
+    near = [(row.where, first[row.text_group].where) for row in others]
     return Leak(len(rows), len(distinct_rows(rows)), len(exact), len(near), exact + near)
 
 
 def _contradictions(rows: Sequence[Row]) -> list[dict[str, str]]:
-    """For each text with several labels, the first row of each label."""
-    labels: dict[str, dict[str, str]] = defaultdict(dict)
+    """For each group of near-duplicates with several labels, the first row of each label."""
+    labels: dict[int | None, dict[str, str]] = defaultdict(dict)
     for row in rows:
-        labels[row.text].setdefault(row.label, row.where)
+        labels[row.text_group].setdefault(row.label, row.where)
     return [by_label for by_label in labels.values() if len(by_label) > 1]
 
 
@@ -133,10 +128,11 @@ def refuse_leaks(audited: Audit) -> None:
     leak = audited.leaks.get("test")
     if not leak or not leak.places:
         return
-    cause, steps = (
-        "",
-        [f"leave the test file out: `triagem train {quote(audited.file)}` tests on a fifth of its texts"],
-    )
+    cause = ""
+    if audited.texts > len(audited.labels):  # else no text of any label can be split off
+        steps = [f"leave the test file out: `triagem train {quote(audited.file)}` tests on a fifth of its texts"]
+    else:
+        steps = [f"add rows with other texts to {audited.file}"]
     if len(leak.places) == leak.rows:
         repeated = "all" if leak.texts >= audited.texts else str(leak.texts)
         cause = f"train has {audited.texts:,} different texts, and test repeats {repeated} of them, so "

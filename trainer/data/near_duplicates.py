@@ -8,6 +8,7 @@ measured or fitted on held-out rows uses one row of each different text.
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
@@ -17,11 +18,12 @@ from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import StratifiedGroupKFold
 
-from triagem.trainer.data.rows import Row
+from triagem.trainer.data.rows import Corpus, Row
 
 # of character n-grams; sentences with this similarity or more differ only in a word, a number or a typo
 MIN_COSINE: Final = 0.8
 MIN_TEXTS: Final = 10  # with fewer different texts, no checkpoint is chosen and no error rate is estimated
+_PARTS: Final = ("train", "dev", "calibration", "test")
 _BLOCK: Final = 256
 _NUMBER: Final = re.compile(r"\d+")
 
@@ -60,10 +62,30 @@ def _group_numbers(texts: tuple[str, ...]) -> tuple[int, ...]:
     return tuple(int(joined[index]) for index in range(len(texts)))
 
 
+def number_texts(corpus: Corpus) -> Corpus:
+    """The corpus with the `text_group` of each row, from a single comparison of all rows.
+
+    The weights of the n-grams depend on the compared texts. Compared within its part, a pair may be near-duplicates
+    that it is not among all rows, and the different texts of the parts would not add up.
+    """
+    rows = [row for part in _PARTS for row in getattr(corpus, part)]
+    groups = iter(duplicate_groups([row.text for row in rows]))
+    numbered = {
+        part: tuple(replace(row, text_group=next(groups)) for row in getattr(corpus, part)) for part in _PARTS
+    }
+    return replace(corpus, **numbered)
+
+
+def row_groups(rows: Sequence[Row]) -> list[int]:
+    """The group number of each row: its `text_group`, or by a comparison of these rows if one has none."""
+    groups = [row.text_group for row in rows if row.text_group is not None]
+    return groups if len(groups) == len(rows) else duplicate_groups([row.text for row in rows])
+
+
 def distinct_rows(rows: Sequence[Row]) -> list[int]:
     """The position of the first row of each different text. Near-duplicates with the same label are one text."""
     first: dict[tuple[int, str], int] = {}
-    for index, (row, group) in enumerate(zip(rows, duplicate_groups([row.text for row in rows]), strict=True)):
+    for index, (row, group) in enumerate(zip(rows, row_groups(rows), strict=True)):
         first.setdefault((group, row.label), index)
     return list(first.values())
 
@@ -74,7 +96,7 @@ def fold_numbers(rows: Sequence[Row], folds: int, seed: int) -> list[int]:
     There are fewer folds if a label has fewer different texts than `folds`; all numbers are 0 if a label has a single
     one.
     """
-    groups = duplicate_groups([row.text for row in rows])
+    groups = row_groups(rows)
     distinct = distinct_rows(rows)  # copies get the fold of their text: only different texts are spread evenly
     labels = [rows[index].label for index in distinct]
     fold_of = dict.fromkeys(groups, 0)

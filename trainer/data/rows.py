@@ -65,7 +65,8 @@ class Row:
 
     `lang` is for evaluation only, and empty if unknown. `where` is its file and line. `messages`: the messages of a
     conversation; its text is composed from them. `stratum`: the sampling stratum of a reviewed text; reports never
-    quote a reviewed text. `group`: the value of the column to report by. The last four fields are not compared.
+    quote a reviewed text. `group`: the value of the column to report by. `text_group`: equal for near-duplicates, as
+    `triagem.trainer.data.near_duplicates.number_texts` sets it. The last five fields are not compared.
     """
 
     text: str
@@ -75,6 +76,7 @@ class Row:
     messages: Sequence[ConversationMessage] = dataclasses.field(default=(), compare=False)
     stratum: str = dataclasses.field(default="", compare=False)
     group: str = dataclasses.field(default="", compare=False)
+    text_group: int | None = dataclasses.field(default=None, compare=False, repr=False)
 
     @property
     def parts(self) -> Sequence[str]:

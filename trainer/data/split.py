@@ -16,7 +16,7 @@ from triagem.contracts.assessment import describe_rows
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.model import SplitDigests
 from triagem.contracts.text import digest
-from triagem.trainer.data.near_duplicates import MIN_TEXTS, distinct_rows, duplicate_groups
+from triagem.trainer.data.near_duplicates import MIN_TEXTS, distinct_rows, number_texts, row_groups
 from triagem.trainer.data.rows import UNREQUESTED, Corpus, Row
 
 # Shares of the training rows for parts without a file. 200 test rows measure an accuracy of 0.9 to ±0.04 (95 %); dev
@@ -72,6 +72,7 @@ def split(
     Raises:
         InvalidInput: too few different rows for a part, or no training row remains for a label.
     """
+    corpus = number_texts(corpus)
     all_groups = _groups(corpus.train, seed)
     moved = {group for group in all_groups if group.digests & tested}
     part_of = dict.fromkeys(moved, "test")
@@ -133,7 +134,7 @@ class _Group:
 def _groups(rows: Sequence[Row], seed: int) -> list[_Group]:
     """Near-duplicate groups, in an order that depends on the seed and not on the rows' order."""
     members: dict[int, list[Row]] = defaultdict(list)
-    for row, number in zip(rows, duplicate_groups([row.text for row in rows]), strict=True):
+    for row, number in zip(rows, row_groups(rows), strict=True):
         members[number].append(row)
     count = Counter(row.label for row in rows)
     groups = []
