@@ -205,6 +205,11 @@ def list_deliveries(
     return [DeliverySummary(**{**row._asdict(), "state": DeliveryState(row.state)}) for row in rows]
 
 
+def deliveries_exist(database: Database, ids: Sequence[int]) -> bool:
+    """Whether there is a delivery with one of these ids."""
+    return bool(database.scalar_one("SELECT EXISTS (SELECT FROM deliveries WHERE id = ANY(:ids))", ids=list(ids)))
+
+
 _FAILED: Final = """
 WHERE state = 'failed' AND (CAST(:ids AS bigint[]) IS NULL OR id = ANY(:ids))
   AND (CAST(:target AS text) IS NULL OR target = :target)

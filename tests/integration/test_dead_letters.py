@@ -1,6 +1,7 @@
 """Dead letters: listed without their payloads, shown, dropped."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -132,4 +133,23 @@ def test_a_replay_of_a_webhook_without_the_crm_file_names_the_setting(triagem: T
     answer = triagem("dead", "replay", "--all")
 
     assert "TRIAGEM_CRM_FILE is not set here" in answer.out
+    assert answer.status == 1
     assert len(rows(database, "dead_letters")) == 1
+
+
+def test_a_replay_that_fails_again_prints_the_new_reason(
+    triagem: Triagem, database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "crm.toml"
+    file.write_text(
+        f'[shop]\nadapter = "generic"\ntoken = "{"t" * 16}"\nfields = {{ external_id = "id", text = ["body"] }}'
+    )
+    monkeypatch.setenv("TRIAGEM_CRM_FILE", str(file))
+    for source, body in (("shop", b'{"id": 7}'), ("shop", b'{"id": 8}'), ("other", b"{}")):
+        dead_letters.insert_webhook_dead_letter(database, source, body, "an old reason")
+
+    answer = triagem("dead", "replay", "--all")
+
+    assert answer.status == 1
+    assert "not replayed, text = body: is empty: 1 2\n" in answer.out
+    assert "not replayed, TRIAGEM_CRM_FILE has no source other: 3\n" in answer.out

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.support.command import Triagem
+from tests.support.command import Triagem, assert_one_line
 from tests.support.delivery import delivery_states
 from tests.support.windows import result
 from triagem.contracts.ticket import Identity
@@ -50,10 +50,15 @@ def test_only_failed_deliveries_are_dropped(triagem: Triagem, database: Database
     listed = json.loads(triagem("deliveries", "list", "--format", "json").out)
     answer = triagem("deliveries", "drop", *(str(delivery["id"]) for delivery in listed), "--yes")
     assert "2 dropped" in answer.out
-    assert "1 skipped: not failed" in answer.out
+    assert "1 skipped: not found, not failed" in answer.out
     assert sorted(delivery_states(database)) == [
         ("shop.callback", "dropped", 1), ("shop.callback", "waiting", 0), ("zendesk.tags", "dropped", 1),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", [("replay",), ("drop",), ("drop", "--yes")])
+def test_an_unknown_delivery_is_an_error_before_the_question(triagem: Triagem, command: tuple[str, ...]) -> None:
+    assert_one_line(triagem("deliveries", command[0], "999", *command[1:]), "there is no delivery 999")
 
 
 def test_a_review_after_the_drop_is_sent(triagem: Triagem, database: Database) -> None:

@@ -58,6 +58,7 @@ def test_null_is_unclear_and_leaves_the_models_label(reviewer: TestClient, datab
     [
         ({"label": "Suporte"}, 422, "label: is not one of"),
         ({"external_id": "4712"}, 404, "there is no such ticket"),
+        ({"external_id": "4712", "label": "unknown"}, 404, "there is no such ticket"),
         ({"verdict": "suporte"}, 422, "verdict: is not a known field"),
         ({"external_id": ""}, 422, "external_id"),
     ],
@@ -70,6 +71,18 @@ def test_a_wrong_verdict_is_refused_and_recorded_nowhere(
     assert (answer.status_code, answer.json()["detail"].startswith(detail)) == (status, True)
     (row,) = list_results(database, Filters(), limit=2).rows
     assert row.reviewer is None
+
+
+def test_before_the_first_label_the_refusal_says_where_to_name_one(
+    database: Database, inbox: Inbox, tmp_path: Path
+) -> None:
+    write_window(database, [result("4711")])
+    reviewer = client(services(database, inbox, models=tmp_path), Scope.REVIEW)
+
+    answers = [reviewer.post("/v1/reviews", json=verdict(external_id=name)) for name in ("4711", "4712")]
+
+    assert [answer.status_code for answer in answers] == [422, 404]
+    assert "there are no labels yet: name them on the console's page Start" in answers[0].json()["detail"]
 
 
 def test_a_verdict_on_a_text_that_has_changed_since_it_was_read_is_refused(

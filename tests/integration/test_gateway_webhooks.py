@@ -328,7 +328,7 @@ class TestReplay:
         answer = triagem("dead", "replay", "1")
 
         assert answer.status == 1
-        assert "cannot be read" in answer.out
+        assert "not replayed, external_id = id: is missing or not an id: 1\n" in answer.out
         assert tickets(inbox) == []
         assert len(kept(database)) == 1
 

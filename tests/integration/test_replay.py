@@ -66,7 +66,7 @@ class TestReplay:
         replay_all = triagem("dead", "replay", "--all")
         replay_one = triagem("dead", "replay", "1", "--json")
 
-        assert (replay_all.status, replay_one.status) == (0, 1)
+        assert (replay_all.status, replay_one.status) == (1, 1)
         assert "the entry has no payload" in replay_all.out
         assert json.loads(replay_one.out) == {
             "replayed": 0,
@@ -74,6 +74,7 @@ class TestReplay:
             "not_found": [],
             "unreadable": [],
             "invalid": [],
+            "reasons": {},
         }
         assert (waiting_payloads(inbox), stored_ids(database)) == ([payload_of("2")], [1])
 

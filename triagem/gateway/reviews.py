@@ -13,6 +13,7 @@ from triagem.contracts.ticket import id_text, identify
 from triagem.db.auth import ApiKey, Scope
 from triagem.db.reviews import MAX_COMMENT_CHARS, ReviewRejected, record_review
 from triagem.db.reviews.records import Unasked
+from triagem.db.tickets.forgetting import find_ticket
 from triagem.gateway.admission import LargeBody
 from triagem.gateway.authentication import actor_of, require_scope
 from triagem.gateway.problems import NEEDS_KEY, ProblemError, problem_responses
@@ -24,6 +25,7 @@ router = APIRouter(tags=["reviews"])
 
 
 MAX_REVIEWS: Final = 1000
+_NO_LABELS: Final = "label: there are no labels yet: name them on the console's page Start, or train a model"
 
 
 class ReviewVerdict(BaseModel, extra="forbid"):
@@ -122,10 +124,14 @@ def _recorded(services: Services, row: object, labels: Sequence[str], reviewer: 
     except ValidationError as error:
         field, reason = first_error(error)
         raise InvalidInput(f"{field or 'verdict'}: {reason}") from None
+    ticket = identify(verdict.source, verdict.external_id)
     if verdict.label is not None and verdict.label not in labels:
-        raise InvalidInput(f"label: is not one of {', '.join(labels)}")
+        stored = find_ticket(services.database, ticket)
+        if stored is None or stored.forgotten_at:
+            raise ProblemError(HTTPStatus.NOT_FOUND, str(ReviewRejected.GONE))
+        raise InvalidInput(f"label: is not one of {', '.join(labels)}" if labels else _NO_LABELS)
     outcome = record_review(
-        services.database, identify(verdict.source, verdict.external_id), verdict.label, reviewer,
+        services.database, ticket, verdict.label, reviewer,
         kind=Unasked.CRM, requested=False, revision=verdict.revision, comment=verdict.comment,
     )  # fmt: skip
     if isinstance(outcome, ReviewRejected):

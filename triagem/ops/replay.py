@@ -18,7 +18,8 @@ class ReplayResult:
     """The number of replayed dead letters, and the ids of those that were not replayed.
 
     `without_payload`: the entry lacked the payload field. `not_found`: replayed or dropped before. `unreadable`:
-    webhooks that still cannot be read. `invalid`: arguments of tasks, which the service must submit again.
+    webhooks that still cannot be read, with `reasons` by id. `invalid`: arguments of tasks, which the service must
+    submit again.
     """
 
     replayed: int = 0
@@ -26,6 +27,7 @@ class ReplayResult:
     not_found: list[int] = field(default_factory=list)
     unreadable: list[int] = field(default_factory=list)
     invalid: list[int] = field(default_factory=list)
+    reasons: dict[int, str] = field(default_factory=dict)
 
 
 def replay(
@@ -44,7 +46,7 @@ def replay(
     Raises:
         InboxFull: a lane is full. Dead letters that were put before are deleted, the rest stay.
     """
-    replayed, found_ids, without_payload, unreadable, invalid = 0, set[int](), [], list[int](), list[int]()
+    replayed, found_ids, without_payload, invalid, reasons = 0, set[int](), [], list[int](), dict[int, str]()
     for page in dead_letters.dead_letter_pages(database, ids=ids):
         found_ids.update(letter.id for letter in page)
         without_payload += [letter.id for letter in page if not letter.payload]
@@ -60,25 +62,25 @@ def replay(
                 replayed += count
                 on_progress(replayed)
         for letter in (letter for letter in page if letter.lane.startswith(WEBHOOK_LANE_PREFIX)):
-            if _replay_webhook(inbox, letter, crm or CrmConfig({})):
+            if reason := _replay_webhook(inbox, letter, crm or CrmConfig({})):
+                reasons[letter.id] = reason
+            else:
                 dead_letters.delete_dead_letters(database, [letter.id])
                 replayed += 1
-            else:
-                unreadable.append(letter.id)
             on_progress(replayed)
         invalid += [letter.id for letter in page if letter.lane == TASK_LANE]
-    return ReplayResult(replayed, without_payload, sorted(set(ids or ()) - found_ids), unreadable, invalid)
+    return ReplayResult(replayed, without_payload, sorted(set(ids or ()) - found_ids), [*reasons], invalid, reasons)
 
 
-def _replay_webhook(inbox: Inbox, letter: DeadLetterWithPayload, crm: CrmConfig) -> bool:
-    """Put the webhook's tickets; returns whether all could be read. Its signature was verified when it arrived."""
-    source = crm.sources.get(letter.lane.removeprefix(WEBHOOK_LANE_PREFIX))
-    webhook = (
-        read_body(Webhook(letter.payload), source, letter.died_at)
-        if source
-        else UnreadableWebhook("the source no longer exists")
-    )
-    if isinstance(webhook, AcceptedWebhook):
-        inbox.put(Lane.LIVE, [encode(ticket) for ticket in webhook.tickets])
-        return not webhook.unread
-    return not isinstance(webhook, UnreadableWebhook)
+def _replay_webhook(inbox: Inbox, letter: DeadLetterWithPayload, crm: CrmConfig) -> str:
+    """Put the webhook's tickets; returns why some could not be read. Its signature was verified when it arrived."""
+    name = letter.lane.removeprefix(WEBHOOK_LANE_PREFIX)
+    if (source := crm.sources.get(name)) is None:
+        return f"TRIAGEM_CRM_FILE has no source {name}"
+    match read_body(Webhook(letter.payload), source, letter.died_at):
+        case AcceptedWebhook(tickets, unread):
+            inbox.put(Lane.LIVE, [encode(ticket) for ticket in tickets])
+            return "; ".join(unread)
+        case UnreadableWebhook(reason):
+            return reason
+    return ""

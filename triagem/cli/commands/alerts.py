@@ -12,10 +12,12 @@ from triagem import servers
 from triagem.cli.options import AsJson, FormatOption, Ids, JsonFlag, Yes, confirm, require_selection
 from triagem.cli.output import Format, as_mapping, errors, print_answer, print_lines, print_rows
 from triagem.contracts.errors import InvalidInput, NotConfigured
+from triagem.db import Database
 from triagem.db.outbox.alerts import ALERT_KINDS, LOW_CONFIDENCE, Alert, newest_alerts
 from triagem.db.outbox.deliveries import (
     DeliveryState,
     DeliverySummary,
+    deliveries_exist,
     drop_deliveries,
     list_deliveries,
     replay_deliveries,
@@ -194,6 +196,7 @@ def replay(ids: Ids = None, *, every: _All = False, target: _Target = None, as_j
     """
     require_selection(ids, every, target=target)
     with servers.database() as database:
+        _require_deliveries(database, ids)
         replayed = replay_deliveries(database, ids=ids or None, target=target)
     _print_count("replayed", replayed, ids, as_json=as_json)
 
@@ -212,13 +215,19 @@ def drop(
     Example: `triagem deliveries drop 12 13 --yes`
     """
     require_selection(ids, every, target=target)
-    confirm(f"Drop {'all' if every else len(set(ids or ()))} failed deliveries?", yes=yes)
     with servers.database() as database:
+        _require_deliveries(database, ids)
+        confirm(f"Drop {'all' if every else len(set(ids or ()))} failed deliveries?", yes=yes)
         dropped = drop_deliveries(database, ids=ids or None, target=target)
     _print_count("dropped", dropped, ids, as_json=as_json)
 
 
+def _require_deliveries(database: Database, ids: list[int] | None) -> None:
+    if ids and not deliveries_exist(database, ids):
+        raise InvalidInput(f"there is no delivery {' '.join(map(str, ids[:20]))}: see `triagem deliveries list`")
+
+
 def _print_count(action: str, count: int, ids: list[int] | None, *, as_json: bool) -> None:
     skipped = len(set(ids)) - count if ids else 0
-    lines = [f"{skipped:,} skipped: not failed, or already dropped"] if skipped else []
+    lines = [f"{skipped:,} skipped: not found, not failed, or already dropped"] if skipped else []
     print_answer({action: count}, [f"{count:,} {action}", *lines], as_json=as_json)

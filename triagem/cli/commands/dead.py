@@ -1,5 +1,6 @@
 """`triagem dead`: lists, shows, replays and drops dead letters."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated
 
@@ -31,6 +32,7 @@ from triagem.db.tickets.dead_letters import (
 from triagem.ops import replay as replaying
 from triagem.producer.crm import CrmFile, CrmSettings
 
+_NO_CRM_FILE = "not replayed, TRIAGEM_CRM_FILE is not set here: set it to the gateway's file"
 _COLUMNS = ("id", "lane", "died_at", "attempts", "reason", "size")
 
 dead = typer.Typer(no_args_is_help=True, help="Dead letters: messages that could not be read or classified.")
@@ -85,12 +87,13 @@ def replay(
     every: _All = False,
     as_json: AsJson = False,
 ) -> None:
-    """Put dead letters back into their lanes. Replaying one twice is harmless.
+    """Put dead letters back into their lanes. Replaying one twice is harmless. Exit status 1 if one stays.
 
     Example: `triagem dead replay --all`
     """
     require_selection(ids, every)
-    inbox, crm = servers.inbox(), CrmFile.from_environment().read()
+    inbox, crm_file = servers.inbox(), CrmSettings().crm_file
+    crm = CrmFile(crm_file).read()
     with servers.database() as database, progress("replay", len(ids) if ids else None) as update:
         result = replaying.replay(
             database,
@@ -103,13 +106,15 @@ def replay(
     skipped = {
         "not found, replayed or dropped before": result.not_found,
         "not replayed, the entry has no payload (remove it with `triagem dead drop`)": result.without_payload,
-        f"not replayed, {_webhook_problem()}": result.unreadable,
+        _NO_CRM_FILE: [] if crm_file else result.unreadable,
         "not replayed, a task's arguments are not a valid ticket (see `triagem dead show`): submit it again, then "
         "drop it": result.invalid,
     }
     lines = [f"{reason}: {_join(letters)}" for reason, letters in skipped.items() if letters]
+    if crm_file:
+        lines += [f"not replayed, {reason}: {_join(letters)}" for reason, letters in _by_reason(result.reasons)]
     print_answer(result, [f"{result.replayed:,} replayed", *lines], as_json=as_json)
-    if ids and (result.without_payload or result.unreadable or result.invalid):
+    if result.without_payload or result.unreadable or result.invalid:
         raise typer.Exit(1)
 
 
@@ -143,10 +148,9 @@ def drop(
     print_answer({"dropped": dropped}, lines, as_json=as_json)
 
 
-def _webhook_problem() -> str:
-    if CrmSettings().crm_file is None:
-        return "TRIAGEM_CRM_FILE is not set here: set it to the gateway's file"
-    return "the webhook cannot be read or its source is not in TRIAGEM_CRM_FILE (see `triagem dead show`)"
+def _by_reason(reasons: dict[int, str]) -> Iterator[tuple[str, list[int]]]:
+    for reason in dict.fromkeys(reasons.values()):
+        yield reason, [letter_id for letter_id, why in reasons.items() if why == reason]
 
 
 def _selection(ids: list[int] | None) -> str:
