@@ -60,6 +60,14 @@ def registry() -> Registry:
     return Registry(RegistrySettings().registry_url)
 
 
+def registry_url() -> str:
+    """The URL of the model registry, for programs in any folder: of a local one, its absolute path."""
+    from triagem.registry import RegistrySettings  # noqa: PLC0415
+
+    url = RegistrySettings().registry_url
+    return url if "://" in url else str(Path(url).resolve())
+
+
 def current_labels() -> tuple[str, ...]:
     """Return the current model's labels, or an empty tuple if there is no model or the registry does not answer."""
     with suppress(TriagemError):
@@ -81,13 +89,16 @@ def next_step(url: str, setting: str) -> str:
     return _restart_step(stack)
 
 
-def local_gateway() -> str:
-    """The gateway's URL if `triagem up` runs in this folder, with workers and the configured Redis; else empty."""
+def local_gateway(*, killed: bool = False) -> str:
+    """The gateway's URL if `triagem up` runs in this folder, with workers and the configured Redis; else empty.
+
+    `killed`: also if `triagem up` was killed and the servers still run.
+    """
     stack, file = _find_stack(), STACK_FOLDER / ADDRESS_FILE
-    if stack is None or stack.down() is None or not file.exists():
+    if stack is None or (down := stack.down()) is None or not file.exists():
         return ""
     url = secret("TRIAGEM_REDIS_URL", InboxSettings().redis_url)
-    if url not in {None, stack.endpoints.redis_url} or not stack.in_use():
+    if url not in {None, stack.endpoints.redis_url} or not (stack.in_use() or (killed and not down)):
         return ""
     return file.read_text(encoding="utf-8")
 

@@ -59,7 +59,10 @@ class ReloadedFile(Generic[Content]):
     ) -> None:
         self.setting, self._path, self._load = setting, path, load
         self._every_s, self._clock = every_s, clock
-        self._content = load(path) if path else unset
+        try:
+            self._content = load(path) if path else unset
+        except InvalidInput as error:
+            raise InvalidInput(f"{setting}: {error}") from None
         self._read_at = clock()
         self.problem: str | None = None
 

@@ -372,7 +372,7 @@ def test_an_error_in_the_crm_file_stops_the_gateway_with_one_line(
     answer = triagem("gateway")
 
     assert answer.status == 1
-    assert answer.err.startswith("triagem: crm.toml [zendesk] secret")
+    assert answer.err.startswith("triagem: TRIAGEM_CRM_FILE: crm.toml [zendesk] secret")
     assert len(answer.err.splitlines()) == 1
 
 

@@ -53,4 +53,13 @@ def test_an_error_in_the_crm_file_is_reported_at_start(
     file = tmp_path / "crm.toml"
     file.write_text('[shop]\nadapter = "generic"\ntoken = "short"\n')
     monkeypatch.setenv("TRIAGEM_CRM_FILE", str(file))
-    assert_one_line(bare("ops"), f"{file} [shop]")
+    assert_one_line(bare("ops"), f"TRIAGEM_CRM_FILE: {file} [shop]")
+
+
+@pytest.mark.parametrize("setting", ["TRIAGEM_CRM_FILE", "TRIAGEM_ALERTS_FILE"])
+def test_up_reports_an_error_in_a_file_before_it_starts_anything(
+    bare: Triagem, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    monkeypatch.setenv(setting, "absent.toml")
+    assert_one_line(bare("up"), f"{setting}: absent.toml cannot be read: No such file")
+    assert not Path(".triagem").exists()

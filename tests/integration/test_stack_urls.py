@@ -24,12 +24,12 @@ def in_stack_folder(bare: Triagem, stack: LocalStack) -> Triagem:
 
 def test_a_shell_evaluates_the_settings(in_stack_folder: Triagem, stack: LocalStack) -> None:
     lines = in_stack_folder("env").out
-    names = ("TRIAGEM_REDIS_URL", "TRIAGEM_BROKER_URL", "TRIAGEM_DATABASE_URL")
+    names = ("TRIAGEM_REDIS_URL", "TRIAGEM_BROKER_URL", "TRIAGEM_DATABASE_URL", "TRIAGEM_REGISTRY_URL")
     script = f"{lines}\nprintenv {' '.join(names)}"
     printed = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout.splitlines()
 
     urls = stack.endpoints
-    assert printed == [urls.redis_url, urls.broker_url, urls.database_url]
+    assert printed == [urls.redis_url, urls.broker_url, urls.database_url, str(Path("models").resolve())]
     assert json.loads(in_stack_folder("env", "--json").out) == dict(zip(names, printed, strict=True))
 
 
@@ -99,6 +99,27 @@ def test_a_worker_and_a_gateway_of_triagem_up_that_do_not_answer_are_named(
         assert "no worker is running: start `triagem up`" in in_stack_folder("backlog").out
     finally:
         file.unlink()
+
+
+def test_after_triagem_up_was_killed_the_missing_gateway_is_named(
+    bare: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = LocalStack(tmp_path / "left", fsync=False)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    try:
+        stack.start()
+        Path(".triagem").symlink_to(stack.folder)
+        (stack.folder / "gateway_url").write_text(address, encoding="utf-8")  # written by `triagem up`
+        monkeypatch.setattr(LocalStack, "in_use", lambda _: False)
+
+        problems = {row["check"]: row["problem"] for row in json.loads(bare("status", "--json").out)}
+
+        assert (
+            problems["gateway"] == f"{address} does not answer, no `triagem up` is running in this folder: start it"
+        )
+    finally:
+        stack.erase()
 
 
 def test_the_link_of_start_leads_to_the_running_gateway(

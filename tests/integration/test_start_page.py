@@ -112,7 +112,11 @@ class TestLink:
         login_link(opened.database, "")
         login_link(opened.database, "")
 
-        assert [key.name for key in list_keys(opened.database)] == ["owner"]
+        (key,) = list_keys(opened.database)
+        assert key.name == "owner"
+        assert [(entry.action, entry.object) for entry in list_audit(opened.database, limit=9)] == [
+            ("key.create", f"key {key.id} (owner)")
+        ]
 
     def test_the_command_prints_the_state_and_a_link(self, modelless: Triagem, labelled: Database) -> None:
         answer(labelled, 1, "venda")

@@ -170,14 +170,17 @@ def invalid_files(problems: dict[str, str]) -> Iterator[CheckResult]:
 
 def gateway_answers(address: str) -> str:
     """The address of the gateway of `triagem up`. Raises CheckFailed if it does not answer within a short time."""
+    advice = "no `triagem up` is running in this folder: start it"
+    if servers.local_gateway():
+        advice = (
+            f"although `triagem up` runs: see {servers.STACK_FOLDER}/gateway.log; if the gateway hangs, kill its "
+            "process, and `triagem up` starts another"
+        )
     try:
         with build_opener(ProxyHandler({})).open(f"{address}/health/live", timeout=_ANSWER_S):
             return address
     except (OSError, HTTPException):
-        raise CheckFailed(
-            f"{address} does not answer, although `triagem up` runs: see {servers.STACK_FOLDER}/gateway.log; if the "
-            "gateway hangs, kill its process, and `triagem up` starts another"
-        ) from None
+        raise CheckFailed(f"{address} does not answer, {advice}") from None
 
 
 def _is_a_worker_at_work() -> bool:

@@ -44,7 +44,7 @@ def run_status() -> Iterator[CheckResult]:
         yield run_check("queue, workers", lambda: _queue(state))
         yield run_check("background tasks", lambda: background_tasks(last_s))
         yield from invalid_files(problems)
-    if address := servers.local_gateway():
+    if address := servers.local_gateway(killed=True):
         yield run_check("gateway", lambda: gateway_answers(address))
     postgres_answers = True
     try:

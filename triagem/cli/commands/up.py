@@ -15,6 +15,7 @@ from urllib.request import ProxyHandler, build_opener
 import typer
 
 from triagem import servers
+from triagem.cli.commands.access import record_action
 from triagem.cli.options import AsJson
 from triagem.cli.output import as_mapping, console, local_time, print_answer, print_lines
 from triagem.cli.processes import WorkerProcess, WorkerSlot, exit_on_sigterm, run_until_stopped
@@ -27,9 +28,10 @@ from triagem.db.reviews.labelling import MIN_ESTIMATED_LABEL, LabellingState, la
 from triagem.db.training_jobs import JobKind
 from triagem.inbox import connect
 from triagem.inbox.lease import release_ended
-from triagem.notify.alert_rules import AlertSettings
+from triagem.notify.alert_rules import AlertSettings, AlertsFile
 from triagem.ops.labelling import VersionState, version_state
 from triagem.process import describe_exit
+from triagem.producer.crm import CrmFile
 from triagem.stack import Endpoints, LocalStack, ensure_reader_login, ensure_writer_login
 from triagem.stack.state import write_private
 from triagem.worker.settings import WorkerSettings
@@ -66,9 +68,8 @@ def up(
             prepare_database(endpoints)
         write_private(servers.STACK_FOLDER / servers.ADDRESS_FILE, address or "")
         if address:
-            print_lines(
-                f"API: {address} (described at {address}/docs); a key: `triagem keys create NAME --scope enqueue`"
-            )
+            key = "`triagem keys create NAME --scope enqueue`"
+            print_lines(f"API: {address} (described at {address}/docs); a key: {key}")
             print_first_step(endpoints, address)
         services = ("ops", "beat", "gateway", "trainer") if workers else ()
         ready = Ready(f"{address}/health", began) if address else None
@@ -180,17 +181,17 @@ def prepare_database(endpoints: Endpoints) -> None:
 
 
 def env(*, as_json: AsJson = False) -> None:
-    """Print the URLs of the running local stack as `export` lines. They contain passwords.
+    """Print the URLs of the running local stack and its models as `export` lines. They contain passwords.
 
     With these variables, programs in other folders use this stack.
 
     Example: `eval "$(triagem env)"`
     """
-    stack = servers.local_stack()
-    if stack is None:
+    if (stack := servers.local_stack()) is None:
         raise NotConfigured("no local stack is running here: start one with `triagem up`")
-    lines = [f"export {name}={shlex.quote(value)}" for name, value in stack.settings.items()]
-    print_answer(stack.settings, lines, as_json=as_json)
+    settings = {**stack.settings, "TRIAGEM_REGISTRY_URL": servers.registry_url()}
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in settings.items()]
+    print_answer(settings, lines, as_json=as_json)
 
 
 def start(
@@ -226,12 +227,14 @@ def _running_address() -> str:
 
 
 def gateway_address(*, check: bool = False) -> str:
-    """The gateway's URL. `check`: raise InvalidInput if its address cannot be bound, before anything is started."""
+    """The gateway's URL. `check`: raise InvalidInput if its address or a file is invalid, before anything starts."""
     from triagem.gateway.serve import listen, url
     from triagem.gateway.services import GatewaySettings
 
     settings = GatewaySettings()
     if check:
+        CrmFile.from_environment()
+        AlertsFile.from_environment()
         listen(settings.host, settings.port).close()
     return url(settings.host, settings.port)
 
@@ -293,4 +296,5 @@ def login_link(database: Database, address: str) -> str:
     owner = next((key for key in list_keys(database) if key.name == _OWNER and key.is_active(now)), None)
     if owner is None:
         owner, _ = create_key(database, _OWNER, [Scope.ADMIN])  # only login links use it: drop its secret
+        record_action(database, "key.create", f"key {owner.id} ({owner.name})")
     return f"{address}/console/enter?{urlencode({'link': begin_session(database, owner)})}"
