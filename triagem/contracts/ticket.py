@@ -221,7 +221,7 @@ def read_lane(name: str) -> Lane:
     try:
         return Lane(name)
     except ValueError:
-        raise InvalidTicket("lane", f"must be {' or '.join(Lane)}") from None
+        raise InvalidTicket("lane", "must be live or bulk") from None
 
 
 def predict_ticket(text: str, name: str, *, now: datetime) -> Ticket:
