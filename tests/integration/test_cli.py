@@ -167,6 +167,7 @@ def test_strict_stops_at_the_first_bad_line(triagem: Triagem) -> None:
         (("models", "show", "v9.9.9"), "no model version v9.9.9"),
         (("models", "promote", "../../etc"), "is not a version name"),
         (("classify", " "), "empty"),
+        (("classify", "absent.txt"), "absent.txt: no such file"),
     ],
 )
 def test_a_user_error_gets_one_line_and_exit_status_1(
@@ -416,6 +417,28 @@ def test_classify_needs_no_server(bare: Triagem, monkeypatch: pytest.MonkeyPatch
     rows = json.loads(bare("classify", "texts.txt", "--format", "json").out)
     assert [row["text"] for row in rows] == ["minha internet caiu", "quero um orçamento"]
     assert {row["label"] for row in rows} <= {"suporte", "venda"}
+
+
+def test_classify_reads_the_texts_of_rows_and_decides_nothing_on_a_greeting(
+    bare: Triagem, monkeypatch: pytest.MonkeyPatch, bert_models: Path
+) -> None:
+    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(bert_models))
+    texts = ["bom dia", "minha internet caiu"]
+    lines = [json.dumps({"prompt": text, "completion": "venda"}) for text in texts]
+    Path("rows.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    Path("rows.csv").write_text("\n".join(["id;Texto", *(f"1;{text}" for text in texts)]), encoding="utf-8")
+    Path("wrong.jsonl").write_text('{"words": "bom dia"}', encoding="utf-8")
+
+    from_json, from_csv = (json.loads(bare("classify", f"rows.{kind}", "--json").out) for kind in ("jsonl", "csv"))
+
+    assert from_csv == from_json
+    assert [row["text"] for row in from_json] == texts
+    assert [(row["band"] == "abstain", row["abstain_reason"]) for row in from_json] == [
+        (True, "greeting"),
+        (False, None),
+    ]
+    assert "abstain reason" in bare("classify", "bom dia").out
+    assert_one_line(bare("classify", "wrong.jsonl"), "its columns are words; name the column of the messages `text`")
 
 
 def test_the_version_is_that_of_the_package(bare: Triagem) -> None:

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from triagem import servers
 from triagem.cli.options import AsJson, FormatOption, JsonFlag, ModelVersion
 from triagem.cli.output import Format, errors, print_answer, print_lines, print_rows
+from triagem.contracts.abstain import abstain_reason, unlearned_reason
 from triagem.contracts.errors import InvalidInput
-from triagem.contracts.prediction import BandDecision
+from triagem.contracts.prediction import AbstainReason, BandDecision, Prediction
 from triagem.contracts.text import clean
+from triagem.engine.language import all_language_probabilities
+from triagem.records.columns import joined, short_name, usual_text
+from triagem.records.rows import BadLine, read_rows
 from triagem.worker.bands import decide_band
 from triagem.worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
     from triagem.trainer.active.preflight import Expectation, Preflight
 
+_FILE_NAME: Final = re.compile(r"\S+\.(?:txt|csv|tsv|json|jsonl|parquet)", re.IGNORECASE)
+
 
 def classify(
-    text: Annotated[str, typer.Argument(help="A text, a file with one text per line, or `-` for standard input.")],
+    text: Annotated[
+        str,
+        typer.Argument(help="A text, a file with one text per line, CSV or JSON lines, or `-` for standard input."),
+    ],
     *,
     model: ModelVersion = None,
     form: FormatOption = Format.TABLE,
@@ -40,28 +50,59 @@ def classify(
 
     registry = servers.registry()
     loaded = engine.load(registry.folder(model or registry.current().version))
-    thresholds = WorkerSettings().thresholds(loaded.manifest.thresholds)
-    probabilities = engine.classify(loaded, [clean(line) for line in texts])
-    predictions = [decide_band(row, loaded.manifest.labels, thresholds) for row in probabilities]
-    rows = [
-        {"label": prediction.label, "confidence": prediction.confidence, "band": prediction.band.value, "text": line}
-        for prediction, line in zip(predictions, texts, strict=True)
+    labels, learned = loaded.manifest.labels, loaded.manifest.thresholds
+    thresholds = WorkerSettings().thresholds(learned)
+    cleaned = [clean(line) for line in texts]
+    reasons = [
+        abstain_reason(line, words) or unlearned_reason(words, tokens, languages, learned)
+        for line, words, tokens, languages in zip(
+            texts, cleaned, loaded.tokenize(cleaned), all_language_probabilities(cleaned), strict=True
+        )
     ]
-    print_rows(rows, ("label", "confidence", "band", "text"), form, types=[BandDecision])
+    rows = [
+        _row(decide_band(row, labels, thresholds, abstain=reason is not None), reason, line)
+        for row, reason, line in zip(engine.classify(loaded, cleaned), reasons, texts, strict=True)
+    ]
+    why = ("abstain_reason",) if any(reasons) or form is not Format.TABLE else ()
+    print_rows(rows, ("label", "confidence", "band", *why, "text"), form, types=[Prediction])
+
+
+def _row(decision: BandDecision, reason: AbstainReason | None, text: str) -> dict[str, Any]:
+    row = {"label": decision.label, "confidence": decision.confidence, "band": decision.band.value}
+    return row | {"abstain_reason": reason and reason.value, "text": text}
 
 
 def _texts(argument: str) -> list[str]:
     if argument == "-":
-        return sys.stdin.read().splitlines()
+        return _lines_or_rows(sys.stdin.read(), "standard input")
     try:
         path = Path(argument)
         if path.is_file():
-            return path.read_text(encoding="utf-8").splitlines()
+            return _lines_or_rows(path.read_text(encoding="utf-8"), argument)
     except UnicodeDecodeError:
         raise InvalidInput(f"{argument} is not UTF-8: convert the file") from None
     except (OSError, ValueError):
         pass  # the text cannot be a file name: it is too long or has forbidden characters
+    if _FILE_NAME.fullmatch(argument):
+        raise InvalidInput(f"{argument}: no such file")
     return [argument]
+
+
+def _lines_or_rows(content: str, name: str) -> list[str]:
+    """The lines of a file, or the texts of its rows if it is CSV or JSON lines."""
+    if not (name.endswith(".csv") or content.lstrip("\ufeff \r\n").startswith("{")):
+        return content.splitlines()
+    table = read_rows(io.StringIO(content, newline=""), format=None, name=name)
+    columns = usual_text(table.columns)
+    if not columns:
+        names = ", ".join(map(short_name, table.columns))
+        raise InvalidInput(f"{name}: its columns are {names}; name the column of the messages `text`")
+    texts = []
+    for record in table.records:
+        if isinstance(record, BadLine):
+            raise InvalidInput(f"{name}:{record.line}: {record.reason}")
+        texts.append(str(joined([record.columns.get(column) for column in columns]) or ""))
+    return texts
 
 
 def preflight(
