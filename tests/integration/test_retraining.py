@@ -121,7 +121,9 @@ class TestRolledBack:
     def test_due_names_it(self, triagem: Triagem, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(registry.root))
         reason = "v1.1.0 was rolled back: a training on the same rows would repeat its mistakes"
-        assert reason in triagem("due").out
+        answer = triagem("due").out
+        assert reason in answer
+        assert "next: " not in answer
         assert json.loads(triagem("due", "--json").out)["rolled_back"] == "v1.1.0"
 
 

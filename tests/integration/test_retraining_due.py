@@ -146,6 +146,17 @@ class TestCommand:
             "      `triagem train DATA_DIR --from v1.0.0` with these rows in DATA_DIR",
         ]
 
+    def test_of_a_version_from_answers_it_recommends_more_answers(
+        self, triagem: Triagem, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        job, _ = training_jobs.request(database, JobKind.HEAD, requested_by="ana")
+        registry = promoted(tmp_path / "m", days_ago=100, pooling="mean", base="e5", job=f"{job.id} 2026-08-01")
+        monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(registry.root))
+        answer = triagem("due").out
+        assert "next: answer more on the console's page Start" in answer
+        assert "`triagem train DATA_DIR --base e5`" in answer
+        assert "triagem retrain" not in answer
+
     def test_exits_0_while_nothing_is_due_and_shows_the_distance_to_each_limit(
         self, triagem: Triagem, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -198,7 +209,7 @@ class TestCommand:
         *_, waiting, schedule = triagem("due").out.splitlines()
 
         assert waiting.startswith(line)
-        assert schedule == "a schedule (TRIAGEM_RETRAIN_AT) starts no training until v1.1.0 is due itself"
+        assert schedule == "the schedule (TRIAGEM_RETRAIN_AT) waits until v1.1.0 itself exceeds one of these limits"
         assert json.loads(triagem("due", "--json").out)[outcome] == "v1.1.0"
 
     def test_without_a_model_says_how_to_get_one(

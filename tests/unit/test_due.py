@@ -4,13 +4,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binom
 
 from triagem.db.reviews import AccuracyEstimate
+from triagem.db.reviews.accuracy import wilson_interval
 from triagem.notify.alert_messages import describe
-from triagem.trainer.monitor.due import DueReason, RetrainingFacts, Trigger, check_due, distances
+from triagem.trainer.monitor.due import MIN_REVIEWS, DueReason, RetrainingFacts, Trigger, check_due, distances
 from triagem.trainer.settings import DueSettings
 
 RULES = DueSettings()
@@ -79,6 +82,24 @@ def test_a_fall_in_accuracy_counts_once_the_whole_interval_is_below(
     value: float, high: float, triggers: list[Trigger]
 ) -> None:
     assert fired(reviewed=measured(value, value - 0.05, high, 100)) == triggers
+
+
+@pytest.mark.parametrize(("reviews", "triggers"), [(MIN_REVIEWS - 1, []), (MIN_REVIEWS, [Trigger.ACCURACY])])
+def test_few_reviews_of_wrong_predictions_prove_nothing(reviews: int, triggers: list[Trigger]) -> None:
+    wrong = measured(0.0, 0.0, 0.3, reviews)
+    assert fired(reviewed=wrong) == triggers
+    (_, distance, *_) = distances(replace(QUIET, reviewed=wrong), RULES)
+    assert ("below 0.900 with 10 reviews or more" in distance.message) is (not triggers)
+
+
+@pytest.mark.parametrize(("reviews", "at_most"), [(1, 0.16), *((number, 0.025) for number in range(MIN_REVIEWS, 40))])
+def test_an_unchanged_accuracy_falls_by_chance_at_most_as_often_as_the_interval_says(
+    reviews: int, at_most: float
+) -> None:
+    for tested in np.arange(0.5, 1.0, 0.005):
+        rights = np.arange(reviews + 1)
+        fallen = [wilson_interval(right / reviews, reviews)[1] < tested - RULES.max_accuracy_loss for right in rights]
+        assert binom.pmf(rights, reviews, tested)[fallen].sum() <= at_most
 
 
 @pytest.mark.parametrize("changes", [{"test_accuracy": None}, {"reviewed": None}])

@@ -24,6 +24,9 @@ FROM (SELECT DISTINCT ON (ticket_id, digest) * FROM reviews ORDER BY ticket_id, 
 JOIN tickets t ON t.id = r.ticket_id
 WHERE r.label IS NOT NULL
 """
+# Of a version whose accuracy has not fallen, one review says by chance up to 16 times in 100 that it has; with ten or
+# more, at most 2.5 times (tests/unit/test_due.py computes it for the Wilson interval).
+MIN_REVIEWS: Final = 10
 
 
 class Trigger(StrEnum):
@@ -123,8 +126,9 @@ def _reasons(facts: RetrainingFacts, rules: DueSettings) -> Iterator[DueReason]:
     if facts.age_days > rules.max_age_days:
         yield _reason(Trigger.AGE, f"it was trained {facts.age_days:.1f} days ago, more than {rules.max_age_days}")
     measured, tested = facts.reviewed, facts.test_accuracy
-    # Even the interval's upper bound is too low, so the drop is not an effect of few reviews.
-    if measured and tested is not None and measured.high < tested - rules.max_accuracy_loss:
+    # Even the interval's upper bound is too low, so the drop is hardly chance.
+    enough = measured is not None and measured.reviews >= MIN_REVIEWS
+    if measured and enough and tested is not None and measured.high < tested - rules.max_accuracy_loss:
         interval = f"{measured.low:.3f} to {measured.high:.3f}, {measured.reviews} reviews"
         message = f"accuracy fell from {tested:.3f} on its test rows to {measured.value:.3f} ({interval})"
         yield _reason(Trigger.ACCURACY, message)
@@ -183,10 +187,12 @@ def _accuracy_distance(facts: RetrainingFacts, rules: DueSettings) -> LimitDista
     elif measured is None:
         message = f"not checked: no randomly sampled text has been reviewed; due below {limit:.3f}"
     else:
-        message = (
-            f"{measured.low:.3f} to {measured.high:.3f} on reviews (95% interval, {measured.reviews} reviews); "
-            f"due if the upper bound falls by {measured.high - limit:.3f}, below {limit:.3f}"
-        )
+        counted = "1 review" if measured.reviews == 1 else f"{measured.reviews} reviews"
+        message = f"{measured.low:.3f} to {measured.high:.3f} on reviews (95% interval, {counted}); due if "
+        if measured.reviews < MIN_REVIEWS:
+            message += f"the upper bound is below {limit:.3f} with {MIN_REVIEWS} reviews or more"
+        else:
+            message += f"the upper bound falls by {measured.high - limit:.3f}, below {limit:.3f}"
         if measured.reviews_missing:
             message += f"; {measured.reviews_needed} make the interval narrow"
         if measured.trained:

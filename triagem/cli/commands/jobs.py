@@ -16,6 +16,7 @@ from triagem.cli.progress import progress
 from triagem.contracts.errors import InvalidInput
 from triagem.db import Database, training_jobs
 from triagem.db.training_jobs import JobKind, TrainingJob
+from triagem.ops.labelling import made_from_answers
 from triagem.trainer.monitor.due import (
     check_due,
     distances,
@@ -160,6 +161,8 @@ def due(*, as_json: AsJson = False) -> None:
         facts = read_facts(database, registry, datetime.now(UTC))
         proposed = unpromoted_version(database, registry, "proposed")
         newest = unpromoted_version(database, registry, "proposed", "rejected")
+        manifest = registry.manifest(facts.version)
+        from_answers = made_from_answers(database, manifest)
     rolled_back = None if newest else rolled_back_version(registry)
     reasons, limits = check_due(facts, rules), [*distances(facts, rules)]
     rejected = None if proposed else newest
@@ -170,10 +173,17 @@ def due(*, as_json: AsJson = False) -> None:
         lines.append("not due for:")
     due_for = {reason.trigger for reason in reasons}
     lines += [f"  {limit.trigger}: {limit.message}" for limit in limits if limit.trigger not in due_for]
-    if reasons:
+    # A version from answers has only a trained head, which no training continues.
+    start = f"--from {facts.version}" if manifest.pooling == "first" else f"--base {manifest.base}"
+    if reasons and from_answers:
+        lines += [
+            "next: answer more on the console's page Start, which trains a version after every ten answers; with",
+            f"      other labelled rows, in DATA_DIR: `triagem train DATA_DIR {start}`",
+        ]
+    elif reasons and not rolled_back:
         lines += [
             "next: `triagem retrain`, if `triagem trainer` runs; otherwise `triagem review export new.jsonl`, then",
-            f"      `triagem train DATA_DIR --from {facts.version}` with these rows in DATA_DIR",
+            f"      `triagem train DATA_DIR {start}` with these rows in DATA_DIR",
         ]
     if proposed:
         lines.append(
@@ -187,10 +197,10 @@ def due(*, as_json: AsJson = False) -> None:
     elif rolled_back:
         lines.append(
             f"{rolled_back} was rolled back: a training on the same rows would repeat its mistakes; review more of "
-            "them"
+            "them before `triagem retrain`"
         )
     if newest := newest or rolled_back:
-        lines.append(f"a schedule (TRIAGEM_RETRAIN_AT) starts no training until {newest} is due itself")
+        lines.append(f"the schedule (TRIAGEM_RETRAIN_AT) waits until {newest} itself exceeds one of these limits")
     figures = [{"trigger": limit.trigger, "value": limit.value, "limit": limit.limit} for limit in limits]
     answer = {
         "due": bool(reasons), "reasons": reasons, "distances": figures, "facts": facts, "proposed": proposed,
