@@ -68,7 +68,11 @@ def test_a_better_candidate_is_promoted_with_all_figures() -> None:
 def test_a_gain_of_less_than_two_hundredths_is_rejected_even_if_significant() -> None:
     rejection = reasons(evaluate_gate(candidate(rows=2000), record(rows=2000, wrong=range(39))))
 
-    assert rejection == "accuracy 1.000 against 0.981 on 2,000 rows is +0.019, required is +0.020 or more"
+    assert "accuracy 1.000 against 0.981 on 2,000 rows: no version can exceed the current one" in rejection
+
+    rejection = reasons(evaluate_gate(candidate(rows=2000, wrong=range(2)), record(rows=2000, wrong=range(41))))
+
+    assert rejection == "accuracy 0.999 against 0.980 on 2,000 rows is +0.019, required is +0.020 or more"
 
 
 def test_a_gain_of_exactly_two_hundredths_suffices() -> None:
@@ -99,7 +103,27 @@ def test_the_specifications_own_example_passes_by_its_plain_rule_only() -> None:
 def test_a_gain_of_exactly_two_hundredths_does_not_pass_the_plain_rule() -> None:
     rejection = reasons(evaluate_gate(candidate(rows=300), record(rows=300, wrong=range(6)), Rule.GAIN))
 
-    assert rejection == "accuracy 1.000 against 0.980 on 300 rows is +0.020, required is more than +0.020"
+    assert "accuracy 1.000 against 0.980 on 300 rows: no version can exceed the current one" in rejection
+
+    rejection = reasons(evaluate_gate(candidate(wrong=range(2)), record(wrong=range(8)), Rule.GAIN))
+
+    assert rejection == "accuracy 0.993 against 0.973 on 300 rows is +0.020, required is more than +0.020"
+
+
+@pytest.mark.parametrize("rule", [Rule.IMPROVE, Rule.GAIN])
+def test_a_current_version_that_cannot_gain_enough_is_compared_by_another_rule(rule: Rule) -> None:
+    rejection = reasons(evaluate_gate(candidate(rows=80), record(rows=80, wrong=range(1)), rule))
+
+    assert rejection == (
+        "accuracy 1.000 against 0.988 on 80 rows: no version can exceed the current one by +0.020; "
+        "`--rule non-inferior` requires only that this version is hardly worse"
+    )
+
+
+def test_of_equal_predictions_only_the_missing_gain_is_a_reason() -> None:
+    rejection = reasons(evaluate_gate(candidate(wrong=range(30)), record(wrong=range(30))))
+
+    assert rejection == "accuracy 0.900 against 0.900 on 300 rows is +0.000, required is +0.020 or more"
 
 
 def test_the_plain_rule_keeps_the_minimum_requirements() -> None:

@@ -140,13 +140,17 @@ def _accuracy_reasons(rule: Rule, metrics: CandidateMetrics, comparison: Compari
         return
     gain = Fraction(comparison.gained - comparison.lost, metrics.rows)
     measured |= {"gain": float(gain), "required": float(MIN_GAIN)}
+    possible_gain = 1 - Fraction(round(comparison.accuracy * metrics.rows), metrics.rows)
+    if possible_gain < MIN_GAIN or (rule is Rule.GAIN and possible_gain == MIN_GAIN):
+        yield gate_texts.NO_GAIN_POSSIBLE.format(**measured)
+        return
     if rule is Rule.GAIN:
         if gain <= MIN_GAIN:
             yield gate_texts.SMALL_GAIN.format(**measured)
         return
     if gain < MIN_GAIN:
         yield gate_texts.SMALL_IMPROVEMENT.format(**measured)
-    if comparison.p_value >= ALPHA:
+    if comparison.p_value >= ALPHA and comparison.gained + comparison.lost:
         discordance = (comparison.gained + comparison.lost) / metrics.rows
         larger = {"needed_for_gain": mcnemar_sample_size(discordance, float(gain))} if gain > MIN_GAIN else {}
         template = gate_texts.GAIN_PERHAPS_CHANCE if larger else gate_texts.PERHAPS_CHANCE

@@ -33,6 +33,10 @@ SMALL_IMPROVEMENT: Final = (
     "accuracy {accuracy:.3f} against {current:.3f} on {rows:,} rows is {gain:+.3f}, required is {required:+.3f} or "
     "more"
 )
+NO_GAIN_POSSIBLE: Final = (
+    "accuracy {accuracy:.3f} against {current:.3f} on {rows:,} rows: no version can exceed the current one by "
+    "{required:+.3f}; `--rule non-inferior` requires only that this version is hardly worse"
+)
 PERHAPS_CHANCE: Final = (
     "{gained} rows gained and {lost} lost may be chance (McNemar's p {p_value:.3f}, required is under {alpha}): "
     "{rows:,} test rows are too few; showing {required:+.3f} takes about {needed:,}"
