@@ -80,6 +80,17 @@ def test_without_a_wrong_prediction_there_is_no_auroc_of_mistakes() -> None:
     assert assessment.mistakes == ()
 
 
+def test_without_a_wrong_prediction_the_interval_of_a_share_is_as_wide_as_its_rows_are_few() -> None:
+    test = rows(*"abcdefgh")
+    right = assess(test, LABELS, [[row.label == label for label in LABELS] for row in test])
+
+    for part, lowest in ((right.overall, 8 / (8 + 1.96**2)), (right.by_label["venda"], 4 / (4 + 1.96**2))):
+        for name in ("accuracy", "recall", "macro_f1", "f1"):
+            if metric := part.metrics.get(name):
+                assert (metric.value, metric.low, metric.high) == pytest.approx((1.0, lowest, 1.0), abs=0.001)
+    assert right.overall.metrics["aurc"] == MetricEstimate(value=0.0, low=0.0, high=0.0)
+
+
 def test_a_reviewed_ticket_is_not_quoted() -> None:
     """`triagem db forget` does not reach the reports of versions."""
     reviewed = Row("meu cartão é 4111", LABELS[0], stratum="random")

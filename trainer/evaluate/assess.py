@@ -45,6 +45,7 @@ from triagem.trainer.evaluate.metrics import Floats, Ints
 
 _CURVE_POINTS: Final = 200  # of the risk-coverage curve; more points would not be visible
 _BARS: Final = 20
+_SHARES: Final = ("accuracy", "precision", "recall", "f1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,14 +221,24 @@ def _write_private(path: Path, text: str) -> None:
 
 
 def _slice(rows: int, point: dict[str, Floats], samples: dict[str, Floats]) -> Slice:
-    estimates = {name: _estimate(value, samples[name]) for name, value in point.items() if value.ndim == 1}
+    estimates = {
+        name: _estimate(value, samples[name], rows if name.removeprefix("macro_") in _SHARES else 0)
+        for name, value in point.items()
+        if value.ndim == 1
+    }
     return Slice(rows=rows, metrics=estimates)
 
 
-def _estimate(point: Floats, samples: Floats) -> MetricEstimate:
+def _estimate(point: Floats, samples: Floats, rows: int = 0) -> MetricEstimate:
+    """The metric with its interval. `rows`: the number of rows that it is a share of; 0 for other metrics.
+
+    Resamples of rows without an error are all equal, so the interval of a share is then Wilson's.
+    """
     if np.isnan(point[0]) or np.isnan(samples).all():
         return MetricEstimate(value=None, low=None, high=None)
     low, high = metrics.interval(samples)
+    if rows and low == high:
+        low, high = binomtest(round(point[0] * rows), rows).proportion_ci(method="wilson")
     return MetricEstimate(value=float(point[0]), low=float(low), high=float(high))
 
 
@@ -246,11 +257,10 @@ def _evaluate(truth: Ints, probabilities: Floats, langs: Mapping[str, NDArray[np
 def _label_slice(evaluation: _Evaluation, truth: Ints, index: int) -> Slice:
     columns = {
         name: (evaluation.point[f"{name}_of"][:, index], evaluation.samples[f"{name}_of"][:, index])
-        for name in ("precision", "recall", "f1")
+        for name in _SHARES[1:]
     }
-    return Slice(
-        rows=int((truth == index).sum()), metrics={name: _estimate(*column) for name, column in columns.items()}
-    )
+    rows = int((truth == index).sum())
+    return Slice(rows=rows, metrics={name: _estimate(*column, rows) for name, column in columns.items()})
 
 
 def _compare(model: _Evaluation, baseline: _Evaluation) -> BaselineComparison:
