@@ -70,7 +70,8 @@ _COLUMNS: Final = (
 # In the statement of the change, so that a process killed here leaves both or neither.
 _AUDITED: Final = """
 INSERT INTO audit (actor, address, action, object, outcome)
-SELECT :actor, :address, :action, 'training ' || id, :audited FROM job WHERE kind <> 'embed'
+SELECT :actor, :address, :action, CASE kind WHEN 'preflight' THEN 'pre-flight ' ELSE 'training ' END || id, :audited
+FROM job WHERE kind <> 'embed'
 """
 _REQUEST: Final = f"""
 WITH job AS (

@@ -69,8 +69,8 @@ class TestGateway:
         opened = services(database, inbox)
         admin, reader = Person(opened, Scope.ADMIN), Person(opened, Scope.READ, name="bia")
 
-        assert "logged in" in admin.see("operations")
-        assert "logged in" not in reader.see("operations")
+        assert "<td>login</td>" in admin.see("operations")
+        assert "<td>login</td>" not in reader.see("operations")
 
 
 class TestGuesses:
@@ -199,6 +199,13 @@ class TestTrainings:
             ("schedule", "training.request", "training 1", "done"),
             ("training 1", "training.finish", "training 1", recorded),
         ]
+
+    def test_a_pre_flight_is_not_called_a_training(self, database: Database) -> None:
+        job, _ = training_jobs.request(database, JobKind.PREFLIGHT, requested_by="ana")
+        training_jobs.claim(database, "trainer", lease_s=60)
+        training_jobs.finish(database, job.id, "trainer", None)
+
+        assert [entry.object for entry in entries(database)] == ["pre-flight 1", "pre-flight 1"]
 
     def test_a_choice_of_questions_is_not_recorded(self, database: Database) -> None:
         job, _ = training_jobs.request(database, JobKind.EMBED, requested_by="ana")

@@ -14,6 +14,8 @@ import triagem
 from triagem.contracts.field_errors import REASONS
 from triagem.contracts.portuguese import in_portuguese
 from triagem.db.reviews.records import NoCorrection
+from triagem.gateway.console.messages import MESSAGES
+from triagem.notify.alert_messages import _CAUSES
 from triagem.ops.retention import RetentionSettings
 from triagem.registry import gate_texts
 from triagem.worker.batch import FailedEntry
@@ -97,6 +99,12 @@ def test_each_kind_of_deleted_data_is_translated_in_the_audit_trail() -> None:
     assert [entry for entry in entries if in_portuguese(entry) is None] == []
 
 
+@pytest.mark.parametrize("term", ["fila de tempo real", "de consenso", "o trainer", "do trainer", "apagou um ticket"])
+def test_portuguese_texts_use_the_terms_of_the_glossary(term: str) -> None:
+    texts = [*patterns().values(), *(text for _, text in MESSAGES.values()), *(text for _, text in _CAUSES.values())]
+    assert [text for text in texts if term in text] == []
+
+
 def test_a_translation_names_only_values_of_its_pattern() -> None:
     for english, portuguese in patterns().items():
         names = [{name for _, name, _, _ in Formatter().parse(text) if name} for text in (english, portuguese)]
@@ -124,6 +132,14 @@ def test_a_translation_names_only_values_of_its_pattern() -> None:
         ),
         ("unknown key trg_erra", "chave desconhecida trg_erra"),
         ("unnamed user@host (command line)", "usuário sem nome@host (linha de comando)"),
+        (
+            "not enough memory for a single text: give the worker more memory; no ticket is dead-lettered",
+            (
+                "falta memória até para um único texto: dê mais memória ao worker; nenhum ticket vai para as "
+                "mensagens não processadas"
+            ),
+        ),
+        ("pre-flight 3", "simulação 3"),
         ("v1.1.0 was promoted (epoch 3)", "a versão v1.1.0 foi promovida (promoção número 3)"),
     ],
 )

@@ -115,7 +115,7 @@ MODEL_MESSAGES: Final = {
     "train_now": ("Train a version", "Treinar uma versão"),
     "train_hint": (
         "Uses the labels that reviewers agree on. A version that passes the promotion gate can then be made current.",
-        "Usa as categorias de consenso. Uma versão que atenda aos critérios de promoção pode se tornar a atual.",
+        "Usa as categorias por consenso. Uma versão que atenda aos critérios de promoção pode se tornar a atual.",
     ),
     "training_requested": ("Training {id} is queued.", "O treinamento {id} está na fila."),
     "training_active": ("Training {id} is not finished yet.", "O treinamento {id} ainda não terminou."),
@@ -155,7 +155,7 @@ MODEL_MESSAGES: Final = {
     "action_model.promote": ("promoted a version", "promoveu uma versão"),
     "action_model.rollback": ("rolled back a version", "voltou a uma versão anterior"),
     "action_model.archive": ("archived a version", "arquivou uma versão"),
-    "action_training.request": ("requested a training", "solicitou um treinamento"),
-    "action_training.cancel": ("cancelled a training", "cancelou um treinamento"),
-    "action_training.finish": ("finished a training", "concluiu um treinamento"),
+    "action_training.request": ("requested a job", "solicitou um trabalho"),
+    "action_training.cancel": ("cancelled a job", "cancelou um trabalho"),
+    "action_training.finish": ("job ended", "trabalho encerrado"),
 }
