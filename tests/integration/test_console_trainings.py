@@ -70,7 +70,7 @@ def test_a_finished_training_shows_its_outcome(admin: Person, database: Database
         job = training_jobs.claim(database, "a", lease_s=60)
         assert job
         if outcome == "failed":
-            training_jobs.fail(database, job.id, "a", "no rows")
+            training_jobs.fail(database, job.id, "a", "no rows\ntoo few texts")
         else:
             training_jobs.finish(database, job.id, "a", "v1.1.0", outcome)
 
@@ -78,7 +78,8 @@ def test_a_finished_training_shows_its_outcome(admin: Person, database: Database
 
     assert "became current" in page
     assert 'href="/console/model?version=v1.1.0"' in page
-    assert "no rows" in page
+    assert "no rows;" in page
+    assert "too few texts<" in page
 
 
 def test_the_chart_shows_the_expected_accuracy_with_the_reviews_interval(admin: Person, database: Database) -> None:
@@ -87,6 +88,7 @@ def test_the_chart_shows_the_expected_accuracy_with_the_reviews_interval(admin: 
     for days_ago, estimate in ((1, None), (0, reviewed)):
         day = datetime.now(UTC) - timedelta(days=days_ago)
         store_accuracy_report(database, "v1.0.0", ExpectedAccuracy(9, 0.95, estimate), day)
+        assert admin.see("models").count(f"<span>{day:%Y-%m-%d}</span>") == 1
 
     page = admin.see("models")
 
