@@ -59,7 +59,7 @@ _NO_RESULT = {
 
 def results(
     *,
-    label: Annotated[str | None, typer.Option(help="The effective label: `suporte` or `venda`.")] = None,
+    label: Annotated[str | None, typer.Option(help="The effective label, such as `suporte` or `venda`.")] = None,
     band: Annotated[Band | None, typer.Option(help="`automate`, `review` or `abstain`.")] = None,
     source: Annotated[str | None, typer.Option(help="Name of the CRM.")] = None,
     since: Annotated[datetime | None, time_option("--since", "Received at or after")] = None,
