@@ -252,6 +252,12 @@ class TestModels:
         assert "calibration error (ECE)" in page
         assert "lower is better" in page
 
+    def test_an_unknown_rule_is_refused_with_the_known_ones(self, reader: Person) -> None:
+        answer = reader.http.get("/console/model", params={"version": "v1.1.0", "rule": "gian", "lang": "pt"})
+
+        assert answer.status_code == 422
+        assert "Regra &#39;gian&#39;: use um destes valores: improve, gain, non-inferior" in answer.text
+
     @pytest.mark.parametrize("version", ["v9.9.9", "../../etc", EVIL])
     def test_an_unknown_version_is_404(self, reader: Person, version: str) -> None:
         answer = reader.http.get("/console/model", params={"version": version})

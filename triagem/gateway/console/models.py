@@ -22,7 +22,7 @@ from triagem.db.training_jobs import request as request_job
 from triagem.gateway.console.messages import Lang
 from triagem.gateway.console.render import HEADERS, address, language, redirect, render_page
 from triagem.gateway.console.session import Admin, Form, Reader, row_id
-from triagem.gateway.console.tickets import label_context
+from triagem.gateway.console.tickets import choice, label_context
 from triagem.gateway.problems import ProblemError
 from triagem.gateway.services import ServicesDep
 from triagem.ops.labelling import made_from_answers
@@ -159,4 +159,4 @@ def rollback(services: ServicesDep, visitor: Admin, form: Form) -> Response:
 
 
 def _rule(name: str) -> Rule:
-    return Rule(name) if name in set(Rule) else Rule.IMPROVE
+    return choice("Rule", name, Rule) or Rule.IMPROVE

@@ -67,13 +67,13 @@ def _filters(
     """Raises InvalidInput for a filter that is not a date, a band or a state of reviews."""
     return Filters(
         label or None,
-        _choice("Band", band, Band),
+        choice("Band", band, Band),
         source or None,
         model or None,
         _day("From", since),
         _day("Before", until),
         language.lower() or None,
-        _choice("Review", reviewed, ReviewState),
+        choice("Review", reviewed, ReviewState),
         visitor.name,
     )
 
@@ -157,7 +157,8 @@ def _day(field: str, value: str) -> datetime | None:
     return datetime.combine(day, time(), page_zone())
 
 
-def _choice(field: str, value: str, choices: type[Choice]) -> Choice | None:
+def choice(field: str, value: str, choices: type[Choice]) -> Choice | None:
+    """The choice in a page's URL or form, None if it is empty. Raises InvalidInput for a value that is not one."""
     if value and value not in set(choices):
         raise InvalidInput(f"{field} {value[:40]!r}: expected one of {', '.join(choices)}")
     return choices(value) if value else None
