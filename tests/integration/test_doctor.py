@@ -27,7 +27,7 @@ from triagem.db.tickets.dead_letters import insert_dead_letter
 from triagem.db.tickets.window import write_window
 from triagem.db.training_jobs import JobKind
 from triagem.inbox import Inbox
-from triagem.inbox.lease import Lease
+from triagem.inbox.lease import Lease, pause
 from triagem.ops.heartbeat import record_completed
 from triagem.ops.invalid_files import record_problem
 from triagem.registry.no_model import LOST_STEP
@@ -136,6 +136,18 @@ def test_doctor_warns_of_a_full_lane_as_status_does(
     warnings = {row["check"]: row["warning"] for row in json.loads(triagem("doctor", "--json").out)}
 
     assert warnings["inbox"].startswith("waiting: 1; the live lane is full (1 entries, TRIAGEM_LIVE_HIGH_WATER)")
+
+
+@pytest.mark.parametrize("command", ["status", "doctor"])
+def test_a_pause_is_a_warning(triagem: Triagem, inbox: Inbox, command: str) -> None:
+    lease = Lease(inbox.redis, 60)
+    lease.acquire()
+    lease.report_state("at work")
+    Publisher(inbox).publish(source="crm", external_id="1", text="x")
+    pause(inbox.redis)
+    warnings = [row["warning"] or "" for row in json.loads(triagem(command, "--json").out)]
+
+    assert any("paused: run `triagem resume`" in warning for warning in warnings)
 
 
 def test_doctor_names_a_redis_that_would_drop_tickets(triagem: Triagem, inbox: Inbox) -> None:

@@ -27,7 +27,7 @@ from triagem.db.reviews import model_accuracy
 from triagem.db.tickets.forgetting import write_tombstone
 from triagem.db.tickets.window import write_window
 from triagem.gateway.services import Services
-from triagem.inbox import Inbox
+from triagem.inbox import Inbox, InboxSettings
 from triagem.inbox.lease import AT_WORK, COLLECTING, Lease, pause
 from triagem.ops.tasks import sweep
 from triagem.registry.no_model import LOST_STEP
@@ -242,6 +242,21 @@ class TestHealth:
         pause(opened.inbox.redis)
         answer = client(opened).get("/health").json()
         assert (answer["status"], answer["detail"][:7]) == ("degraded", "paused:")
+
+    def test_a_full_live_lane_is_named_with_its_next_step(self, database: Database, inbox: Inbox) -> None:
+        opened = services(database, Inbox(inbox.redis, InboxSettings(live_high_water=1)))
+        lease = Lease(opened.inbox.redis, 60)
+        lease.acquire()
+        lease.report_state(AT_WORK)
+        opened.inbox.put(Lane.LIVE, [b"x"])
+        full = "the live lane is full (1 entries, TRIAGEM_LIVE_HIGH_WATER)"
+        assert client(opened).get("/health").json() == {
+            "status": "degraded",
+            "detail": f"{full}: texts are refused until workers drain it",
+        }
+        pause(opened.inbox.redis)
+        detail = client(opened).get("/health").json()["detail"]
+        assert detail == f"paused, and {full}: texts are refused until `triagem resume`"
 
     def test_without_servers_it_is_503_and_the_gateway_is_live(self, opened: Services) -> None:
         unavailable = client(services(Database("postgresql://nobody@127.0.0.1:1/none"), opened.inbox))

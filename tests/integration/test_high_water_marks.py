@@ -9,6 +9,7 @@ from tests.integration.conftest import with_high_water
 from triagem.contracts.errors import InboxFull
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Inbox
+from triagem.inbox.lease import pause
 
 LIVE, BULK = Lane
 
@@ -38,6 +39,15 @@ def test_a_batch_that_would_exceed_the_mark_is_refused_whole(inbox: Inbox) -> No
         limited.put(LIVE, [b"x"] * 2)
 
     assert limited.depth(LIVE).waiting == 4
+
+
+def test_a_lane_that_is_full_because_the_workers_are_paused_names_the_pause(inbox: Inbox) -> None:
+    limited = with_high_water(inbox, live=1)
+    limited.put(LIVE, [b"x"])
+    pause(inbox.redis)
+
+    with pytest.raises(InboxFull, match=r"mark is 1\) and the workers are paused: run `triagem resume`"):
+        limited.put(LIVE, [b"x"])
 
 
 def test_each_lane_has_its_own_mark(inbox: Inbox) -> None:

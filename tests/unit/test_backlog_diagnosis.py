@@ -46,6 +46,10 @@ def diagnosis(
             diagnosis(Depth(waiting=90, in_flight=10, oldest_s=1.0)),
             "the live lane is full (100 entries, TRIAGEM_LIVE_HIGH_WATER): producers must wait",
         ),
+        (
+            diagnosis(Depth(waiting=100, in_flight=0, oldest_s=1.0), paused=True),
+            "paused, and the live lane is full (100 entries, TRIAGEM_LIVE_HIGH_WATER), so producers must wait: run",
+        ),
         (diagnosis(memory_used=0.81), "Redis uses 81% of its memory"),
         (diagnosis(quarantined=2), "a worker crashed: 2 entries are quarantined"),
     ],

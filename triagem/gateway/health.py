@@ -9,17 +9,19 @@ import anyio.to_thread
 from anyio import CapacityLimiter
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
-from redis import Redis
 
 from triagem import servers
 from triagem.contracts.errors import NoModel, RegistryUnavailable, TriagemError
+from triagem.contracts.ticket import Lane
 from triagem.db.auth import Scope
 from triagem.db.tickets.queries import results_by_external_id
 from triagem.gateway.authentication import require_scope
 from triagem.gateway.problems import NEEDS_KEY, RETRY_AFTER_S, ProblemError, problem_responses
 from triagem.gateway.services import Services, ServicesDep
+from triagem.inbox import Inbox
 from triagem.inbox.lease import AT_WORK, COLLECTING, observed_states, paused, worker_states
 from triagem.inbox.scaling import ScalingSignal, scaling_signal
+from triagem.inbox.stream import full_lanes
 from triagem.registry.no_model import LOST_STEP
 
 router = APIRouter()
@@ -30,8 +32,8 @@ _TIMEOUT_S: Final = 5.0
 class Health(BaseModel):
     """The body of a successful health check.
 
-    `degraded`: texts are accepted, but an operator must fix the problem in `detail`. `collecting labels`: there is no
-    model yet, and tickets are stored without a result.
+    `degraded`: an operator must fix the problem in `detail`. `collecting labels`: there is no model yet, and tickets
+    are stored without a result.
     """
 
     status: Literal["healthy", "degraded", "collecting labels"] = Field(
@@ -88,19 +90,24 @@ def _tables(services: Services) -> Health:
 
 def missing_model(services: Services) -> str | None:
     """The reasons that `/health` names while workers lack a model; None if one has a model, or without Redis."""
-    redis = services.inbox.redis
     try:
-        health = _without_model(worker_states(redis).values())
-        return _with_pause(redis, health).detail if health.detail else None
+        health = _without_model(worker_states(services.inbox.redis).values())
+        return _with_refusals(services.inbox, health).detail if health.detail else None
     except TriagemError:
         return None
 
 
-def _with_pause(redis: Redis, health: Health) -> Health:
-    pause = "paused: texts are accepted, but wait until `triagem resume`"
-    if not paused(redis):
+def _with_refusals(inbox: Inbox, health: Health) -> Health:
+    """The health with a pause and a full live lane. A full bulk lane is normal during an import."""
+    full = "".join(full_lanes({Lane.LIVE: inbox.depth(Lane.LIVE)}, inbox.settings))
+    if paused(inbox.redis):
+        detail = f"paused, and {full}: texts are refused" if full else "paused: texts are accepted, but wait"
+        detail += " until `triagem resume`"
+    elif full:
+        detail = f"{full}: texts are refused until workers drain it"
+    else:
         return health
-    return Health(status="degraded", detail=f"{pause}; {health.detail}" if health.detail else pause)
+    return Health(status="degraded", detail=f"{detail}; {health.detail}" if health.detail else detail)
 
 
 def _without_model(states: Collection[str]) -> Health:
@@ -116,7 +123,7 @@ def _workers(services: Services) -> Health | str:
     states = observed_states(services.inbox.redis).values()
     if not states:
         return servers.no_worker()
-    if (health := _with_pause(services.inbox.redis, _without_model(states))).detail:
+    if (health := _with_refusals(services.inbox, _without_model(states))).detail:
         return health
     if not any(state.startswith(AT_WORK) for state in states):
         return Health(status="degraded", detail=f"texts wait, because the worker is not ready: {next(iter(states))}")

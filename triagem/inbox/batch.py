@@ -47,7 +47,9 @@ def put_arguments(lane: Lane, settings: InboxSettings, batches: Iterable[Batch])
     return arguments
 
 
-def put_result(lane: Lane, settings: InboxSettings, batch: Batch, reply: Sequence[Any]) -> PutRecord | InboxFull:
+def put_result(
+    lane: Lane, settings: InboxSettings, batch: Batch, reply: Sequence[Any], *, paused: bool
+) -> PutRecord | InboxFull:
     """The script's result for one batch; InboxFull if nothing of it was added."""
     status, *result = reply
     if status == 2:
@@ -61,4 +63,6 @@ def put_result(lane: Lane, settings: InboxSettings, batch: Batch, reply: Sequenc
         if result[1] == b"depth"
         else f"Redis uses over {settings.memory_share:.0%} of its memory"
     )
+    if paused:
+        return InboxFull(f"the {lane} lane is full ({reason}) and the workers are paused: run `triagem resume`")
     return InboxFull(f"the {lane} lane is full ({reason}): wait until workers have drained it")

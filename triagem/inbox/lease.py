@@ -14,7 +14,7 @@ from redis import Redis
 from redis.exceptions import NoPermissionError
 
 from triagem.inbox.client import redis_errors
-from triagem.inbox.stream import PREFIX
+from triagem.inbox.stream import PAUSED, PREFIX
 
 _KEY: Final = PREFIX + ":lease:"
 # The last rate that a worker reported. It outlives the workers.
@@ -181,22 +181,19 @@ def _name_prefix(pid: int) -> str:
     return f"{socket.gethostname()}-{pid}-"
 
 
-_PAUSED: Final = PREFIX + ":paused"
-
-
 @redis_errors()
 def pause(redis: Redis) -> None:
     """Stop all workers from fetching until `resume`. They finish the entries they hold."""
-    redis.set(_PAUSED, b"1")
+    redis.set(PAUSED, b"1")
 
 
 @redis_errors()
 def resume(redis: Redis) -> None:
     """Let workers fetch again."""
-    redis.delete(_PAUSED)
+    redis.delete(PAUSED)
 
 
 @redis_errors()
 def paused(redis: Redis) -> bool:
     """Whether workers are paused."""
-    return bool(redis.exists(_PAUSED))
+    return bool(redis.exists(PAUSED))

@@ -1,7 +1,7 @@
 """The inbox: puts, fetches and acknowledges entries, and measures the backlog. Only `ack` removes an entry."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final, cast
@@ -17,6 +17,7 @@ from triagem.inbox.client import InboxSettings, redis_errors
 # All keys share a hash tag, so that they stay in one slot of a cluster and lanes can be sharded without renaming.
 PREFIX: Final = "triagem:{0}"
 GROUP: Final = "workers"
+PAUSED: Final = PREFIX + ":paused"  # set while workers are paused
 _FIELD: Final = b"t"
 _REQUEST: Final = b"r"
 
@@ -63,6 +64,15 @@ class Depth:
     def entries(self) -> int:
         """Waiting and in flight."""
         return self.waiting + self.in_flight
+
+
+def full_lanes(depths: Mapping[Lane, Depth], settings: InboxSettings) -> list[str]:
+    """The lanes that take no more entries, each in words."""
+    return [
+        f"the {lane} lane is full ({depth.entries:,} entries, TRIAGEM_{lane.upper()}_HIGH_WATER)"
+        for lane, depth in depths.items()
+        if depth.entries >= settings.high_water(lane)
+    ]
 
 
 class Inbox:
@@ -112,8 +122,9 @@ class Inbox:
         lane = read_lane(lane)
         records = [f"{PREFIX}:once:{batch.idempotency.key}" for batch in batches if batch.idempotency]
         replies = self._put([stream_key(lane), *records], put_arguments(lane, self.settings, batches))
-        pairs = zip(batches, cast("list[Any]", replies), strict=True)
-        return [put_result(lane, self.settings, batch, reply) for batch, reply in pairs]
+        pairs = list(zip(batches, cast("list[Any]", replies), strict=True))
+        paused = any(reply[0] == 0 for _, reply in pairs) and bool(self.redis.exists(PAUSED))
+        return [put_result(lane, self.settings, batch, reply, paused=paused) for batch, reply in pairs]
 
     def fetch(self, lane: Lane, consumer: str, count: int) -> list[Entry]:
         """Up to `count` waiting entries of a lane, now pending under `consumer`. Never blocks."""

@@ -12,6 +12,7 @@ from triagem.contracts.ticket import Lane
 from triagem.inbox import Depth, Inbox, InboxSettings, lease
 from triagem.inbox.lease import AT_WORK, SILENT, WARMING_UP
 from triagem.inbox.scaling import ScalingSettings, scaling_signal
+from triagem.inbox.stream import full_lanes
 
 
 def backlog(*, as_json: AsJson = False) -> None:
@@ -78,26 +79,21 @@ def diagnose(
     no_worker: str = servers.NO_WORKER,
 ) -> str:
     """The most important fact for an operator, in one line. Pure."""
-    entries = {lane: depth.waiting + depth.in_flight for lane, depth in depths.items()}
-    total = sum(entries.values())
+    total = sum(depth.entries for depth in depths.values())
     waiting = [state for state in states.values() if state.startswith("waiting")]
     degraded = [reason for state in states.values() if (reason := state.partition("at work: ")[2])]
-    full = [
-        f"the {lane} lane is full ({number:,} entries, TRIAGEM_{lane.upper()}_HIGH_WATER)"
-        for lane, number in entries.items()
-        if number >= settings.high_water(lane)
-    ]
+    full, memory = full_lanes(depths, settings), f"Redis uses {memory_used:.0%} of its memory"
+    refusing = [memory] * (memory_used > settings.memory_share) + full
+    refused = f", and {' and '.join(refusing)}, so producers must wait" if refusing else ""
     # In order of importance: the first condition that holds is reported.
     diagnoses = {
-        "paused: run `triagem resume` to let workers fetch tickets again": paused,
+        f"paused{refused}: run `triagem resume` to let workers fetch tickets again": paused,
         no_worker: total and not states,
         "no worker gives a sign of life: see the workers' logs; other workers, if any, take over their tickets": (
             states and all(state.startswith(SILENT) for state in states.values())
         ),
         f"no ticket is lost, workers are {next(iter(waiting), '')}": waiting,
-        f"Redis uses {memory_used:.0%} of its memory: producers must wait until workers drain the inbox": (
-            memory_used > settings.memory_share
-        ),
+        f"{memory}: producers must wait until workers drain the inbox": memory in refusing,
         f"{' and '.join(full)}: producers must wait until workers drain it; start more workers": full,
         f"a worker crashed: {quarantined} entries are quarantined and run alone": quarantined,
         f"workers keep their model: {next(iter(degraded), '')}": degraded,

@@ -145,7 +145,7 @@ def _inbox_rows() -> Iterator[CheckResult]:
 def _inbox(state: dict[str, Any]) -> str:
     waiting = sum(depth.waiting + depth.in_flight for depth in state["lanes"].values())
     workers = len(state["states"])
-    if waiting and (state["paused"] or not workers):
+    if waiting and not workers:
         raise CheckFailed(f"waiting tickets: {waiting:,}; {state['diagnosis']}")
     if not workers:
         raise CheckWarned(f"{servers.no_worker()}; no ticket waits")

@@ -83,8 +83,8 @@ ERROR_MESSAGES: Final[dict[str, tuple[str, str]]] = {
         "Um servidor recusa a senha do gateway. O log do gateway indica a configuração.",
     ),
     "error_full": (
-        "The queue is full: wait until workers have processed a part of it.",
-        "A fila está cheia: aguarde até que os workers processem uma parte dela.",
+        "The queue is full: wait until workers have processed a part of it. If they are paused, resume them.",
+        "A fila está cheia: aguarde até que os workers processem uma parte dela. Se estiverem pausados, retome-os.",
     ),
     "form_expired": (
         "This form belongs to another session. Go back, reload the page and try again.",
