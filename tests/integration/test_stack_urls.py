@@ -93,8 +93,10 @@ def test_a_worker_and_a_gateway_of_triagem_up_that_do_not_answer_are_named(
     try:
         for command in ("backlog", "status", "doctor"):
             assert hangs in in_stack_folder(command).out, command
-        problems = {row["check"]: row["problem"] for row in json.loads(in_stack_folder("status", "--json").out)}
-        assert problems["gateway"].startswith(f"http://127.0.0.1:{port} does not answer, although `triagem up` runs")
+        problem = f"http://127.0.0.1:{port} does not answer, although `triagem up` runs"
+        for command in ("status", "doctor"):
+            problems = {row["check"]: row["problem"] for row in json.loads(in_stack_folder(command, "--json").out)}
+            assert problems["gateway"].startswith(problem), command
         file.write_text("", encoding="utf-8")  # `triagem up --workers 0`
         assert "no worker is running: start `triagem up`" in in_stack_folder("backlog").out
     finally:

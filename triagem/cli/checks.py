@@ -3,7 +3,7 @@
 import importlib.util
 import socket
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPException
@@ -168,7 +168,16 @@ def invalid_files(problems: dict[str, str]) -> Iterator[CheckResult]:
         yield CheckResult(setting, warning=f"invalid, its previous content stays in use: {problem}")
 
 
-def gateway_answers(address: str) -> str:
+def gateway() -> Iterator[CheckResult]:
+    """A row if `triagem up` runs a gateway in this folder, or was killed."""
+    address = ""
+    with suppress(ValidationError):  # of a setting that other rows name
+        address = servers.local_gateway(killed=True)
+    if address:
+        yield run_check("gateway", lambda: _gateway_answers(address))
+
+
+def _gateway_answers(address: str) -> str:
     """The address of the gateway of `triagem up`. Raises CheckFailed if it does not answer within a short time."""
     advice = "no `triagem up` is running in this folder: start it"
     if servers.local_gateway():

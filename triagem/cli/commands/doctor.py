@@ -21,6 +21,7 @@ from triagem.cli.checks import (
     answering,
     background_tasks,
     current_model,
+    gateway,
     guidelines_problem,
     invalid_files,
     print_results,
@@ -45,9 +46,12 @@ def run_checks() -> Iterator[CheckResult]:
     """Run all checks, cheap ones first.
 
     While Redis does not answer, checks that need it are skipped. The model is loaded only if all other checks passed:
-    this takes seconds, and nobody waits for it during an outage. Nor does Postgres wait until Redis has answered.
+    this takes seconds, and nobody waits for it during an outage. Nor do Postgres and gateway wait until Redis has
+    answered.
     """
-    postgres_check = ThreadPoolExecutor(1).submit(run_check, "Postgres", _postgres)
+    threads = ThreadPoolExecutor(2)
+    postgres_check = threads.submit(run_check, "Postgres", _postgres)
+    gateway_rows = threads.submit(lambda: list(gateway()))
     yield run_check("Python and packages", _packages)
     yield run_check("settings", _settings)
     yield run_check("machine", _machine)
@@ -56,10 +60,12 @@ def run_checks() -> Iterator[CheckResult]:
         yield from _inbox_rows()
     yield from guidelines_problem()
     yield (postgres := postgres_check.result())
+    yield from (gateways := gateway_rows.result())
     yield run_check("GPU", _gpu)
     answers = {"redis_answers": not redis.problem, "postgres_answers": not postgres.problem}
     yield (model := run_check("model", lambda: _model(**answers)))
-    if importlib.util.find_spec("torch") and not any((redis.problem, postgres.problem, model.problem, model.warning)):
+    problems = [row.problem for row in (redis, postgres, *gateways, model)]
+    if importlib.util.find_spec("torch") and not any((*problems, model.warning)):
         yield run_check("loading the model", _load_model)
 
 
@@ -180,7 +186,7 @@ def _load_model() -> str:
 
 
 def doctor(*, as_json: AsJson = False) -> None:
-    """Check packages, settings, machine, Redis, inbox, Postgres, GPU and model. Exit status 1 if there is a problem.
+    """Check packages, settings, machine, Redis, inbox, Postgres, gateway, GPU and model. Exit status 1 on a problem.
 
     Example: `triagem doctor`
     """

@@ -15,7 +15,7 @@ from triagem.cli.checks import (
     answering,
     background_tasks,
     current_model,
-    gateway_answers,
+    gateway,
     invalid_files,
     print_results,
     read_redis,
@@ -44,8 +44,7 @@ def run_status() -> Iterator[CheckResult]:
         yield run_check("queue, workers", lambda: _queue(state))
         yield run_check("background tasks", lambda: background_tasks(last_s))
         yield from invalid_files(problems)
-    if address := servers.local_gateway(killed=True):
-        yield run_check("gateway", lambda: gateway_answers(address))
+    yield from gateway()
     postgres_answers = True
     try:
         stored = list(_stored("none open" if redis_answers else "none open, except this outage of Redis"))
