@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from threading import Barrier
 from types import SimpleNamespace
 
 import pytest
@@ -23,7 +24,7 @@ class Team:
     """The channel of a team, with a watch on a Postgres that tests switch off."""
 
     def __init__(self, rules: AlertRules) -> None:
-        self.messages: list[AlertMessage] = []
+        self.rules, self.messages = rules, list[AlertMessage]()
         self.takes, self.well, self.now = True, True, 1000.0
         self.stores, self.stored = True, list[EndedOutage]()
         self.watch = OutageWatch(
@@ -67,6 +68,28 @@ def test_an_outage_is_reported_once_it_has_lasted_and_again_when_it_ends(team: T
     assert team.check(well=False, after=45) == []
     assert team.check(well=True, after=15) == ["Triagem: resolved (lasted 3 min): Postgres does not answer"]
     assert team.check(well=True, after=15) == []
+
+
+def test_an_outage_begins_before_the_check_that_waits_for_an_answer(team: Team) -> None:
+    def hang() -> bool:
+        team.now += 60
+        return False
+
+    team.watch = OutageWatch(
+        {"postgres": hang}, after_s=120, rules=lambda: team.rules, sender=lambda _: team.send, clock=lambda: team.now
+    )
+    assert team.check(well=False, after=0) == []
+    assert team.check(well=False, after=0) == ["Triagem: Postgres has not answered for 2 min"]
+
+
+def test_a_check_that_hangs_delays_no_other(team: Team) -> None:
+    together = Barrier(2, timeout=5)
+
+    def check() -> bool:
+        together.wait()
+        return True
+
+    OutageWatch({"postgres": check, "redis": check}, after_s=120, rules=lambda: team.rules).check()
 
 
 def test_a_short_outage_is_not_reported(team: Team) -> None:

@@ -7,6 +7,7 @@ the same outage send two messages.
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -58,10 +59,15 @@ class OutageWatch:
             self.check()
 
     def check(self) -> None:
-        """Run all checks once. Send opened and resolved alerts, and messages whose earlier attempt failed."""
-        rules = self._rules()
-        for kind, is_well in self._checks.items():
-            self._update(kind, rules, well=is_well())
+        """Run all checks at once: one that hangs delays no other. An outage begins before the check that fails.
+
+        Send opened and resolved alerts, and messages whose earlier attempt failed.
+        """
+        rules, began = self._rules(), self._clock()
+        with ThreadPoolExecutor(len(self._checks)) as threads:
+            results = list(threads.map(lambda is_well: is_well(), self._checks.values()))
+        for kind, well in zip(self._checks, results, strict=True):
+            self._update(kind, rules, began, well=well)
         send, unsent = self._sender(rules.allowed_hosts), self._unsent
         self._unsent = []
         for digest in unsent:
@@ -75,9 +81,8 @@ class OutageWatch:
                 self._record(self._unrecorded[0])
                 del self._unrecorded[0]
 
-    def _update(self, kind: str, rules: AlertRules, *, well: bool) -> None:
-        now = self._clock()
-        lasted_s = now - self._bad_since.setdefault(kind, now)
+    def _update(self, kind: str, rules: AlertRules, began: float, *, well: bool) -> None:
+        lasted_s = self._clock() - self._bad_since.setdefault(kind, began)
         if well:
             del self._bad_since[kind]
         if (kind in self._open) is (not well) or lasted_s < self._after_s:
