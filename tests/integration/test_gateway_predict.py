@@ -27,7 +27,7 @@ from triagem.db.reviews import model_accuracy
 from triagem.db.tickets.forgetting import write_tombstone
 from triagem.db.tickets.window import write_window
 from triagem.gateway.services import Services
-from triagem.inbox import Inbox, InboxSettings
+from triagem.inbox import Inbox, InboxSettings, connect
 from triagem.inbox.lease import AT_WORK, COLLECTING, Lease, pause
 from triagem.ops.tasks import sweep
 from triagem.registry.no_model import LOST_STEP
@@ -265,6 +265,13 @@ class TestHealth:
             200,
             {"status": "healthy"},
         )
+
+    def test_all_servers_that_do_not_answer_are_named(self) -> None:
+        inbox = Inbox(connect("redis://127.0.0.1:1/0"))
+        detail = (
+            client(services(Database("postgresql://nobody@127.0.0.1:1/none"), inbox)).get("/health").json()["detail"]
+        )
+        assert re.match("Postgres does not answer.*; Redis does not answer", detail)
 
 
 class TestPredictTickets:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection
+from functools import partial
 from http import HTTPStatus
 from typing import Final, Literal
 
@@ -50,37 +51,35 @@ NO_MODEL: Final = "there is no model yet: label messages at /console/start"
 
 
 class Readiness:
-    """Checks the stores in its own thread: while a store hangs, probes do not occupy the threads of requests."""
+    """Checks each store in its own thread: while a store hangs, probes do not occupy the threads of requests."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._limiter = CapacityLimiter(1)
-        self._checking: asyncio.Future[Health | str] | None = None
-        self._store = ""
+        self._limiter = CapacityLimiter(len(_STORES))
+        self._checking: dict[str, asyncio.Future[Health | str]] = {}
 
     async def check(self) -> Health | str:
-        """Return the health, or a text that names what is missing. Concurrent probes share one check."""
-        if self._checking is None or self._checking.done():
-            self._checking = asyncio.ensure_future(
-                anyio.to_thread.run_sync(self._check, limiter=self._limiter, abandon_on_cancel=True)
-            )
-        done, _ = await asyncio.wait({self._checking}, timeout=_TIMEOUT_S)
-        return self._checking.result() if done else f"{self._store} does not answer"
+        """Return the health, or a text that names all that is missing. Concurrent probes share one check."""
+        for store, step in _STORES.items():
+            if store not in self._checking or self._checking[store].done():
+                check = partial(self._check, step)
+                self._checking[store] = asyncio.ensure_future(
+                    anyio.to_thread.run_sync(check, limiter=self._limiter, abandon_on_cancel=True)
+                )
+        checking = dict(self._checking)
+        await asyncio.wait(checking.values(), timeout=_TIMEOUT_S)
+        results = [
+            future.result() if future.done() else f"{store} does not answer" for store, future in checking.items()
+        ]
+        if problems := [result for result in results if isinstance(result, str)]:
+            return "; ".join(problems)
+        return next((result for result in results if isinstance(result, Health) and result.detail), Health())
 
-    def _check(self) -> Health | str:
-        steps: dict[str, Callable[[Services], Health | str]] = {
-            "Postgres": _tables, "Redis": _workers, "the model registry": _registry,
-        }  # fmt: skip
-        health = Health()
-        for self._store, step in steps.items():
-            try:
-                result = step(self._services)
-            except TriagemError as error:
-                return str(error)
-            if isinstance(result, str):
-                return result
-            health = health if health.detail else result
-        return health
+    def _check(self, step: Callable[[Services], Health | str]) -> Health | str:
+        try:
+            return step(self._services)
+        except TriagemError as error:
+            return str(error)
 
 
 def _tables(services: Services) -> Health:
@@ -141,6 +140,11 @@ def _registry(services: Services) -> Health:
     except RegistryUnavailable as error:
         return Health(status="degraded", detail=str(error))
     return Health()
+
+
+_STORES: Final[dict[str, Callable[[Services], Health | str]]] = {
+    "Postgres": _tables, "Redis": _workers, "the model registry": _registry,
+}  # fmt: skip
 
 
 @router.get(

@@ -31,6 +31,12 @@ def error_message_key(error: TriagemError) -> str | None:
     return next((key for kind, key in _KEYS.items() if isinstance(error, kind)), None)
 
 
+_RESTART: Final = (
+    "No data was lost. Start it, or restart it if it hangs and does not recover. “triagem status” shows everything "
+    "that does not answer.",
+    "Nenhum dado foi perdido. Inicie-o, ou reinicie-o se estiver travado e não se recuperar. “triagem status” mostra "
+    "tudo o que não responde.",
+)
 ERROR_MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "error": ("Something went wrong", "Algo deu errado"),
     "error_403": ("Your key does not allow this.", "Sua chave não permite esta ação."),
@@ -59,12 +65,12 @@ ERROR_MESSAGES: Final[dict[str, tuple[str, str]]] = {
         "Um serviço está indisponível. Nenhum dado foi perdido. Tente de novo em instantes.",
     ),
     "error_redis": (
-        "Redis does not answer. No data was lost. Start it again; “triagem doctor” shows its address.",
-        "O Redis não responde. Nenhum dado foi perdido. Inicie-o de novo; “triagem doctor” mostra o endereço.",
+        f"Redis does not answer. {_RESTART[0]}",
+        f"O Redis não responde. {_RESTART[1]}",
     ),
     "error_postgres": (
-        "Postgres does not answer. No data was lost. Start it again; “triagem doctor” shows its address.",
-        "O Postgres não responde. Nenhum dado foi perdido. Inicie-o de novo; “triagem doctor” mostra o endereço.",
+        f"Postgres does not answer. {_RESTART[0]}",
+        f"O Postgres não responde. {_RESTART[1]}",
     ),
     "error_registry": (
         "The model registry does not answer. Workers keep their model. Check TRIAGEM_REGISTRY_URL.",
