@@ -138,6 +138,21 @@ def test_doctor_warns_of_a_full_lane_as_status_does(
     assert warnings["inbox"].startswith("waiting: 1; the live lane is full (1 entries, TRIAGEM_LIVE_HIGH_WATER)")
 
 
+def test_backlog_names_a_postgres_that_hangs_before_the_workers_report_it(
+    triagem: Triagem, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = Lease(inbox.redis, 60)
+    lease.acquire()
+    lease.report_state("at work")
+    Publisher(inbox).publish(source="crm", external_id="1", text="x")
+    with socket.create_server(("127.0.0.1", 0)) as server:  # the kernel accepts; nobody reads
+        monkeypatch.setenv("TRIAGEM_DATABASE_URL", f"postgresql://u:hush@127.0.0.1:{server.getsockname()[1]}/0")
+        state = json.loads(triagem("backlog", "--json").out)
+
+    assert state["diagnosis"].startswith("no ticket is stored, Postgres does not answer: 127.0.0.1:")
+    assert state["drain_s"] is None
+
+
 @pytest.mark.parametrize("command", ["status", "doctor"])
 def test_a_pause_is_a_warning(triagem: Triagem, inbox: Inbox, command: str) -> None:
     lease = Lease(inbox.redis, 60)

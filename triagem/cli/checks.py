@@ -139,6 +139,17 @@ def _hangs(address: tuple[str, int], reason: str) -> CheckFailed:
     )
 
 
+def postgres_problem() -> str | None:
+    """The reason if Postgres does not answer within a short time; None on a machine that does not use it."""
+    try:
+        with answering(servers.database_url(), 5432, "TRIAGEM_DATABASE_URL"):
+            return None
+    except CheckFailed as error:
+        return str(error)
+    except TriagemError:
+        return None
+
+
 def read_redis() -> tuple[dict[str, Any], float | None, dict[str, str]]:
     """The state of inbox and workers, the seconds since a background task was completed, and invalid files."""
     with answering(servers.redis_url(), 6379, "TRIAGEM_REDIS_URL"), redis_errors():

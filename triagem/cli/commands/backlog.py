@@ -20,7 +20,12 @@ def backlog(*, as_json: AsJson = False) -> None:
 
     Example: `triagem backlog --json`
     """
+    from triagem.cli.checks import postgres_problem
+
     state = read_state(servers.inbox())
+    # A worker reports an outage when its statement has timed out, after about half a minute.
+    if state["diagnosis"] == "draining" and (problem := postgres_problem()):
+        state |= {"drain_s": None, "diagnosis": f"no ticket is stored, Postgres does not answer: {problem}"}
     print_answer(state, describe(state), as_json=as_json)
 
 

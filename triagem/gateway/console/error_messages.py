@@ -32,10 +32,8 @@ def error_message_key(error: TriagemError) -> str | None:
 
 
 _RESTART: Final = (
-    "No data was lost. Start it, or restart it if it hangs and does not recover. “triagem status” shows everything "
-    "that does not answer.",
-    "Nenhum dado foi perdido. Inicie-o, ou reinicie-o se estiver travado e não se recuperar. “triagem status” mostra "
-    "tudo o que não responde.",
+    "No data was lost. Start it, or restart it if it hangs. “triagem status” shows all that does not answer.",
+    "Nenhum dado foi perdido. Inicie-o, ou reinicie-o se travou. “triagem status” mostra tudo o que não responde.",
 )
 ERROR_MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "error": ("Something went wrong", "Algo deu errado"),
