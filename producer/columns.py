@@ -154,7 +154,7 @@ def require_columns(mapping: FieldMap, columns: Sequence[str]) -> None:
         named = ",".join(f"{field}=COLUMN" for field in missing)
         raise InvalidInput(
             f"no column for {' and '.join(missing)} found: the file has {', '.join(map(short_name, columns))}; "
-            f"name {'it' if len(missing) == 1 else 'them'} with --map {named}"
+            f"if this is not a header, add one; else name {'it' if len(missing) == 1 else 'them'} with --map {named}"
         )
 
 

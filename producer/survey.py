@@ -80,7 +80,10 @@ def survey_file(
     fields = field_map(first.columns, mapping)
     if first.separator or isinstance(text, ParquetFile):
         require_columns(fields, first.columns)
-    return TicketFile(first, survey(first.records, ReadingRules(fields, source, moments)), read)
+    surveyed = survey(first.records, ReadingRules(fields, source, moments))
+    if not surveyed.rows:
+        raise InvalidInput(f"{name}: the file has a header, but no rows")
+    return TicketFile(first, surveyed, read)
 
 
 def survey(records: Iterator[Record | BadLine], rules: ReadingRules) -> Survey:
@@ -177,7 +180,7 @@ class _Ids:
                 "format the column as text and export again"
             )
         if self._messages:
-            yield f"{self._messages:,} rows are messages of {len(self._conversations):,} conversations"
+            yield f"rows that are messages: {self._messages:,}, of conversations: {len(self._conversations):,}"
             if "author" not in mapping.columns:
                 yield "every message counts as the customer's: if agents wrote some, add --map author=COLUMN"
         if repeated := self._named - len(self._seen):

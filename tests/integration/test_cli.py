@@ -24,6 +24,7 @@ from tests.support.results import result
 from tests.support.waiting import until
 from triagem import Publisher
 from triagem.cli.main import application
+from triagem.cli.output import SafeConsole
 from triagem.contracts.errors import DatabaseUnavailable
 from triagem.contracts.prediction import Thresholds
 from triagem.contracts.result import ResultPage
@@ -300,6 +301,19 @@ def test_results_pages_by_cursor_and_shows_a_ticket_with_its_history(
         assert known in hint.split("known: ")[1]
     hint = triagem("results", "--since", "2026-12-02", "--until", "2026-12-01").err
     assert hint == "no result matches these filters; --since is not before --until\n"
+
+
+def test_on_a_narrow_terminal_results_have_fewer_columns(
+    triagem: Triagem, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_window(database, [result("4711")])
+    screen = SafeConsole(file=io.StringIO(), width=80, force_terminal=True)
+    monkeypatch.setattr("triagem.cli.commands.results.console", screen)
+
+    header = triagem("results").out.splitlines()[0]
+
+    assert "received at" in header
+    assert "model version" not in header
 
 
 def test_a_file_of_results_has_all_rows_unless_a_limit_is_given(triagem: Triagem, database: Database) -> None:

@@ -51,7 +51,7 @@ def worker(endpoints: Endpoints, instant_models: Path) -> Iterator[None]:
 def test_an_unknown_query_parameter_is_refused(opened: Services, inbox: Inbox) -> None:
     answer = client(opened).post("/predict?lane=bulk", json={"text": TEXT})
 
-    assert (answer.status_code, answer.json()["detail"]) == (422, "query: 'lane' is unknown: known are none")
+    assert (answer.status_code, answer.json()["detail"]) == (422, "query: 'lane' is unknown; known: none")
     assert inbox.redis.xlen("triagem:{0}:live") == 0
 
 

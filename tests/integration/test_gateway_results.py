@@ -43,10 +43,10 @@ def names(page: dict[str, list[dict[str, str]]]) -> list[str]:
     ("path", "detail"),
     [
         ("/v1/results?lable=venda", "query: 'lable' is unknown: did you mean label?"),
-        ("/v1/changes?since=2026-11-01", "query: 'since' is unknown: known are after, format, limit"),
-        ("/v1/tickets/zendesk/1?x=1", "query: 'x' is unknown: known are skip"),
+        ("/v1/changes?since=2026-11-01", "query: 'since' is unknown; known: after, format, limit"),
+        ("/v1/tickets/zendesk/1?x=1", "query: 'x' is unknown; known: skip"),
         ("/v1/results?label=venda&label=suporte", "query: 'label' is given twice: give one value"),
-        ("/v1/results?Não%20recebi=1", "query: a parameter is unknown: known are after, band"),
+        ("/v1/results?Não%20recebi=1", "query: a parameter is unknown; known: after, band"),
     ],
 )
 def test_an_unknown_query_parameter_is_refused(reader: TestClient, path: str, detail: str) -> None:
@@ -188,7 +188,7 @@ def test_a_plus_sign_that_the_url_turned_into_a_space_is_explained(reader: TestC
         ("limit", "many", "query.limit: must be a whole number"),
         ("band", "none", "query.band: must be one of automate, review or abstain"),
         ("format", "xml", "query.format: must be one of json, ndjson or csv"),
-        ("since", "2026-13-01", "query.since: '2026-13-01' is not a date of the calendar"),
+        ("since", "2026-13-01", "query.since: '2026-13-01' is not a date of the calendar: write"),
         ("since", "yesterday", "query.since: 'yesterday' is not a time: write 2026-11-02 or 2026-11-02T09:30"),
         ("since", "0001-01-01T00:00:00+14:00", "query.since: '0001-01-01T00:00:00+14:00' is "),
         ("since", "2026", "query.since: '2026' is before the year 2000, or not a time: write 2026-11-02"),

@@ -82,4 +82,5 @@ def test_the_last_use_of_a_key_is_listed(triagem: Triagem, database: Database) -
 
 def test_a_key_of_a_source_is_for_submitting_alone(triagem: Triagem) -> None:
     assert triagem("keys", "create", "shop", "--scope", "read", "--source", "shop").status == 2
-    assert triagem("keys", "create", "shop", "--scope", "enqueue", "--source", "shop").status == 0
+    created = triagem("keys", "create", "shop", "--scope", "enqueue", "--source", "shop")
+    assert (created.status, "enqueue, only for source shop." in created.err) == (0, True)

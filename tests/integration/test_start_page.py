@@ -242,9 +242,9 @@ class TestSetUp:
 
         assert refused.status_code == 422
         assert (
-            "no column for the ids and texts of tickets found: the file has a, b; use these column names: id, text"
-            in refused.text
-        )
+            "no column for the ids and texts of tickets found: the file has a, b; if this is not a header, add one; "
+            "else use these column names: id, text"
+        ) in refused.text
 
     @pytest.mark.parametrize(
         ("content", "reason"),

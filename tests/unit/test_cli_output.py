@@ -14,8 +14,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rich.table import Column, Table
 
-from triagem.cli.output import Format, SafeConsole, cell, print_json, print_lines, print_rows
+from triagem.cli.output import Format, SafeConsole, cell, print_json, print_lines, print_rows, rows_table
 
+NOON = datetime(2026, 12, 1, 12).astimezone()
 HOSTILE = st.text() | st.lists(
     st.sampled_from(
         ["\\", "[", "]", "[/b]", "[link=https://x.example]", "\x1b]0;x\x07", "\x9b31m", "\u202e", "\r", "=", "a"]
@@ -81,6 +82,17 @@ def test_a_table_on_a_terminal_has_colored_marks_and_wraps_its_cells() -> None:
     first, second = out.getvalue().splitlines()
     assert first.startswith("\x1b[31m✗\x1b[0m  Redis does not")
     assert second.split() == ["answer"]
+
+
+def test_on_a_narrow_terminal_no_value_of_a_table_is_cut() -> None:
+    row = {"external_id": "47\t11", "label": "suporte", "reviewer": "ana.silva@acme.example", "received_at": NOON}
+    out = io.StringIO()
+
+    print_lines(rows_table([row], tuple(row)), screen=SafeConsole(file=out, width=50, force_terminal=True))
+
+    values = ("47\\t11", "suporte", "2026-12-01", "12:00:00")
+    assert [value in out.getvalue() for value in values] == [True] * len(values)
+    assert "…" not in out.getvalue()
 
 
 @settings(deadline=None)

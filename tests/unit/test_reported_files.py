@@ -130,6 +130,8 @@ def test_usual_columns_and_separators_are_found(bare: Triagem, header: str, row:
     [
         ("id,body,body\n1,cliente diz isto,\n", "2 columns are called 'body': rename one in the file"),
         ("Assunto,Mensagem\na,b\n", "no column for external_id found: the file has Assunto, Mensagem"),
+        ("7,Fui cobrado\n8,Oi\n", "the file has 7, Fui cobrado; if this is not a header, add one; else name them"),
+        ("id,text\n", "the file has a header, but no rows"),
         ("codigo_interno,nota\n1,b\n", "no column for external_id and text found: the file has codigo_interno, nota"),
     ],
 )

@@ -367,12 +367,14 @@ def test_an_empty_file_is_refused(read: Read, content: str) -> None:
 
 @pytest.mark.parametrize("content", ['[{"id": 1}]', '\n  [\n  {"id": 1}\n]\n'])
 def test_a_json_array_is_refused_and_the_error_names_the_expected_format(read: Read, content: str) -> None:
-    with pytest.raises(InvalidInput, match="JSON array, expected one JSON object a line"):
+    with pytest.raises(InvalidInput, match=r"JSON array, expected one JSON object a line .*jq -c '\.\[\]'$"):
         read(content)
 
 
 def test_a_json_object_of_several_lines_is_refused(read: Read) -> None:
-    with pytest.raises(InvalidInput, match="JSON object of several lines, expected one JSON object a line"):
+    with pytest.raises(
+        InvalidInput, match=r"JSON object of several lines, expected one JSON object a line .*jq -c \.$"
+    ):
         read('{\n  "id": 1\n}\n')
 
 

@@ -91,7 +91,7 @@ def test_rows_with_message_ids_are_messages_of_conversations_and_repeat_no_id() 
 
     notes = survey(rows.records, ReadingRules(field_map(rows.columns, None), "import")).notes
 
-    assert notes[0] == "4 rows are messages of 2 conversations"
+    assert notes[0] == "rows that are messages: 4, of conversations: 2"
     assert notes[1].startswith("every message counts as the customer's")
     assert notes[2].startswith("5 rows with 4 different ids (repeated: line 5)")
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from importlib import metadata
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final, Literal, TextIO
 from unicodedata import category
 
 from pydantic import BaseModel
@@ -27,6 +27,7 @@ from triagem.contracts.spreadsheet import csv_cell
 from triagem.records.parquet_file import write_parquet
 
 _NUMBERS = {"confidence", "tokens", "attempts", "size"}
+_WHOLE = {"label", "confidence", "band"}  # short values, in one line on a terminal of any width
 BAND_STYLES = {"automate": "green", "review": "yellow", "abstain": "red"}
 
 
@@ -110,8 +111,10 @@ def print_rows(
 
 def rows_table(rows: Iterable[Any], columns: Sequence[str]) -> Table:
     """A table of rows (mappings or dataclasses)."""
-    headers = (Column(name.replace("_", " "), justify="right" if name in _NUMBERS else "left") for name in columns)
-    table = Table(*headers, box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in columns:
+        justify: Literal["right", "left"] = "right" if name in _NUMBERS else "left"
+        table.add_column(name.replace("_", " "), justify=justify, overflow="fold", no_wrap=name in _WHOLE)
     for row in rows:
         values = row if isinstance(row, Mapping) else as_mapping(row)
         table.add_row(*(_styled(name, values[name]) for name in columns))
@@ -192,7 +195,7 @@ def local_time(moment: datetime) -> str:
 
 def cell(text: str, style: str = "") -> Text:
     """A table cell that rich does not interpret: `[link=…]` in an untrusted text is shown as written."""
-    return Text(printable(text), style)
+    return Text(printable(text).replace("\t", "\\t"), style)
 
 
 def printable(text: str) -> str:

@@ -187,7 +187,9 @@ def _date(parts: dict[str, str], format: MomentFormat) -> datetime:  # noqa: A00
     try:
         return datetime(year, month, day)
     except ValueError:
-        raise ValueError("is not a date of the calendar in this order of day and month") from None
+        if "first" in parts:
+            raise ValueError("is not a date of the calendar in this order of day and month") from None
+        raise ValueError("is not a date of the calendar") from None
 
 
 def _with_clock(date: datetime, rest: str) -> datetime:

@@ -143,8 +143,9 @@ class Ticket(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         if not fields.keys().isdisjoint(MESSAGE_FIELDS):
             short = {name: fields.pop(field) for field, name in MESSAGE_FIELDS.items() if field in fields}
             if "message" in fields or "id" not in short:
+                both = "message" in fields
                 raise ValueError(
-                    f"message_id: {'is in message too' if 'message' in fields else 'is required with an author'}"
+                    f"message_id: {'give it or message, not both' if both else 'is required with an author'}"
                 )
             fields["message"] = short
         if "message" in fields:

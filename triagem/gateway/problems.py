@@ -94,8 +94,8 @@ def refuse_unknown_parameters(request: Request) -> None:
         if name not in known:
             shown = repr(name) if name.isidentifier() and len(name) <= 40 else "a parameter"
             near = get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known)) or 'none'}"
-            raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"query: {shown} is unknown: {hint}")
+            hint = f": did you mean {near[0]}?" if near else f"; known: {', '.join(sorted(known)) or 'none'}"
+            raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"query: {shown} is unknown{hint}")
         if len(request.query_params.getlist(name)) > 1:
             raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"query: {name!r} is given twice: give one value")
 

@@ -27,6 +27,7 @@ _PATH: Final = "/v1/tickets/"
 
 _PARTS: Final = ("history", "reviews", "messages", "older_history", "older_reviews", "older_messages")
 # Leaves out the newest messages, to read the older ones page by page.
+_NOT_FOUND: Final = "no such ticket: it is unknown or forgotten, or was just submitted and thousands wait before it"
 SkippedMessages = Annotated[int, Query(ge=0, le=2**31 - 1, description="leave out this number of newest messages")]
 
 
@@ -94,7 +95,7 @@ def get_ticket(services: ServicesDep, identity: _TicketIdentity, *, skip: Skippe
     """
     if detail := find_detail(services.database, identity, skip=skip) or find_unstored(services, identity):
         return detail
-    raise ProblemError(HTTPStatus.NOT_FOUND, "no such ticket: unknown, forgotten, or behind thousands that wait")
+    raise ProblemError(HTTPStatus.NOT_FOUND, _NOT_FOUND)
 
 
 def find_unstored(services: Services, identity: Identity) -> TicketDetail | None:

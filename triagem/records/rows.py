@@ -81,7 +81,10 @@ def read_rows(
     if format is None:
         if first.lstrip().startswith("[") or first.strip() == "{":
             kind = "array" if first.lstrip().startswith("[") else "object of several lines"
-            raise InvalidInput(f"{name} is a JSON {kind}, expected one JSON object a line (JSONL) or CSV")
+            convert = "jq -c '.[]'" if kind == "array" else "jq -c ."
+            raise InvalidInput(
+                f"{name} is a JSON {kind}, expected one JSON object a line (JSONL) or CSV: convert it with {convert}"
+            )
         format = "jsonl" if first.lstrip().startswith("{") else "csv"  # noqa: A001
     rest = (line for _, line in numbered)
     if format == "jsonl":

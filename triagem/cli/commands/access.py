@@ -116,7 +116,8 @@ def create(
         print_json(as_mapping(key) | {"scopes": sorted(key.scopes), "secret": secret})
         return
     typer.echo(secret)
-    note = f"key {key.id} ({key.name}): {', '.join(sorted(key.scopes))}. Save the secret: it is not shown again."
+    rights = ", ".join(sorted(key.scopes)) + (f", only for source {key.source}" if key.source else "")
+    note = f"key {key.id} ({key.name}): {rights}. Save the secret: it is not shown again."
     print_lines(note, screen=errors)
 
 

@@ -14,7 +14,7 @@ from triagem.db.labels import Colour, Label, change_label, label_name, list_labe
 _NO_LABELS = "no labels: models and reviews add them, or name them on the page that `triagem start` shows"
 
 labels = typer.Typer(
-    no_args_is_help=True, help="Labels: list them; change name, group and description; add and retire."
+    no_args_is_help=True, help="Labels: list them; with `set`, add, rename, group, describe or retire one."
 )
 
 

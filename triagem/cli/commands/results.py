@@ -14,6 +14,7 @@ from triagem.cli.options import AsJson, ExternalId, FormatOption, JsonFlag, Sour
 from triagem.cli.output import (
     Format,
     as_mapping,
+    console,
     errors,
     local_time,
     print_answer,
@@ -48,6 +49,8 @@ _COLUMNS = (
     "unclear",
 )
 
+_LEFT_OUT = ("language", "model_version")  # on a terminal below this width; `triagem show` prints them
+_WIDTH = 110
 _PAGE_SIZE = 50
 _MAX_KNOWN = 20
 _NO_RESULT = {
@@ -126,9 +129,11 @@ def _unknown_values(filters: Filters, known: Mapping[str, Sequence[str]]) -> Ite
 
 
 def _print_results(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], form: Format, *, empty: str) -> None:
-    """Print results; a table has no column `unclear`."""
+    """Print results; a table has no column `unclear`, and on a narrow terminal fewer others."""
     if form is Format.TABLE:
-        rows, columns = map(_verdict_marked, rows), [name for name in columns if name != "unclear"]
+        narrow = console.is_terminal and console.width < _WIDTH
+        hidden = {"unclear", *(_LEFT_OUT if narrow else ())}
+        rows, columns = map(_verdict_marked, rows), [name for name in columns if name not in hidden]
     print_rows(rows, columns, form, empty=empty, types=[Change, Result])
 
 
