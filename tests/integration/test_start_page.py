@@ -375,7 +375,7 @@ class TestProgress:
         page = owner.see("start")
 
         assert "86%" in page
-        assert "(macro-F1) on all messages, from 20 answers; 90% sure: 78% to 91%" in page
+        assert "(macro-F1) of a version from 20 answers; 90% sure: 78% to 91%" in page
         assert "About 30 more answers reach 90%." in page
 
     def test_labels_with_few_answers_are_named_next_to_the_estimate(
@@ -559,6 +559,10 @@ class TestTraining:
         opened.registry.promote("v1.1.0")
 
         assert "did not pass" not in owner.see("start", lang="en")
+        assert "rejected" not in modelless("start").out
+
+        opened.registry.rollback()
+
         assert "rejected" not in modelless("start").out
 
     def test_questions_are_requested_when_few_are_left(self, owner: Person, labelled: Database) -> None:

@@ -42,6 +42,7 @@ class VersionState:
     """The current version, the active jobs, and the number of answers until the next version; 0 without a next one.
 
     `first`: whether no version was requested yet. `ended`: the newest training of a version that has ended.
+    `rejected`: the same, if the gate rejected its version and nobody has promoted it since.
     """
 
     model: Manifest | None
@@ -49,12 +50,7 @@ class VersionState:
     answers_missing: int
     first: bool
     ended: TrainingJob | None
-
-    @property
-    def rejected(self) -> TrainingJob | None:
-        """The newest training, if the gate has rejected its version and nobody has promoted it since."""
-        in_use = self.model and self.model.version
-        return self.ended if self.ended and self.ended.rejected and self.ended.version != in_use else None
+    rejected: TrainingJob | None
 
 
 def version_state(database: Database, registry: Registry, answers: Mapping[str, int]) -> VersionState:
@@ -65,7 +61,10 @@ def version_state(database: Database, registry: Registry, answers: Mapping[str, 
     model = registry.manifest(current.version) if current else None
     missing = answers_to_version(answers, _answers(newest)) if _head_versions_continue(database, model) else 0
     jobs = training_jobs.newest_jobs(database, limit=len(JobKind), active=True)
-    return VersionState(model, jobs, missing, newest is None, ended)
+    rejected = ended if ended and ended.rejected else None
+    if rejected and any(promotion.version == rejected.version for promotion in registry.promotions()):
+        rejected = None
+    return VersionState(model, jobs, missing, newest is None, ended, rejected)
 
 
 def request_due_version(

@@ -271,8 +271,8 @@ def describe(state: LabellingState, labels: list[str], versions: VersionState) -
         lines.append(f"{missing} more answers until the {version}")
     if progress := state.progress:
         lines.append(
-            f"estimated macro-F1 on all messages, from {progress.answers} answers: {progress.macro_f1:.2f},"
-            f" 90% interval {progress.low:.2f} to {progress.high:.2f}"
+            f"a version from {progress.answers} answers has an estimated macro-F1 of {progress.macro_f1:.2f} on all"
+            f" messages, 90% interval {progress.low:.2f} to {progress.high:.2f}"
         )
         if progress.answers_missing:
             lines.append(f"about {progress.answers_missing} more answers reach 0.9")
