@@ -76,6 +76,13 @@ def test_a_backup_is_restored_with_its_models(
     assert_one_line(triagem("db", "restore", "backup.dump", "--models"), "restored is not empty")
 
 
+def test_a_missing_dump_is_named_before_its_models(triagem: Triagem) -> None:
+    assert_one_line(triagem("db", "restore", "new.dump", "--models"), "new.dump: no such file")
+    Path("new.dump").touch()
+    without = "new.dump.models.tgz: no such file; the dump was made without --models: omit it here too"
+    assert_one_line(triagem("db", "restore", "new.dump", "--models"), without)
+
+
 @pytest.mark.parametrize(
     ("name", "kind"), [("../outside", tarfile.REGTYPE), ("/tmp/outside", tarfile.REGTYPE), ("link", tarfile.SYMTYPE)]
 )

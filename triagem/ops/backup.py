@@ -31,8 +31,6 @@ def dump(database: Database, url: str, file: Path) -> None:
 
 def restore(database: Database, url: str, file: Path) -> None:
     """Fill a database without tickets from a dump, and migrate it to this version's schema. Raises InvalidInput."""
-    if not file.is_file():
-        raise InvalidInput(f"{file}: no such file")
     program = find_tool("pg_restore", database)
     _run(program, None, "--list", str(file))  # an unreadable file must change nothing
     upgrade(database)  # creates the roles, which are not in the dump
@@ -60,6 +58,8 @@ def dump_models(registry: Path, file: Path) -> None:
 
 def restore_models(registry: Path, file: Path) -> None:
     """Unpack a registry into a folder that is empty or does not exist. Raises InvalidInput."""
+    if not file.is_file():
+        raise InvalidInput(f"{file}: no such file; the dump was made without --models: omit it here too")
     if registry.exists() and any(registry.iterdir()):
         raise InvalidInput(f"{registry} is not empty: restore the models into an empty folder (TRIAGEM_REGISTRY_URL)")
     unpack(file, registry)

@@ -138,6 +138,8 @@ def restore(
 
     Example: `triagem db restore triagem.dump --models`
     """
+    if not file.is_file():
+        raise InvalidInput(f"{file}: no such file")
     url = servers.database_url()
     if models:
         backup.restore_models(servers.registry().root, _models_file(file))
