@@ -95,6 +95,7 @@ def test_apply_waits_with_progress_and_warns_about_a_version_that_is_not_current
     assert "run 1 (waiting for triagem ops): 0 done" in applied.err
     assert "v1.1.0 is not the current version: workers go on classifying with v1.0.0" in applied.err
     assert "nothing to change: each result is v1.1.0's already, or v1.1.0 never classified that text" in applied.out
+    assert "`triagem reclassify start --model v1.1.0 --shadow`" in applied.out
 
 
 def test_apply_waits_for_the_run_after_a_promotion(

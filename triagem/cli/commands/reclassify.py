@@ -257,6 +257,7 @@ def _describe(run: ReclassifyRun) -> Iterator[str]:
     if run.state == "done" and not run.put:
         yield "  " + (
             f"nothing to change: each result is {run.version}'s already, or {run.version} never classified that text"
+            f": `triagem reclassify start --model {run.version} --shadow` does"
             if run.kind == runs.APPLY
             else f"nothing to classify: no stored ticket matches, or {run.version} has classified them all"
         )
