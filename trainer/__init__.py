@@ -112,7 +112,8 @@ def train(
     progress.on_notes(run_notes)
     identifier = training_id(plan, parts.dev, draft.labels, settings.model_dump(), ancestor and ancestor.manifest)
     with training_folder(work_dir or registry.work_dir, identifier) as work, registry.staging() as staged:
-        resumed = has_progress(work)
+        if resumed := has_progress(work):
+            progress.on_notes(["resumes an interrupted training"])
         out_of_fold = run.predict_out_of_fold(work) if plan.folds else None
         model, tuned = run.train_model(staged, work)
         model, averaging_notes = run.average_with_folds(model, staged, work)

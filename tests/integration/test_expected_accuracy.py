@@ -157,9 +157,16 @@ class TestCommand:
         assert answer["expected"]["value"] == pytest.approx(0.95)
         assert answer["expected"]["reviewed"]["sampled"] == MIN_SAMPLED
 
+    def test_without_a_result_of_the_version_it_is_unknown(self, triagem: Triagem, database: Database) -> None:
+        printed = triagem("review", "accuracy").out
+
+        assert "expected: unknown, because no current result is of this version" in printed
+
     def test_it_says_how_many_reviews_are_missing(self, triagem: Triagem, database: Database) -> None:
         write_window(database, [sure("1", confidence=0.9), sure("2", confidence=0.9)])
         for task in draw(database, 1, random_share=1):
             submit_review(database, task.external_id)
 
-        assert "about 99 more reviews of randomly sampled texts" in triagem("review", "accuracy").out
+        assert (
+            "randomly sampled texts show whether the confidences match: 99 to go" in triagem("review", "accuracy").out
+        )

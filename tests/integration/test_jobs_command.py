@@ -90,7 +90,7 @@ def test_a_job_is_cancelled_once(triagem: Triagem) -> None:
     triagem("train", "data", "--queue")
 
     assert "job 1, full: cancelled" in triagem("jobs", "cancel", "1").out
-    assert_one_line(triagem("jobs", "cancel", "1"), "job 1 cannot be cancelled: it is cancelled")
+    assert_one_line(triagem("jobs", "cancel", "1"), "job 1 cannot be cancelled: it is cancelled already")
 
 
 def test_an_unknown_job_is_an_error(triagem: Triagem) -> None:

@@ -159,6 +159,7 @@ def test_a_killed_training_resumes_and_gives_the_same_version(
         uninterrupted.assessment.curves,
         uninterrupted.calibration,
     )
+    assert steps.notes[-1] == "resumes an interrupted training"
     assert any(
         "resumed an interrupted training; this version's own training from step 0" in note
         for note in report.outcome_notes

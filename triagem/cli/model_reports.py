@@ -110,7 +110,7 @@ def describe_decision(decision: Decision) -> Iterator[RenderableType]:
         lines = _lines(evidence.rule, evidence.excluded_rows, metrics, comparison)
         yield from (f"  {line}" for line in lines)
     yield from (f"  {note}" for note in evidence.notes)
-    opponent = f"against {evidence.current}" if evidence.current else "as the first version"
+    opponent = f"against {evidence.current}" if evidence.current else "as a first version"
     if isinstance(decision, Reject):
         yield Text.assemble(("rejected", "red"), f": {evidence.candidate} {opponent}")
         yield from (Text.assemble("  ", ("·", "red"), f" {reason}") for reason in decision.reasons)

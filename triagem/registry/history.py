@@ -154,7 +154,7 @@ def decide_archive(
         in_use: versions that must be kept, and why.
         keep: the number of newest versions that are kept.
     """
-    newest = dict.fromkeys(versions[-keep:], f"one of the {keep} newest")
+    newest = dict.fromkeys(versions[-keep:], "the newest" if keep == 1 else f"one of the {keep} newest")
     kept, gone = {**newest, **in_use}, frozenset(archived)
     return [ArchiveDecision(version, kept.get(version)) for version in versions if version not in gone]
 

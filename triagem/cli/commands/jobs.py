@@ -31,6 +31,7 @@ jobs = typer.Typer(
 )
 
 _Id = Annotated[int, typer.Argument(metavar="ID", min=1, help="Number of the job.")]
+_ENDED = {"done": "it is done", "failed": "it has already failed", "cancelled": "it is cancelled already"}
 _COLUMNS = ("id", "kind", "state", "stage", "done", "version", "requested_by", "requested_at")
 
 
@@ -81,7 +82,7 @@ def cancel(job_id: _Id, *, as_json: AsJson = False) -> None:
     """
     with servers.database() as database:
         if not training_jobs.cancel(database, job_id):
-            raise InvalidInput(f"job {job_id} cannot be cancelled: it is {_find(database, job_id).state}")
+            raise InvalidInput(f"job {job_id} cannot be cancelled: {_ENDED[_find(database, job_id).state]}")
         record_action(database, "training.cancel", f"training {job_id}")
         job = _find(database, job_id)
     print_answer(job, _describe(job), as_json=as_json)

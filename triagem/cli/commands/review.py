@@ -52,8 +52,11 @@ def next_(
         tasks = _draw_tasks(database, name, limit, days, random_share)
     lines = ((cell(f"{task.source} {task.external_id}", "bold"), task.text + "\n") for task in tasks)
     print_answer(tasks, chain.from_iterable(lines), as_json=as_json)
-    if not (tasks or as_json):
-        print_lines("no more texts to review", screen=errors)
+    if not tasks:
+        version = servers.registry().current().version
+        print_lines(
+            f"no more texts to review; random ones are results of {version}, the current version", screen=errors
+        )
 
 
 @review.command()

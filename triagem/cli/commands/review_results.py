@@ -227,6 +227,7 @@ def _test_rows() -> tuple[set[bytes], list[str]]:
 
 def _expected_lines(expected: ExpectedAccuracy) -> Iterator[str]:
     if expected.value is None:
+        yield "\nexpected: unknown, because no current result is of this version"
         return
     yield f"\nexpected: {expected.value:.1%}, the mean confidence in {expected.texts:,} decided texts"
     if (reviewed := expected.reviewed) is None or reviewed.mean_confidence is None:
@@ -236,7 +237,8 @@ def _expected_lines(expected: ExpectedAccuracy) -> Iterator[str]:
         yield f"the confidences do not match the reviews: on the same texts, {figures}; see docs/how-to/runbook.md"
     elif reviewed.sampled < MIN_SAMPLED:
         missing = MIN_SAMPLED - reviewed.sampled
-        yield f"about {missing:,} more reviews of randomly sampled texts show whether the confidences match"
+        rule = f"{MIN_SAMPLED} reviews of randomly sampled texts show whether the confidences match"
+        yield f"{rule}: {missing:,} to go"
     else:
         yield f"the confidences match the reviews: on the same texts, {figures}"
 
@@ -270,7 +272,7 @@ def _describe(version: str, estimate: AccuracyEstimate | None, start_answers: in
     if estimate.uncounted:
         training = " to train a model (page Start)," if start_answers else ""
         yield (
-            f"\n{estimate.uncounted:,} more reviews do not count: their texts were selected for low confidence,"
+            f"\nmore reviews that do not count: {estimate.uncounted:,}; their texts were selected for low confidence,"
             f"{training} by the reviewer, or by the users of a CRM"
         )
     if estimate.trained is None:
