@@ -14,9 +14,12 @@ from tests.support.reviewing import NOW, unsure
 from tests.support.scored_versions import current_and_better
 from tests.support.waiting import until
 from triagem import Publisher, TicketFields
-from triagem.contracts.ticket import Lane
+from triagem.contracts.prediction import AbstainReason
+from triagem.contracts.ticket import Identity, Lane
 from triagem.db import Database
 from triagem.db.auth import Scope, create_key
+from triagem.db.labels import change_label
+from triagem.db.reviews import record_review
 from triagem.db.tickets import dead_letters
 from triagem.db.tickets.queries import find_ticket_with_history
 from triagem.db.tickets.search import index_queued_tickets
@@ -225,17 +228,23 @@ SEVERE = {"moderate", "serious", "critical"}
 
 
 @portuguese_first
-def test_no_label_is_broken_within_a_word(console: Any, database: Database) -> None:
-    write_window(database, [unsure(str(number), text="uma mensagem longa " * 30) for number in range(3)])
-    console.goto(f"{console.address}/tickets")
-    heights = console.locator("tbody .chip").evaluate_all("all => all.map(chip => chip.clientHeight)")
-    assert len(heights) == 6
-    assert len(set(heights)) == 1
+@pytest.mark.parametrize("size", SIZES)
+def test_no_label_is_broken_within_a_word(console: Any, database: Database, size: str) -> None:
+    console.set_viewport_size(dict(zip(("width", "height"), SIZES[size], strict=True)))
+    foreign: dict[str, Any] = {"detected": "es", "reason": AbstainReason.OTHER_LANGUAGE}
+    write_window(database, [unsure(str(number), text="uma mensagem longa " * 30, **foreign) for number in range(3)])
+    record_review(database, Identity("zendesk", "0"), "suporte", "atendente-da-manha", comment="veja " * 20)
+    for path, chips in (("tickets", 6), ("ticket?source=zendesk&id=0", 3)):
+        console.goto(f"{console.address}/{path}")
+        heights = console.locator("tbody .chip").evaluate_all("all => all.map(chip => chip.clientHeight)")
+        assert len(heights) == chips
+        assert len(set(heights)) == 1, path
 
 
 @portuguese_first
 def test_on_a_phone_no_page_is_wider_than_the_screen(console: Any, database: Database) -> None:
     console.set_viewport_size(dict(zip(("width", "height"), SIZES["phone"], strict=True)))
+    change_label(database, "suporte", name="Atendimento ao cliente", new=True)
     for path in pages(console, database):
         assert console.evaluate("document.documentElement.scrollWidth") <= SIZES["phone"][0], path
         cut = "all => all.filter(part => part.scrollWidth > part.clientWidth).map(part => part.outerHTML)"
