@@ -172,7 +172,19 @@ def test_an_error_names_no_option_of_the_command(
     upload(admin, export(), label_column="nada")
     run_next(database, tmp_path, monkeypatch)
 
-    page = admin.see("preflight", lang="pt")
+    for path in ("preflight", "models"):
+        page = admin.see(path, lang="pt")
+        assert "o arquivo não tem a coluna &#39;nada&#39;, só id, mensagem, Grupo, canal" in page
+        assert "--" not in page.partition("<main")[2]
+    assert "avaliando" not in page
 
-    assert "o arquivo não tem a coluna &#39;nada&#39;, só id, mensagem, Grupo, canal" in page
-    assert "--" not in page.partition("<main")[2]
+
+def test_after_a_failure_the_form_keeps_what_was_typed(
+    admin: Person, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(admin, export(), **(OPTIONS | {"by": "nada"}))
+    run_next(database, tmp_path, monkeypatch)
+
+    page = admin.see("preflight")
+
+    assert [name for name in ("Grupo", OPTIONS["label_map"], "nada") if f'value="{name}"' not in page] == []

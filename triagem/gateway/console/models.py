@@ -23,6 +23,7 @@ from triagem.gateway.console.messages import Lang
 from triagem.gateway.console.render import HEADERS, address, language, redirect, render_page
 from triagem.gateway.console.session import Admin, Form, Reader, row_id
 from triagem.gateway.console.tickets import choice, label_context
+from triagem.gateway.console.upload_advice import browser_advice
 from triagem.gateway.problems import ProblemError
 from triagem.gateway.services import ServicesDep
 from triagem.ops.labelling import made_from_answers
@@ -77,7 +78,7 @@ def models(request: Request, services: ServicesDep, visitor: Reader) -> Response
         request, "models.html", visitor, known=versions, versions=manifests, current=services.current_version(),
         promotions=services.registry.promotions()[:-11:-1],
         previous=services.registry.rollback_version() if services.current_version() else None,
-        jobs=newest_jobs(services.database, limit=10),
+        jobs=newest_jobs(services.database, limit=10), browser_advice=browser_advice,
         first_head=FIRST_HEAD, days=days, lowest=lowest, width=_CHART_WIDTH, height=_CHART_HEIGHT,
         **label_context(services),
     )  # fmt: skip

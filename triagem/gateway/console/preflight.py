@@ -26,7 +26,10 @@ def preflight(request: Request, services: ServicesDep, visitor: Admin) -> Respon
     job = newest_job(services.database, JobKind.PREFLIGHT)
     upload = find_upload(services.database, int(job.parameters["upload"])) if job else None
     figures = upload and upload.result
-    return render_page(request, "preflight.html", visitor, job=job, figures=figures, browser_advice=browser_advice)
+    typed = job.parameters if job and job.error else dict.fromkeys(_OPTIONS, "")
+    return render_page(
+        request, "preflight.html", visitor, job=job, figures=figures, typed=typed, browser_advice=browser_advice
+    )
 
 
 @router.post("/preflight/upload")
