@@ -70,7 +70,7 @@ class PoolText:
     parts: Sequence[str] = ()
 
 
-_COLUMNS: Final = "t.id, t.digest, t.source, t.external_id, t.text, t.revised_at"
+_COLUMNS: Final = "t.id, t.digest, t.source, t.external_id, t.text, t.revised_at, t.received_at"
 _STORED: Final = text(f"""
 SELECT {_COLUMNS}, q.kind, NULL FROM label_questions q JOIN tickets t ON (t.id, t.digest) = (q.ticket_id, q.digest)
 WHERE q.kind <> 'suspicious' AND t.text IS NOT NULL AND t.id <> ALL(:skipped) AND {UNREVIEWED}

@@ -30,6 +30,7 @@ class TicketText:
     external_id: str
     text: str
     revised_at: datetime
+    received_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

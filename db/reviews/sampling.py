@@ -36,7 +36,6 @@ _SAMPLE_AHEAD: Final = 10
 class ReviewTask(TicketText):
     """A text assigned to a reviewer until `leased_until`."""
 
-    received_at: datetime
     leased_until: datetime
 
 

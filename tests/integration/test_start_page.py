@@ -249,6 +249,7 @@ class TestSetUp:
     @pytest.mark.parametrize(
         ("content", "reason"),
         [
+            (b"id,text\n", "a.xlsx: has no rows"),
             (b"PK\x03\x04", "a.xlsx is an Excel workbook"),
             (b"%PDF-1.4\n1 0 obj\n", "a.xlsx is a PDF, not a table"),
             ("id;text\n1;Giriş, Doğan\n".encode("cp1254"), "save the file as UTF-8"),
@@ -289,6 +290,7 @@ class TestQuestions:
         self, owner: Person, labelled: Database
     ) -> None:
         first = owner.see("start")
+        assert "Written" not in first  # a text without a time
 
         second = owner.send("start", first, label="venda")
 
