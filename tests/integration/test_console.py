@@ -226,6 +226,8 @@ class TestForms:
         answer = reader.http.post("/console/ticket", data={"token": token})
         assert answer.status_code == 403
         assert "does not allow this" in answer.text
+        assert '<a href="/console/models">' in answer.text
+        assert '<span class="who">ana</span>' in answer.text
 
 
 class TestTickets:

@@ -102,7 +102,8 @@ def _error_page(request: Request, status: HTTPStatus, detail: str = "", message_
     message_key = message_key or (f"error_{status:d}" if f"error_{status:d}" in MESSAGES else "error")
     if status != HTTPStatus.UNPROCESSABLE_ENTITY and language(request) is Lang.PT:
         detail = ""  # the message says what to do; only what is wrong with the input is shown too
-    response = render_page(request, "error.html", status=status, message_key=message_key, detail=detail)
+    visitor = getattr(request.state, "visitor", None)
+    response = render_page(request, "error.html", visitor, status=status, message_key=message_key, detail=detail)
     if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
         response.headers["Retry-After"] = RETRY_AFTER_S
     return response

@@ -123,7 +123,7 @@ def require_visitor(scope: Scope | None = None) -> Callable[..., Awaitable[Visit
         authenticate_sender(request, f"key {key.id}")
         # The CSRF token is derived from the cookie, which scripts and other sites cannot read.
         token = sha256(f"form:{cookie}".encode("utf-8", "surrogatepass")).hexdigest()
-        visitor = Visitor(key, token, actor_of(request, key))
+        visitor = request.state.visitor = Visitor(key, token, actor_of(request, key))  # the page of an error reads it
         if request.method == "POST":
             sent = (await read_form(request)).get("token", "")
             if not hmac.compare_digest(sent.encode(), token.encode()):
