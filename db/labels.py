@@ -17,6 +17,7 @@ from triagem.db.connect import Database
 
 MAX_LABEL_CHARS: Final = 64
 UNCLEAR: Final = "unclear"
+_UNCLEAR_WORDS: Final = frozenset(map(folded_label, (UNCLEAR, "can't tell", "can\u2019t tell", "não dá para saber")))
 # The console's colours, readable on light and dark pages.
 Colour = Literal["blue", "brown", "purple", "green", "pink", "grey"]
 COLOURS: Final = get_args(Colour)
@@ -28,8 +29,8 @@ def label_name(text: str) -> str:
     label = " ".join(normalized("NFC", visible).split())
     if not label or len(label) > MAX_LABEL_CHARS or not label.isprintable():
         raise InvalidInput(f"label {text!r}: expected 1 to {MAX_LABEL_CHARS} printable characters")
-    if label == UNCLEAR:
-        raise InvalidInput(f"{UNCLEAR!r} is not a label: it means that the label cannot be determined")
+    if folded_label(label) in _UNCLEAR_WORDS:
+        raise InvalidInput(f"{label!r} is not a label: it means that the label cannot be determined")
     return label
 
 

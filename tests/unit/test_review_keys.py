@@ -71,9 +71,10 @@ class TestNames:
         with pytest.raises(InvalidInput):
             reviewer_name("a\nb")
 
-    def test_unclear_is_not_a_label(self) -> None:
+    @pytest.mark.parametrize("answer", ["unclear", "Can't tell", "can\u2019t tell", "Não dá para saber"])
+    def test_unclear_is_not_a_label(self, answer: str) -> None:
         with pytest.raises(InvalidInput):
-            label_name("unclear")
+            label_name(answer)
 
     def test_the_reviewer_is_the_login_name_unless_given(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("LOGNAME", "ana")
