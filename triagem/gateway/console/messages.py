@@ -211,7 +211,7 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "no_dead_letters": ("No dead letters.", "Nenhuma mensagem não processada."),
     "ignored_webhooks": ("Webhooks without a ticket", "Webhooks sem ticket"),
     "count": ("Count", "Quantidade"),
-    "no_ignored_webhooks": ("Every webhook produced a ticket.", "Todos os webhooks geraram um ticket."),
+    "no_ignored_webhooks": ("No webhook without a ticket.", "Nenhum webhook sem ticket."),
     "file_invalid": (
         "{setting} is invalid, its previous content stays in use: {reason}",
         "{setting} é inválido; o conteúdo anterior continua em uso: {reason}",

@@ -3,7 +3,7 @@
 from typing import Final
 
 MODEL_MESSAGES: Final = {
-    "trained": ("Trained", "Treinado em"),
+    "trained": ("Trained", "Treinada em"),
     "rows": ("Rows", "Linhas"),
     "base": ("Base model", "Modelo base"),
     "labels": ("Labels", "Categorias"),
