@@ -1,6 +1,7 @@
 """The console as a separate application under `/console`: errors are HTML pages, and OpenAPI excludes it."""
 
 from http import HTTPStatus
+from typing import Final
 
 import structlog
 from fastapi import FastAPI, Request
@@ -24,7 +25,7 @@ from triagem.gateway.console import (
     tickets,
 )
 from triagem.gateway.console.error_messages import error_message_key
-from triagem.gateway.console.messages import MESSAGES, Lang
+from triagem.gateway.console.messages import MESSAGES, Lang, translate
 from triagem.gateway.console.overview import ThroughputMeter
 from triagem.gateway.console.render import STATIC, address, language, redirect, render_page
 from triagem.gateway.console.session import FormRefused, LoginNeeded, page_of_form
@@ -32,6 +33,11 @@ from triagem.gateway.problems import RETRY_AFTER_S, describe_invalid, status_of
 from triagem.gateway.services import Services
 
 log = structlog.get_logger(__name__)
+
+# The names of query parameters in the forms, as messages.
+_FIELDS: Final = {"q": "search", "model": "version", "reviewed": "review"} | {
+    name: name for name in ("source", "label", "band", "language", "since", "until")
+}
 
 
 class _CachedStaticFiles(StaticFiles):
@@ -79,7 +85,10 @@ def _install_error_handlers(console: FastAPI) -> None:
 
     @console.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> Response:
-        return _error_page(request, HTTPStatus.UNPROCESSABLE_ENTITY, describe_invalid(error))
+        place, _, reason = describe_invalid(error).partition(": ")
+        if field := _FIELDS.get(place.removeprefix("query.")):
+            place = translate(language(request), field)
+        return _error_page(request, HTTPStatus.UNPROCESSABLE_ENTITY, f"{place}: {reason}")
 
     @console.exception_handler(TriagemError)
     async def _ours(request: Request, error: TriagemError) -> Response:

@@ -78,7 +78,7 @@ DottedIds = Annotated[str, Query(max_length=1000, pattern=r"^([0-9]{1,18}(\.[0-9
 
 
 def _queue(source: FilterText = "", language: FilterText = "", label: FilterText = "") -> QueueFilters:
-    return QueueFilters(source or None, language.lower() or None, label or None)
+    return QueueFilters(source.strip() or None, language.strip().lower() or None, label or None)
 
 
 _Queue = Annotated[QueueFilters, Depends(_queue)]

@@ -68,11 +68,11 @@ def _filters(
     return Filters(
         label or None,
         choice("Band", band, Band),
-        source or None,
-        model or None,
+        source.strip() or None,
+        model.strip() or None,
         _day("From", since),
         _day("Before", until),
-        language.lower() or None,
+        language.strip().lower() or None,
         choice("Review", reviewed, ReviewState),
         visitor.name,
     )
