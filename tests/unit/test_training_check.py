@@ -81,7 +81,14 @@ def test_a_probable_label_error_is_named(bare: Triagem, data: Path) -> None:
 def test_copies_of_a_suspect_are_shown_once() -> None:
     suspects = [LabelError(f"train.csv:{line}", "venda", "suporte", 0.9, f"text {line % 2}") for line in range(2, 8)]
 
-    assert [line.split()[0] for line in _describe(suspects, None)] == ["6", "train.csv:2", "train.csv:3"]
+    assert [line.split()[0] for line in _describe(suspects, 1000, None)] == ["6", "train.csv:2", "train.csv:3"]
+
+
+@pytest.mark.parametrize(("texts", "unreliable"), [(199, True), (200, False)])
+def test_a_list_of_suspects_from_few_texts_is_called_unreliable(texts: int, unreliable: bool) -> None:
+    first, *_ = _describe([LabelError("train.csv:2", "venda", "suporte", 0.9, "text")], texts, None)
+
+    assert ("with only 199 different texts, many of these labels are right" in first) is unreliable
 
 
 def test_the_label_column_is_given_once(bare: Triagem, data: Path) -> None:
