@@ -91,7 +91,7 @@ def test_json_output_has_the_same_values(capsys: pytest.CaptureFixture[str]) -> 
 def test_without_a_terminal_each_tenth_of_the_steps_and_each_score_is_a_line() -> None:
     screen = Console(width=200, force_terminal=False)
     with screen.capture() as capture, progress("prepare", screen=screen) as update:
-        reporter = ProgressReporter(update, screen)
+        reporter = ProgressReporter(update, screen, clock=lambda: 0.0, printed_at=0.0)
         reporter.on_notes(("evaluation every 100 steps",))
         for step in range(1, 401):
             reporter.on_step(step, 400, 0.5)
@@ -101,6 +101,16 @@ def test_without_a_terminal_each_tenth_of_the_steps_and_each_score_is_a_line() -
     assert lines[:2] == ["evaluation every 100 steps", "fine-tune, loss 0.500: step 40 of 400"]
     assert len(lines) == 1 + 10 + 1
     assert lines[-2:] == ["evaluate: step 400 of 400", "step 400 of 400: accuracy 0.900 on the dev rows"]
+
+
+def test_without_a_terminal_a_slow_training_prints_a_line_each_half_minute() -> None:
+    screen, seconds = Console(width=200, force_terminal=False), iter((0, 29, 30, 30, 59, 60, 60))
+    with screen.capture() as capture, progress("prepare", screen=screen) as update:
+        reporter = ProgressReporter(update, screen, clock=lambda: next(seconds), printed_at=0.0)
+        for step in range(1, 6):
+            reporter.on_step(step, 400, 0.5)
+
+    assert [line.split()[-3] for line in capture.get().splitlines()] == ["3", "5"]
 
 
 def test_base_and_parent_together_are_a_usage_error(bare: Triagem) -> None:

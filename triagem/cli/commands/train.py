@@ -1,9 +1,10 @@
 """`triagem train`: trains a model version from a folder of labelled messages and registers it."""
 
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,7 @@ from triagem.trainer import TrainingReport, TrainSettings
 from triagem.trainer import train as train_version
 from triagem.trainer.settings import AUTO
 
+_LINE_EVERY_S = 30.0
 _LEAKAGE = (
     "--allow-leakage: if test rows are also training rows, no score counts and the gate cannot promote the version"
 )
@@ -209,11 +211,13 @@ def _own_labels(crm: str) -> dict[str, str]:
 
 @dataclass
 class ProgressReporter:
-    """Prints notes and scores at once. Steps move a bar; without a terminal, a line is printed per tenth of them."""
+    """Prints notes and scores at once. Steps move a bar, or without a terminal print a line per tenth and 30 s."""
 
     update: Callable[..., None]
     screen: Console
+    clock: Callable[[], float] = time.monotonic
     printed_tenths: int = 0
+    printed_at: float = field(default_factory=time.monotonic)
 
     def on_notes(self, notes: Sequence[str]) -> None:
         print_lines(*(f"  {note}" for note in notes), screen=self.screen)
@@ -227,8 +231,10 @@ class ProgressReporter:
             description = "evaluate"
         self.update(completed=done, total=total, description=description)
         tenths = 10 * done // total
-        if tenths > self.printed_tenths and not self.screen.is_terminal:
+        is_due = tenths > self.printed_tenths or self.clock() - self.printed_at >= _LINE_EVERY_S
+        if is_due and not self.screen.is_terminal:
             self.on_notes([f"{description}: step {done:,} of {total:,}"])
+            self.printed_at = self.clock()
         self.printed_tenths = max(tenths, self.printed_tenths)
 
 
