@@ -57,7 +57,7 @@ def test_it_prints_the_effect_of_calibration_and_its_rows() -> None:
 def test_it_prints_the_evidence_for_the_threshold() -> None:
     lines = printed(REPORT)
 
-    evidence = "394 of the 400 calibration texts at or above it are right, which proves 97.0%"
+    evidence = "394 of the 400 held-out texts at or above it are right, which proves 97.0%"
     assert f"review below 0.810: {evidence}" in lines
     assert "the 12.0% of tickets with the lowest confidence are always reviewed" in lines
 
@@ -66,8 +66,8 @@ def test_it_prints_why_the_default_threshold_stays() -> None:
     unproved = replace(REPORT, threshold=ReviewThreshold(0.7, 0.95, texts=50, right=50, texts_missing=9))
     hopeless = replace(REPORT, threshold=ReviewThreshold(0.7, 0.95, texts=200, right=180))
 
-    assert "0.700, the default: 50 calibration texts, 50 of them right, do not prove 95%; 9 more" in printed(unproved)
-    too_few = "180 of the 200 most confident calibration texts are right, so no number of texts can prove 95%"
+    assert "0.700, the default: 50 held-out texts, 50 of them right, do not prove 95%; 9 more" in printed(unproved)
+    too_few = "180 of the 200 most confident held-out texts are right, so no number of texts can prove 95%"
     assert too_few in printed(hopeless)
 
 

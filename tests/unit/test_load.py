@@ -109,7 +109,7 @@ def test_a_rejection_never_holds_the_text() -> None:
 
 
 def test_a_strict_load_stops_at_the_first_bad_line() -> None:
-    with pytest.raises(InvalidInput, match="line 4: 1 columns, the header has 2"):
+    with pytest.raises(InvalidInput, match="line 4: 1 column, the header has 2"):
         load_lines(fake_inbox(), [*lines(1, 2), "bad\n", "3,c\n"], strict=True)
 
 

@@ -291,7 +291,10 @@ class TestLaterVersions:
         later = next_version(first, balanced_rows(20, 60), test=[*known, *new])
 
         assert later.test == (*known, *new)
-        assert any(note.startswith("of 24 test rows, 4 are not new") for note in later.notes)
+        assert any(
+            note.startswith("test rows that earlier versions were trained or tuned on: 4 of 24;")
+            for note in later.notes
+        )
 
     def test_when_all_rows_were_seen_the_split_is_refused(self) -> None:
         first = split(corpus(balanced_rows(50), test=balanced_rows(10, 30)), seed=42)

@@ -140,7 +140,7 @@ def test_csv_gives_the_same_rows_as_jsonl(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("one two three\n", "1 columns, the header has 2"),
+        ("one two three\n", "1 column, the header has 2"),
         (",venda\n", "'prompt' is empty"),
         ('"cut,venda', "a quote is not closed"),
     ],

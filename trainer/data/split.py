@@ -114,8 +114,8 @@ def split(
     parts = _parts(corpus, {row.text: part for group, part in part_of.items() for row in group.rows})
     if seen := sum(not trained.isdisjoint(_digests([row])) for row in parts["test"]):
         notes.append(
-            f"of {len(parts['test'])} test rows, {seen} are not new: earlier versions were trained or tuned on them; "
-            "the gate leaves out those that a compared version was trained on"
+            f"test rows that earlier versions were trained or tuned on: {seen} of {len(parts['test'])}; the gate "
+            "leaves out those of the versions that it compares"
         )
     return Corpus(corpus.labels, **parts, notes=(*notes, *_weaknesses(parts, corpus.labels)))
 

@@ -60,7 +60,7 @@ class CalibrationResult:
 class ReviewThreshold:
     """The confidence below which a person reviews a ticket, and the evidence for it.
 
-    Of the `texts` different calibration texts at or above the threshold, `right` are right. `proven_precision` is the
+    Of the `texts` different held-out texts at or above the threshold, `right` are right. `proven_precision` is the
     precision that these texts prove; None if it is below the target. In that case, `texts_missing` is the number of
     further texts that would prove the target; None if no number would.
     """
@@ -77,18 +77,18 @@ class ReviewThreshold:
         """One line for a person."""
         if self.proven_precision is not None:
             return (
-                f"review below {self.review:.3f}: {self.right} of the {self.texts} calibration texts at or above it "
+                f"review below {self.review:.3f}: {self.right} of the {self.texts} held-out texts at or above it "
                 f"are right, which proves {self.proven_precision:.1%} (target {self.target_precision:.0%})"
             )
         default = f"review below {self.review:.3f}, the default"
         if self.texts_missing is None:
             return (
-                f"{default}: only {self.right} of the {self.texts} most confident calibration texts are right, so no "
+                f"{default}: only {self.right} of the {self.texts} most confident held-out texts are right, so no "
                 f"number of texts can prove {self.target_precision:.0%}"
             )
         missing = f"{self.texts_missing}" if self.texts_missing <= _MANY_TEXTS else f"over {_MANY_TEXTS:,}"
         return (
-            f"{default}: {self.texts} calibration texts, {self.right} of them right, do not prove "
+            f"{default}: {self.texts} held-out texts, {self.right} of them right, do not prove "
             f"{self.target_precision:.0%}; {missing} more with the same accuracy would"
         )
 

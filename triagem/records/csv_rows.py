@@ -210,4 +210,5 @@ def _fitted(cells: list[str], width: int, *, whole: bool) -> tuple[list[str], st
         return cells[:width], ""
     if whole and 1 < len(cells) < width:
         return [*cells, *[""] * (width - len(cells))], ""
-    return [], f"{len(cells)} columns, the header has {width}"
+    count = "1 column" if len(cells) == 1 else f"{len(cells)} columns"
+    return [], f"{count}, the header has {width}"
