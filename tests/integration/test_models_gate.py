@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.command import Triagem, assert_one_line
 from tests.support.scored_versions import register_tested
+from triagem.contracts.model import DataInfo
 from triagem.registry import Registry
 
 
@@ -46,6 +47,18 @@ def test_a_worse_version_is_rejected_with_reasons_and_status_3(registry: Registr
     assert "to promote it anyway: `triagem models promote v1.2.0 --force --reason …`" in answer.out
     assert "Traceback" not in answer.err
     assert registry.current().version == "v1.0.0"
+
+
+def test_against_a_leaked_current_version_the_other_is_judged_as_a_first_version(
+    registry: Registry, bare: Triagem
+) -> None:
+    leaked = register_tested(registry, data=DataInfo(digest="", rows=300, leaked=6))
+    registry.promote(leaked)
+
+    answer = bare("models", "compare", "v1.1.0").out
+
+    assert f"{leaked} is not compared: its scores measure memorization" in answer
+    assert "passed: v1.1.0 as a first version" in answer
 
 
 def test_the_list_shows_the_accuracy_with_three_digits(registry: Registry, bare: Triagem) -> None:
