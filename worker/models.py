@@ -136,9 +136,9 @@ class ModelManager:
                 raise
             self.missing = isinstance(error, NoModel)
             reason = str(error)
-            if loaded is None and self.missing:
+            if self.missing:
                 with suppress(TriagemError):
-                    self._lost = self._had_model()
+                    self._lost = loaded is not None or self._had_model()
                 reason = describe_lost(reason) if self._lost else reason
             if reason != self._problem:
                 if loaded is None:

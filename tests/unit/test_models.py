@@ -9,12 +9,14 @@ from typing import NoReturn
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from structlog.testing import capture_logs
 
 from tests.support.builders import Clock, register
 from tests.support.engines import noop
 from triagem.contracts.errors import DatabaseUnavailable, ModelCorrupt, NoModel, RegistryUnavailable
 from triagem.contracts.model import CURRENT_FILE, Model
 from triagem.registry import Registry
+from triagem.registry.no_model import LOST_STEP
 from triagem.worker.models import ModelManager
 from triagem.worker.supervisor import Supervisor
 
@@ -114,7 +116,7 @@ def test_a_registry_that_lost_its_versions_is_not_taken_for_one_before_the_first
     assert collecting == [True, False, False]
     assert waiting.missing, "tickets are stored"
     assert str(waiting.waiting_for).endswith(
-        "moved, but there was one: check TRIAGEM_REGISTRY_URL, or restore the folder"
+        "moved, which does not exist, but there was one: check TRIAGEM_REGISTRY_URL, or restore the folder"
     )
 
 
@@ -122,9 +124,11 @@ def test_a_loaded_model_goes_on_while_the_registry_is_gone_and_the_reason_is_rep
     manager: ModelManager, registry: Registry
 ) -> None:
     moved = registry.root.rename(registry.root.with_name("moved"))
-    check_once(manager)
+    with capture_logs() as lines:
+        check_once(manager)
 
     assert current_version(manager) == ("v1.0.0", 1)
+    assert lines[0]["reason"].endswith(f"which does not exist, {LOST_STEP}")
     assert manager.registry_problem.endswith("check TRIAGEM_REGISTRY_URL; v1.0.0 keeps running")
     moved.rename(registry.root)
     check_once(manager)

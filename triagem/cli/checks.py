@@ -25,8 +25,8 @@ from triagem.inbox.lease import AT_WORK, worker_states
 from triagem.ops.heartbeat import seconds_since_completed
 from triagem.ops.invalid_files import file_problems
 from triagem.process import describe_invalid
-from triagem.registry import Registry, RegistrySettings
-from triagem.registry.no_model import LOST_STEP, describe_lost
+from triagem.registry import Registry
+from triagem.registry.no_model import describe_lost
 
 _CONNECT_S: Final = 1.5  # longer than one retransmission of a lost packet
 _ANSWER_S: Final = 2.0
@@ -236,13 +236,11 @@ def current_model(*, redis_answers: bool, postgres_answers: bool) -> tuple[Regis
     try:
         return registry, registry.current()
     except NoModel as error:
-        url, fix = RegistrySettings().registry_url, "check TRIAGEM_REGISTRY_URL"
         if redis_answers and _is_a_worker_at_work():
-            raise CheckFailed(
-                f"no current model in {url}, but workers have one: {fix}; the workers keep the model that they run"
-            ) from None
+            lost = describe_lost(
+                str(error), "but workers have one: check TRIAGEM_REGISTRY_URL, or restore the folder"
+            )
+            raise CheckFailed(f"{lost}; the workers keep the model that they run") from None
         if postgres_answers and _had_a_model():
-            raise CheckFailed(
-                f"no current model in {url}, {LOST_STEP}; meanwhile tickets are stored without a result"
-            ) from None
+            raise CheckFailed(f"{describe_lost(str(error))}; meanwhile tickets are stored without a result") from None
         raise CheckWarned(f"{error}; meanwhile tickets are stored") from None

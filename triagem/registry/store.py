@@ -132,7 +132,9 @@ class Registry:
         try:
             return CurrentModel.model_validate_json(self._in_time(lambda: self._backend.read(CURRENT_FILE)))
         except FileNotFoundError:
-            raise NoModel(f"no current model in {self._backend.name}: {self._next_step()}") from None
+            gone = isinstance(self._backend, LocalBackend) and not self._backend.work_dir.exists()
+            where = self._backend.name + (", which does not exist" if gone else "")
+            raise NoModel(f"no current model in {where}: {self._next_step()}") from None
         except (OSError, ValidationError) as error:
             raise ModelCorrupt(
                 f"{self._backend.name}/{CURRENT_FILE} cannot be read ({type(error).__name__})"
