@@ -103,6 +103,14 @@ def local_gateway(*, killed: bool = False) -> str:
     return file.read_text(encoding="utf-8")
 
 
+def running_address() -> str:
+    """The gateway's URL that `triagem up` printed in this folder; empty without one, or with another database."""
+    stack, file = local_stack(), STACK_FOLDER / ADDRESS_FILE
+    if stack is None or stack.database_url != database_url() or not file.exists():
+        return ""
+    return file.read_text(encoding="utf-8")
+
+
 def no_worker() -> str:
     """The state without a live worker, and the next step: a worker of `triagem up` in this folder may hang."""
     if not local_gateway():

@@ -181,9 +181,13 @@ def test_after_up_was_killed_its_worker_ends_and_the_next_up_takes_the_servers_o
         restarted.communicate()
 
 
-def test_up_without_a_model_stores_tickets_and_says_what_to_do_next(folder: Path) -> None:
+def test_up_without_a_model_stores_tickets_and_says_what_to_do_next(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     port = choose_port()
-    process = triagem(folder, "up", models=folder / "none", engine="tests.support.engines:noop", port=port)
+    with monkeypatch.context() as patch:
+        patch.setenv("TRIAGEM_REDIS_URL", "redis://127.0.0.1:1/0")
+        process = triagem(folder, "up", models=folder / "none", engine="tests.support.engines:noop", port=port)
     try:
         until(lambda: "gateway_started" in log_of(folder, "gateway") or process.poll() is not None, seconds=90)
         (folder / "export.csv").write_text("id,subject,body\n1,Oi,minha internet caiu\n", encoding="utf-8")
@@ -195,6 +199,7 @@ def test_up_without_a_model_stores_tickets_and_says_what_to_do_next(folder: Path
     finally:
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=90)
+    assert "not used, `triagem up` runs its own Redis and Postgres: TRIAGEM_REDIS_URL\n" in out
     assert (
         f"no model yet: tickets are stored, and your answers make the first model. Start at http://127.0.0.1:{port}/console/"
         in " ".join(out.split())

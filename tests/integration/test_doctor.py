@@ -65,6 +65,13 @@ def test_doctor_names_a_value_that_no_process_would_accept_and_goes_on(
     assert by_check["Redis"].startswith("TRIAGEM_LIVE_HIGH_WATER: must be a whole number")
 
 
+@pytest.mark.parametrize("setting", ["TRIAGEM_CRM_FILE", "TRIAGEM_ALERTS_FILE"])
+def test_doctor_names_a_file_that_is_missing(triagem: Triagem, monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
+    monkeypatch.setenv(setting, "absent.toml")
+
+    assert problems(triagem)["settings"] == f"{setting}: absent.toml cannot be read: No such file or directory"
+
+
 def test_doctor_warns_of_guidelines_that_reviewers_do_not_see(
     triagem: Triagem, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,9 +57,11 @@ def test_an_error_in_the_crm_file_is_reported_at_start(
 
 
 @pytest.mark.parametrize("setting", ["TRIAGEM_CRM_FILE", "TRIAGEM_ALERTS_FILE"])
-def test_up_reports_an_error_in_a_file_before_it_starts_anything(
+def test_up_reports_an_error_in_a_file_or_setting_before_it_starts_anything(
     bare: Triagem, monkeypatch: pytest.MonkeyPatch, setting: str
 ) -> None:
     monkeypatch.setenv(setting, "absent.toml")
     assert_one_line(bare("up"), f"{setting}: absent.toml cannot be read: No such file")
+    monkeypatch.setenv("TRIAGEM_MONITOR_EVERY", "15")
+    assert_one_line(bare("up"), "TRIAGEM_MONITOR_EVERY: '15' is not a schedule")
     assert not Path(".triagem").exists()

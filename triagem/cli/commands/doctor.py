@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -81,6 +82,12 @@ def _settings() -> str:
         raise CheckFailed("; ".join(describe_unknown(*pair) for pair in unknown.items()))
     if invalid := invalid_values(names):
         raise CheckFailed("; ".join(invalid))
+    with suppress(ModuleNotFoundError):  # a machine that only submits tickets reads neither file
+        from triagem.notify.alert_rules import AlertsFile
+        from triagem.producer.crm import CrmFile
+
+        AlertsFile.from_environment()
+        CrmFile.from_environment()
     return f"variables set: {sum(name.upper().startswith('TRIAGEM_') for name in names)}, all valid"
 
 

@@ -1,6 +1,7 @@
 """`triagem up` runs the local stack with all processes, `env` prints its settings, `start` leads to a first model."""
 
 import json
+import os
 import shlex
 import time
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ import typer
 
 from triagem import servers
 from triagem.cli.commands.access import record_action
+from triagem.cli.known_settings import invalid_values, variables_set
 from triagem.cli.options import AsJson
 from triagem.cli.output import as_mapping, console, local_time, print_answer, print_lines
 from triagem.cli.processes import WorkerProcess, WorkerSlot, exit_on_sigterm, run_until_stopped
@@ -63,6 +65,8 @@ def up(
     exit_on_sigterm()
     with steps.step("start Redis and Postgres"):
         endpoints = stack.start()
+    if ignored := [name for name, url in endpoints.settings.items() if os.environ.get(name, url) != url]:
+        print_lines(f"not used, `triagem up` runs its own Redis and Postgres: {', '.join(ignored)}")
     try:
         with steps.step("migrate the database"):
             prepare_database(endpoints)
@@ -208,7 +212,7 @@ def start(
         registry = servers.registry()
         labels = review_choices(database, registry.current_labels())
         versions = version_state(database, registry, state.answers)
-        address = _running_address() or gateway_address()
+        address = servers.running_address() or gateway_address()
         page = login_link(database, address) if link else f"{address}/console/start"
     lines = [*describe(state, labels, versions), f"continue at {page}"]
     answer = {
@@ -218,21 +222,15 @@ def start(
     print_answer(answer, lines, as_json=as_json)
 
 
-def _running_address() -> str:
-    """The gateway's URL that `triagem up` printed in this folder; empty without one, or with another database."""
-    stack, file = servers.local_stack(), servers.STACK_FOLDER / servers.ADDRESS_FILE
-    if stack is None or stack.database_url != servers.database_url() or not file.exists():
-        return ""
-    return file.read_text(encoding="utf-8")
-
-
 def gateway_address(*, check: bool = False) -> str:
-    """The gateway's URL. `check`: raise InvalidInput if its address or a file is invalid, before anything starts."""
+    """The gateway's URL. `check`: raise InvalidInput if the address, a setting or a file is invalid."""
     from triagem.gateway.serve import listen, url
     from triagem.gateway.services import GatewaySettings
 
     settings = GatewaySettings()
     if check:
+        if invalid := invalid_values(variables_set()):
+            raise InvalidInput("; ".join(invalid))
         CrmFile.from_environment()
         AlertsFile.from_environment()
         listen(settings.host, settings.port).close()
