@@ -82,7 +82,7 @@ def describe_exit(status: int) -> str:
     """The end of a process in words."""
     if status >= 0:
         return f"exited with status {status}"
-    hint = ", as when memory runs out" if status == -signal.SIGKILL else ""
+    hint = " (SIGKILL): by a person, or because memory ran out" if status == -signal.SIGKILL else ""
     return f"was killed by signal {-status}{hint}"
 
 

@@ -73,8 +73,8 @@ def test_a_process_that_is_killed_again_and_again_fails_with_a_diagnosis(databas
 
     assert len(rig.started) == MAX_ATTEMPTS
     assert found(database, job).error == (
-        "the training process was killed by signal 9, as when memory runs out, at the 10th attempt; the trainer's log"
-        " says more"
+        "the training process was killed by signal 9 (SIGKILL): by a person, or because memory ran out, at the 10th "
+        "attempt; the trainer's log says more"
     )
 
 

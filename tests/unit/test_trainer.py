@@ -28,7 +28,7 @@ def test_a_job_has_a_budget_of_time_and_disk(hours: float, gigabytes: float, pro
     [
         (1, "exited with status 1"),
         (-11, "was killed by signal 11"),
-        (-9, "was killed by signal 9, as when memory runs out"),
+        (-9, "was killed by signal 9 (SIGKILL): by a person, or because memory ran out"),
     ],
 )
 def test_the_end_of_a_process_is_described(status: int, description: str) -> None:
