@@ -122,7 +122,7 @@ def no_worker() -> str:
 
 
 def _restart_step(stack: LocalStack) -> str:
-    return "`triagem up` is running and restarts it within seconds" if stack.in_use() else "start `triagem up`"
+    return "`triagem up` is running and starts it within seconds" if stack.in_use() else "start `triagem up`"
 
 
 def _find_stack() -> LocalStack | None:

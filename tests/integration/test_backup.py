@@ -59,6 +59,8 @@ def test_a_backup_is_restored_with_its_models(
     assert {row["file"]: row["bytes"] > 0 for row in written} == {"backup.dump": True, "backup.dump.models.tgz": True}
     assert stat.S_IMODE(Path("backup.dump").stat().st_mode) == 0o600
     assert_one_line(triagem("db", "dump", "backup.dump"), "backup.dump exists: choose another name")
+    both = "backup.dump and backup.dump.models.tgz exist: choose another name"
+    assert_one_line(triagem("db", "dump", "backup.dump", "--models"), both)
     assert_one_line(triagem("db", "restore", "backup.dump"), "the database has tickets: restore into an empty one")
 
     monkeypatch.setenv("TRIAGEM_DATABASE_URL", empty_url)

@@ -54,7 +54,7 @@ def test_a_reader_of_another_database_is_not_known(in_stack_folder: Triagem, mon
 def test_of_a_stack_with_a_dead_server_the_other_one_is_used_and_the_dead_one_named(
     bare: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    restarted = "`triagem up` is running and restarts it within seconds"
+    restarted = "`triagem up` is running and starts it within seconds"
     stack = LocalStack(tmp_path / "half", fsync=False)
     try:
         stack.start()

@@ -43,11 +43,11 @@ def restore(database: Database, url: str, file: Path) -> None:
     upgrade(database)
 
 
-def check_models(registry: Path, file: Path) -> None:
-    """Raise InvalidInput if `dump_models` would fail. Call it before `dump`, which may take long."""
+def check_models(registry: Path, file: Path, models_file: Path) -> None:
+    """Raise InvalidInput if `dump` or `dump_models` would fail. Call it before `dump`, which may take long."""
     if not registry.is_dir():
         raise InvalidInput(f"there is no registry in {registry}: check TRIAGEM_REGISTRY_URL, or omit --models")
-    _refuse_existing(file)
+    _refuse_existing(file, models_file)
 
 
 def dump_models(registry: Path, file: Path) -> None:
@@ -117,9 +117,10 @@ def _new_file(file: Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
-def _refuse_existing(file: Path) -> None:
-    if file.exists():
-        raise InvalidInput(f"{file} exists: choose another name, or delete it")
+def _refuse_existing(*files: Path) -> None:
+    if existing := [str(file) for file in files if file.exists()]:
+        verb, them = ("exists", "it") if len(existing) == 1 else ("exist", "them")
+        raise InvalidInput(f"{' and '.join(existing)} {verb}: choose another name, or delete {them}")
 
 
 def _run(program: str, url: str | None, *arguments: str) -> None:

@@ -115,7 +115,7 @@ def dump(
     """
     registry = servers.registry().root if models else None
     if registry:
-        backup.check_models(registry, _models_file(file))
+        backup.check_models(registry, file, _models_file(file))
     with servers.database() as database, console.status("dump the database"):
         backup.dump(database, servers.database_url(), file)
     if registry:

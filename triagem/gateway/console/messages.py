@@ -176,8 +176,8 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "drains_in": ("empty in about {minutes} min", "esvazia em cerca de {minutes} min"),
     "workers": ("Workers", "Workers"),
     "no_workers": (
-        "no worker is running or answers: start “triagem up” or “triagem worker”; if it runs, see the worker's log",
-        "nenhum worker responde: inicie “triagem up” ou “triagem worker”; se já estiver rodando, veja o log dele",
+        "no worker answers: start “triagem up” or “triagem worker”; if it runs, see its log, or kill its process",
+        "nenhum worker responde: inicie “triagem up” ou “triagem worker”; se ele travou, encerre o processo",
     ),
     "paused": ("paused", "em pausa"),
     "model": ("Model", "Modelo"),
