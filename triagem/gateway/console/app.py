@@ -1,5 +1,6 @@
 """The console as a separate application under `/console`: errors are HTML pages, and OpenAPI excludes it."""
 
+import re
 from http import HTTPStatus
 from typing import Final
 
@@ -95,7 +96,10 @@ def _install_error_handlers(console: FastAPI) -> None:
         status = status_of(error)
         if status == HTTPStatus.INTERNAL_SERVER_ERROR:
             log.error("page_failed", error=type(error).__name__, reason=str(error))
-        return _error_page(request, status, str(error), error_message_key(error))
+        key, detail = error_message_key(error), str(error)
+        if store_reason := re.fullmatch(r"\w+ does not answer \((.+)\)", detail):  # the message names the store
+            detail = store_reason[1]
+        return _error_page(request, status, detail, key)
 
     @console.exception_handler(Exception)  # else plain text; RequestMiddleware still logs the error
     async def _unexpected(request: Request, _: Exception) -> Response:
