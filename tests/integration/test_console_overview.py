@@ -55,7 +55,7 @@ def reader(opened: Services) -> Person:
 class TestOverview:
     def test_an_empty_installation_shows_what_is_missing(self, reader: Person) -> None:
         page = reader.see("overview")
-        assert "no worker is running" in page
+        assert "no worker answers" in page
         assert "No ticket has a result yet" in page
 
     def test_it_shows_the_backlog_the_workers_and_the_current_model(self, reader: Person, inbox: Inbox) -> None:

@@ -249,7 +249,7 @@ class TestSetUp:
     @pytest.mark.parametrize(
         ("content", "reason"),
         [
-            (b"id,text\n", "a.xlsx: has no rows"),
+            (b"id,text\n", "a.xlsx: the file has a header, but no rows"),
             (b"PK\x03\x04", "a.xlsx is an Excel workbook"),
             (b"%PDF-1.4\n1 0 obj\n", "a.xlsx is a PDF, not a table"),
             ("id;text\n1;Giriş, Doğan\n".encode("cp1254"), "save the file as UTF-8"),

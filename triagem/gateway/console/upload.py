@@ -64,8 +64,6 @@ def enqueue_upload(
     except InvalidInput as error:
         raise InvalidInput(browser_advice(str(error))) from None
     summary = load_records(file.read().records, file.survey.rules, publisher, lane=Lane.BULK, sleep=_refuse)
-    if not summary.accepted and not summary.rejected:
-        raise InvalidInput(f"{name}: has no rows")
     summary.rejected = [replace(line, reason=browser_advice(line.reason)) for line in summary.rejected]
     ignored = describe_ignored(file.survey.ignored, ())
     return summary, (*((ignored,) if ignored else ()), *map(browser_advice, file.notes))
