@@ -163,7 +163,7 @@ class TestAccuracy:
         submit_review(database, "1")
 
         assert review(triagem, "accuracy")["accuracy"] is None
-        assert "unknown" in triagem("review", "accuracy").out
+        assert "not known yet, at least 16 reviews" in triagem("review", "accuracy").out
 
     def test_answers_of_the_page_start_are_named_as_the_reason_why_they_do_not_count(
         self, triagem: Triagem, database: Database

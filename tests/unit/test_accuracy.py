@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tests.support.builders import NOW
 from triagem.db.reviews.accuracy import (
+    FEWEST_REVIEWS,
     AccuracyEstimate,
     ReviewedText,
     SamplingRound,
@@ -301,3 +302,12 @@ class TestDivergence:
 
         assert estimate is not None
         assert (estimate.sampled, estimate.reviews) == (2, 3)
+
+
+def test_the_fewest_reviews_that_make_the_accuracy_known() -> None:
+    missing = [
+        estimate.reviews_missing > 0
+        for reviews in (FEWEST_REVIEWS - 1, FEWEST_REVIEWS)
+        if (estimate := estimate_accuracy({"sure": 9000}, {"sure": [sampled()] * reviews}, []))
+    ]
+    assert missing == [True, False]

@@ -27,6 +27,7 @@ from triagem.contracts.ticket import identify
 from triagem.db import Database
 from triagem.db.labels import review_choices
 from triagem.db.reviews import AccuracyEstimate, model_accuracy
+from triagem.db.reviews.accuracy import FEWEST_REVIEWS
 from triagem.db.reviews.agreed_labels import Exclusion, LabelledExample, labelled_examples
 from triagem.db.reviews.expected import MIN_SAMPLED, ExpectedAccuracy, expected_accuracy
 from triagem.db.reviews.labelling import count_start_answers
@@ -246,8 +247,8 @@ def _expected_lines(expected: ExpectedAccuracy) -> Iterator[str]:
 def _describe(version: str, estimate: AccuracyEstimate | None, start_answers: int) -> Iterator[RenderableType]:
     if estimate is None:
         yield (
-            f"{version}: accuracy unknown, no randomly sampled text has a review that counts: see "
-            "docs/how-to/reviews.md"
+            f"{version}: accuracy not known yet, at least {FEWEST_REVIEWS} reviews of randomly sampled texts are "
+            "needed (0 so far): the page Review and `triagem review next` sample some of their texts"
         )
         if start_answers:
             yield (
