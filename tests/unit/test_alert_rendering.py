@@ -139,12 +139,12 @@ def test_a_latency_of_minutes_is_not_in_seconds(language: Language, line: str) -
         (
             "run-ended",
             "run 7, version v1.1.0: 1,234 tickets, 0 with another label than before",
-            "execução 7, versão v1.1.0: 1.234 tickets, 0 com categoria diferente da anterior",
+            "execução 7, versão v1.1.0; tickets: 1.234, com categoria diferente da anterior: 0",
         ),
         (
             "run-ended",
             "shadow run 7, version v1.1.0: 74 tickets, 3 with another label than before",
-            "execução em teste (shadow) 7, versão v1.1.0: 74 tickets, 3 com categoria diferente da anterior",
+            "execução em teste (shadow) 7, versão v1.1.0; tickets: 74, com categoria diferente da anterior: 3",
         ),
         (
             "drift",

@@ -161,3 +161,16 @@ def test_a_text_nested_hundreds_of_times_is_answered(part: str) -> None:
 
 def test_a_small_number_has_a_decimal_comma() -> None:
     assert in_portuguese("step 400: 2.452e-05") == "passo 400: 2,452e-05"
+
+
+def test_a_version_within_a_reason_is_not_taken_for_the_reason() -> None:
+    text = "no current model in /m: v1.0.0 is registered but not current; `x` runs the gate, with --force --reason"
+    text += ' "…" it promotes the version whatever the gate decides'
+    assert str(in_portuguese(text)).startswith("não há modelo atual em /m: v1.0.0 está registrada, mas não é a atual")
+
+
+def test_lanes_have_their_portuguese_names() -> None:
+    text = in_portuguese(
+        "the live lane is full (20 entries, the high-water mark is 20): wait until workers have drained it"
+    )
+    assert str(text).startswith("a fila em tempo real está cheia")

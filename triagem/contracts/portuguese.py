@@ -19,6 +19,7 @@ _MAX_DEPTH: Final = 5
 _MAX_COLONS: Final = 3
 # Values with these names are numbers.
 _NUMBERS: Final = frozenset(("rows", "count", "number", "low", "high", "model", "baseline"))
+_LANES: Final = {"live": "em tempo real", "bulk": "em lote"}
 _NUMBER: Final = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[+-]\d+)?%?")
 _LIST_MARK: Final = re.compile(r"\s*\d+\. ")
 # What a reason is about: a field or a file and its line; a field and its expression; a field of a table of a file.
@@ -74,6 +75,8 @@ def _value(name: str, value: str, depth: int) -> str | None:
     """A value of a pattern in Portuguese. A name such as that of an error is not translated."""
     if name.startswith("list"):
         return ", ".join(_translate(item, depth - 1) or item for item in value.split(", "))
+    if name == "lane":
+        return _LANES.get(value, value)
     if name.startswith("reason"):
         return _translate(value, depth - 1) or (value if len(value.split()) == 1 else None)
     return value.translate(COMMAS_AND_POINTS) if _NUMBER.fullmatch(value) else value
@@ -93,7 +96,7 @@ def _compiled(template: str) -> re.Pattern[str]:
     for literal, name, _, _ in Formatter().parse(template):
         parts.append(re.escape(literal))
         if name:
-            value = r"[+-]?[\d,.]+" if name in _NUMBERS else ".+?"
+            value = r"[+-]?[\d,.]+" if name in _NUMBERS else r"\S+" if name == "version" else ".+?"
             parts.append(f"(?P={name})" if name in names else f"(?P<{name}>{value})")
             names.add(name)
     return re.compile("".join(parts), re.DOTALL)

@@ -40,7 +40,7 @@ _PHRASES: Final[_Texts] = {
     ),
     "review": ("needs review", "para revisão"),
     "abstain": ("no decision", "sem decisão"),
-    "low-confidence": ("low confidence", "baixa confiança"),
+    "low-confidence": ("low confidence", "tickets com baixa confiança"),
     "drift": ("data drift", "mudança nos dados (drift)"),
     "retraining-due": ("retraining is due", "hora de retreinar o modelo"),
     "training-ended": ("training ended", "treinamento encerrado"),
