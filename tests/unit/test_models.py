@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
-from structlog.testing import capture_logs
+from structlog.testing import CapturingLogger
 
 from tests.support.builders import Clock, register
 from tests.support.engines import noop
@@ -121,14 +121,16 @@ def test_a_registry_that_lost_its_versions_is_not_taken_for_one_before_the_first
 
 
 def test_a_loaded_model_goes_on_while_the_registry_is_gone_and_the_reason_is_reported(
-    manager: ModelManager, registry: Registry
+    manager: ModelManager, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moved = registry.root.rename(registry.root.with_name("moved"))
-    with capture_logs() as lines:
-        check_once(manager)
+    # not `capture_logs`: a test that configures the log of a process caches the loggers
+    logger = CapturingLogger()
+    monkeypatch.setattr("triagem.worker.models.log", logger)
+    check_once(manager)
 
     assert current_version(manager) == ("v1.0.0", 1)
-    assert lines[0]["reason"].endswith(f"which does not exist, {LOST_STEP}")
+    assert logger.calls[0].kwargs["reason"].endswith(f"which does not exist, {LOST_STEP}")
     assert manager.registry_problem.endswith("check TRIAGEM_REGISTRY_URL; v1.0.0 keeps running")
     moved.rename(registry.root)
     check_once(manager)
