@@ -132,13 +132,18 @@ def test_doctor_names_tickets_that_wait_without_a_worker(triagem: Triagem, inbox
     assert problems(triagem)["inbox"].startswith("waiting tickets: 1; no worker is running")
 
 
-def test_doctor_warns_of_a_full_lane_as_status_does(
-    triagem: Triagem, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def publish_to_a_worker(inbox: Inbox) -> None:
+    """Publish a ticket while a worker reports that it is at work."""
     lease = Lease(inbox.redis, 60)
     lease.acquire()
     lease.report_state("at work")
     Publisher(inbox).publish(source="crm", external_id="1", text="x")
+
+
+def test_doctor_warns_of_a_full_lane_as_status_does(
+    triagem: Triagem, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_to_a_worker(inbox)
     monkeypatch.setenv("TRIAGEM_LIVE_HIGH_WATER", "1")
     warnings = {row["check"]: row["warning"] for row in json.loads(triagem("doctor", "--json").out)}
 
@@ -148,10 +153,7 @@ def test_doctor_warns_of_a_full_lane_as_status_does(
 def test_backlog_names_a_postgres_that_hangs_before_the_workers_report_it(
     triagem: Triagem, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lease = Lease(inbox.redis, 60)
-    lease.acquire()
-    lease.report_state("at work")
-    Publisher(inbox).publish(source="crm", external_id="1", text="x")
+    publish_to_a_worker(inbox)
     with socket.create_server(("127.0.0.1", 0)) as server:  # the kernel accepts; nobody reads
         monkeypatch.setenv("TRIAGEM_DATABASE_URL", f"postgresql://u:hush@127.0.0.1:{server.getsockname()[1]}/0")
         state = json.loads(triagem("backlog", "--json").out)
