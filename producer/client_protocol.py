@@ -57,7 +57,7 @@ class TicketFields(TypedDict):
 
 
 class Unsent:
-    """Warns if it is dropped before `is_sent` is true: receipts that nobody reads are of tickets that stay here."""
+    """Warns if it is dropped before `is_sent` is true: no ticket was sent, because nobody read the receipts."""
 
     is_sent = False
 

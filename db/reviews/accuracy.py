@@ -41,7 +41,7 @@ from triagem.db.connect import Database
 ASKED: Final = "asked"
 _TRAINED: Final = "trained"
 KNOWN: Final = 0.2  # an interval of at most this width, such as 0.8 to 1.0, is shown as a percentage
-FEWEST_REVIEWS: Final = 16  # the width of Wilson's interval, without an error among them, is `KNOWN`
+FEWEST_REVIEWS: Final = 16  # without an error, Wilson's interval is `KNOWN` wide or narrower
 _FEW: Final = 10  # from fewer reviews, the number of missing ones is a lower limit
 _Z: Final = NormalDist().inv_cdf(0.975)
 

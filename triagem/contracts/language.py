@@ -26,7 +26,7 @@ _ONE_LANGUAGE: Final = 0.25
 # none: they are in no other language.
 _LEAST_LIKELIEST: Final = 0.3
 _ROUNDING: Final = 1e-3  # of probabilities that sum to 1
-LIMIT_QUANTILE: Final = 0.995  # share of the texts from which a limit is fitted that do not exceed it
+LIMIT_QUANTILE: Final = 0.995  # this share of the texts from which a limit is fitted stays within it
 CUSTOMERS: Final = ("en", "pt")
 _MIN_SHARE: Final = 0.7
 _CERTAIN: Final = 0.9

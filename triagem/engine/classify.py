@@ -105,7 +105,7 @@ def load(folder: Path, settings: EngineSettings | None = None, *, packed: bool =
         packed: compute no padding; False: the reference implementation.
 
     Raises:
-        InvalidInput: there is no GPU, but the setting requires one.
+        InvalidInput: the setting requires a GPU, and torch finds none.
         NoModel: the folder has no manifest.
         ModelCorrupt: a file changed since training. Only safetensors are read, no code from the folder.
         LabelsMismatch: the number of classifier outputs differs from the manifest's labels.
