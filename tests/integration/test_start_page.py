@@ -16,7 +16,7 @@ from tests.support.pipeline import running
 from tests.support.results import insert_unlabelled
 from tests.support.runs import scalar
 from tests.support.waiting import until
-from triagem.cli.commands.up import login_link
+from triagem.cli.commands.access import login_link
 from triagem.contracts.prediction import Thresholds
 from triagem.contracts.ticket import Identity
 from triagem.db import Database, training_jobs

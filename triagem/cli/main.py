@@ -72,7 +72,7 @@ _COMMANDS: Final = {
     },
     "Models": {
         "preflight": "classify",
-        "start": "up",
+        "start": "start",
         "train": "train",
         "retrain": "jobs",
         "jobs": "jobs",

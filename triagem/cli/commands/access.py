@@ -3,7 +3,8 @@
 import getpass
 import socket
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Final
+from urllib.parse import urlencode
 
 import typer
 
@@ -21,8 +22,9 @@ from triagem.cli.output import (
 from triagem.contracts.errors import InvalidInput, TriagemError
 from triagem.db import Database
 from triagem.db.audit import Action, Actor, AuditEntry, list_audit, record
-from triagem.db.auth import Scope, create_key, list_keys, revoke_key
+from triagem.db.auth import Scope, begin_session, create_key, list_keys, revoke_key
 
+_OWNER: Final = "owner"
 _AUDIT_COLUMNS = ("at", "actor", "address", "action", "object", "outcome")
 
 
@@ -152,3 +154,13 @@ def revoke(
     if not revoked:
         raise InvalidInput(f"no active key {key_id}: see `triagem keys list`")
     print_answer({"revoked": key_id}, [f"key {key_id} is revoked"], as_json=as_json)
+
+
+def login_link(database: Database, address: str) -> str:
+    """A link to the start page that logs in once, with all permissions, as the key `owner`."""
+    now = datetime.now(UTC)
+    owner = next((key for key in list_keys(database) if key.name == _OWNER and key.is_active(now)), None)
+    if owner is None:
+        owner, _ = create_key(database, _OWNER, [Scope.ADMIN])  # only login links use it: drop its secret
+        record_action(database, "key.create", f"key {owner.id} ({owner.name})")
+    return f"{address}/console/enter?{urlencode({'link': begin_session(database, owner)})}"

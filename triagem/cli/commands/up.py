@@ -1,4 +1,4 @@
-"""`triagem up` runs the local stack with all processes, `env` prints its settings, `start` leads to a first model."""
+"""`triagem up` runs the local stack with all processes, and `triagem env` prints its settings."""
 
 import json
 import os
@@ -10,35 +10,28 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Final
-from urllib.parse import urlencode
 from urllib.request import ProxyHandler, build_opener
 
 import typer
 
 from triagem import servers
-from triagem.cli.commands.access import record_action
+from triagem.cli.commands.access import login_link
 from triagem.cli.known_settings import invalid_values, variables_set
 from triagem.cli.options import AsJson
-from triagem.cli.output import as_mapping, console, local_time, print_answer, print_lines
+from triagem.cli.output import console, local_time, print_answer, print_lines
 from triagem.cli.processes import WorkerProcess, WorkerSlot, exit_on_sigterm, run_until_stopped
 from triagem.cli.progress import StepTimer
 from triagem.contracts.errors import InvalidInput, NotConfigured, TriagemError
 from triagem.db import Database
-from triagem.db.auth import Scope, begin_session, create_key, list_keys
-from triagem.db.labels import review_choices
-from triagem.db.reviews.labelling import MIN_ESTIMATED_LABEL, LabellingState, labelling_state
-from triagem.db.training_jobs import JobKind
 from triagem.inbox import connect
 from triagem.inbox.lease import release_ended
 from triagem.notify.alert_rules import AlertSettings, AlertsFile
-from triagem.ops.labelling import VersionState, version_state
 from triagem.process import describe_exit
 from triagem.producer.crm import CrmFile
 from triagem.stack import Endpoints, LocalStack, ensure_reader_login, ensure_writer_login
 from triagem.stack.state import write_private
 from triagem.worker.settings import WorkerSettings
 
-_OWNER: Final = "owner"
 _ANSWER_S: Final = 1.0
 _DIRECTLY: Final = build_opener(ProxyHandler({}))  # the gateway is on this machine
 
@@ -198,30 +191,6 @@ def env(*, as_json: AsJson = False) -> None:
     print_answer(settings, lines, as_json=as_json)
 
 
-def start(
-    *,
-    link: Annotated[bool, typer.Option("--link", help="Print a link that logs in once.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Show the labels, messages and answers so far, and where to continue.
-
-    Example: `triagem start --link`
-    """
-    with servers.database() as database:
-        state = labelling_state(database)
-        registry = servers.registry()
-        labels = review_choices(database, registry.current_labels())
-        versions = version_state(database, registry, state.answers)
-        address = servers.running_address() or gateway_address()
-        page = login_link(database, address) if link else f"{address}/console/start"
-    lines = [*describe(state, labels, versions), f"continue at {page}"]
-    answer = {
-        "labels": labels, **as_mapping(state), "version": versions.model and versions.model.version,
-        "jobs": [job.kind for job in versions.jobs], "answers_to_version": versions.answers_missing, "page": page,
-    }  # fmt: skip
-    print_answer(answer, lines, as_json=as_json)
-
-
 def gateway_address(*, check: bool = False) -> str:
     """The gateway's URL. `check`: raise InvalidInput if the address, a setting or a file is invalid."""
     from triagem.gateway.serve import listen, url
@@ -235,64 +204,3 @@ def gateway_address(*, check: bool = False) -> str:
         AlertsFile.from_environment()
         listen(settings.host, settings.port).close()
     return url(settings.host, settings.port)
-
-
-_RUNNING: Final = {
-    JobKind.EMBED: "the next questions are being chosen",
-    JobKind.HEAD: "a version is being trained",
-    JobKind.FULL: "a full training is running",
-    JobKind.PREFLIGHT: "an export is being rated",
-}
-_QUEUED: Final = {
-    JobKind.EMBED: "the choice of the next questions is queued",
-    JobKind.HEAD: "a version is queued for training",
-    JobKind.FULL: "a full training is queued",
-    JobKind.PREFLIGHT: "the rating of an export is queued",
-}
-
-
-def describe(state: LabellingState, labels: list[str], versions: VersionState) -> list[str]:
-    """The state of the labelling, line by line, as on the page Start. Pure."""
-    counts = ", ".join(f"{label} {state.answers.get(label, 0)}" for label in labels)
-    lines = [f"labels: {counts or 'none'}", f"messages: {state.texts:,}"]
-    lines += [(_QUEUED if job.state == "queued" else _RUNNING)[job.kind] for job in versions.jobs]
-    if (ended := versions.ended) and ended.state == "failed":
-        lines.append(f"the last version could not be trained: {ended.error}")
-    if rejected := versions.rejected:
-        reasons = f": {'; '.join(rejected.error.splitlines())}" if rejected.error else ""
-        lines += [
-            f"{rejected.version} is not in use, the gate rejected it{reasons}",
-            "continue to answer: each new version is tested on more answers",
-        ]
-    if missing := versions.answers_missing:
-        version = "first version: ten for each of two labels" if versions.first else "next version"
-        lines.append(f"{missing} more answers until the {version}")
-    if progress := state.progress:
-        lines.append(
-            f"a version from {progress.answers} answers has an estimated macro-F1 of {progress.macro_f1:.2f} on all"
-            f" messages, 90% interval {progress.low:.2f} to {progress.high:.2f}"
-        )
-        if progress.answers_missing:
-            lines.append(f"about {progress.answers_missing} more answers reach 0.9")
-        if few := state.left_out(labels):
-            lines.append(f"not in the estimate, with fewer than {MIN_ESTIMATED_LABEL} answers: {', '.join(few)}")
-    elif state.enough:
-        lines.append("the quality is estimated with the next version or choice of questions")
-    if model := versions.model:
-        lines.append(f"{model.version} is in use")
-        if not model.thresholds.automate:
-            lines.append("a person reviews all its results until the answers prove its precision")
-        if progress and progress.proof_missing:
-            missing = progress.proof_missing
-            lines.append(f"about {missing} more answers may prove the precision; only the random ones count")
-    return lines
-
-
-def login_link(database: Database, address: str) -> str:
-    """A link to the start page that logs in once, with all permissions, as the key `owner`."""
-    now = datetime.now(UTC)
-    owner = next((key for key in list_keys(database) if key.name == _OWNER and key.is_active(now)), None)
-    if owner is None:
-        owner, _ = create_key(database, _OWNER, [Scope.ADMIN])  # only login links use it: drop its secret
-        record_action(database, "key.create", f"key {owner.id} ({owner.name})")
-    return f"{address}/console/enter?{urlencode({'link': begin_session(database, owner)})}"
