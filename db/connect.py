@@ -49,6 +49,10 @@ _CERTIFICATE_MESSAGES: Final = (
     "get server's host name from",
     "server does not support SSL",
 )
+# The time for a pooled connection to answer before its first statement; it is replaced if it does not. With the
+# deadline of a statement instead, the first reader waited 40 s for a frozen Postgres.
+_PING_S: Final = 2.0
+_CONNECT_S: Final = 5  # for a new connection to open, and for a pooled one to become free
 
 T = TypeVar("T")
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
@@ -83,6 +87,15 @@ class DeadlineConnection(psycopg.Connection[Any]):
     """
 
     deadline_s: float
+
+    @contextmanager
+    def limited(self, deadline_s: float) -> Iterator[None]:
+        """Within the block, a call has this deadline."""
+        before, self.deadline_s = self.deadline_s, deadline_s
+        try:
+            yield
+        finally:
+            self.deadline_s = before
 
     @classmethod
     def open(cls, *arguments: Any, deadline_s: float, **settings: Any) -> Self:
@@ -136,11 +149,12 @@ class Database:
                 parsed.set(drivername="postgresql+psycopg"),
                 poolclass=QueuePool,
                 pool_size=2,
+                pool_timeout=_CONNECT_S,
                 pool_pre_ping=True,
                 hide_parameters=True,  # ticket texts must not reach a log through an error message
                 connect_args={
                     "options": options,
-                    "connect_timeout": 5,
+                    "connect_timeout": _CONNECT_S,
                     "application_name": "triagem",
                     # If the network drops packets, the kernel ends the connection.
                     "tcp_user_timeout": int(settings.deadline_s * 1000),
@@ -157,7 +171,13 @@ class Database:
         def connect(_: object, __: object, arguments: Any, settings_: Any) -> DeadlineConnection:
             return DeadlineConnection.open(*arguments, deadline_s=settings.deadline_s, **settings_)
 
+        def ping(connection: Any) -> bool:
+            with connection.limited(_PING_S):
+                return default_ping(connection)
+
         event.listen(self.engine, "do_connect", connect)
+        default_ping = self.engine.dialect.do_ping
+        self.engine.dialect.do_ping = ping  # type: ignore[assignment, method-assign]
 
     @contextmanager
     def autocommit(self) -> Iterator[Connection]:
@@ -229,11 +249,8 @@ def _executable(statement: str | Executable) -> Executable:
 def without_deadline(connection: Connection) -> Iterator[None]:
     """Within the block, a statement whose `statement_timeout` is off may take as long as it needs."""
     driver: Any = connection.connection.driver_connection
-    deadline_s, driver.deadline_s = driver.deadline_s, math.inf
-    try:
+    with driver.limited(math.inf):
         yield
-    finally:
-        driver.deadline_s = deadline_s
 
 
 @contextmanager

@@ -779,7 +779,7 @@ class TestEveryPage:
     @pytest.mark.parametrize(
         ("lang", "shown", "hidden"),
         [
-            ("en", "Postgres does not answer. No data was lost.", "O Postgres"),
+            ("en", "Postgres does not answer. No data was lost.", "or is busy"),
             ("pt", "O Postgres não", "Postgres does"),
         ],
     )

@@ -23,7 +23,7 @@ from triagem.contracts.errors import (
     WindowTooLarge,
 )
 from triagem.contracts.ticket import Ticket
-from triagem.db import Database, DatabaseSettings, upgrade
+from triagem.db import Database, DatabaseSettings, connect, upgrade
 from triagem.db.connect import database_errors
 from triagem.db.tickets.dead_letters import insert_dead_letter
 from triagem.db.tickets.queries import Filters, find_ticket_with_history, list_results
@@ -105,12 +105,24 @@ class TestFrozen:
         ):
             connection.execute(text("SELECT :words"), {"words": SECRET_TEXT})
 
-    def test_an_idle_connection_is_replaced_without_an_error(self, endpoints: Endpoints) -> None:
-        with with_settings(endpoints, statement_timeout_s=0.3) as database:
+    def test_an_idle_connection_is_replaced_before_a_statement_would_time_out(self, endpoints: Endpoints) -> None:
+        def connected_backend() -> int:
             with database.autocommit() as connection:
-                frozen = backend(connection)
-            with stopped(frozen), database.autocommit() as connection:
-                assert backend(connection) != frozen
+                return backend(connection)
+
+        with with_settings(endpoints, statement_timeout_s=600) as database, ThreadPoolExecutor(1) as reader:
+            frozen = connected_backend()
+            with stopped(frozen):
+                assert reader.submit(connected_backend).result(60) != frozen
+
+    def test_more_readers_than_connections_get_an_error_while_nothing_connects(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(connect, "_CONNECT_S", 2)  # the least that libpq takes
+        with create_server(("127.0.0.1", 0), backlog=50) as listener, ThreadPoolExecutor(20) as readers:
+            database = Database(f"postgresql://u:p@127.0.0.1:{listener.getsockname()[1]}/triagem")
+            answers = [readers.submit(database.rows, "SELECT 1") for _ in range(20)]
+            assert {type(answer.exception(20)) for answer in answers} == {DatabaseUnavailable}
 
 
 class TestWithoutTimeLimit:

@@ -34,10 +34,7 @@ BEARER: Final = HTTPBearer(
 OUTAGE_TTL_S: Final = 3600
 _API_KEY: Final = TypeAdapter(ApiKey)
 _FIELD: Final = "key"
-# After this time a look-up is given up: of a key that was valid before, and of any other. A frozen Postgres would
-# hold the first request on a pooled connection for the time of the longest statement.
-_RECHECK_S: Final = 3.0
-_FIRST_CHECK_S: Final = 10.0
+_LOOK_UP_S: Final = 3.0  # after this time the look-up of a key is given up
 _MIN_NAMES: Final = 10_000  # names whose time span is over are forgotten above this number
 _SHARE_S: Final = 0.5  # Redis answers in milliseconds; while it hangs, clients can still read results
 
@@ -111,8 +108,7 @@ class Authenticator:
             raise _too_many("unknown keys", self._failures.limit, "60")
         check = self._checks.get(secret)
         if check is None:
-            timeout_s = _FIRST_CHECK_S if cached is None else _RECHECK_S
-            check = self._checks[secret] = asyncio.create_task(self._check(secret, timeout_s))
+            check = self._checks[secret] = asyncio.create_task(self._check(secret))
             check.add_done_callback(lambda _: self._checks.pop(secret))
         key = await asyncio.shield(check)
         if key is None:
@@ -123,9 +119,9 @@ class Authenticator:
             self._cache[secret] = (key, now + fresh_s)
         return key
 
-    async def _check(self, secret: str, timeout_s: float) -> ApiKey | None:
+    async def _check(self, secret: str) -> ApiKey | None:
         try:
-            key = await self._look_up(secret, timeout_s)
+            key = await self._look_up(secret)
         except DatabaseUnavailable:
             key = await self._share(_find_known, secret)
             if key is None or not key.is_active(self._services.now()):
@@ -134,12 +130,12 @@ class Authenticator:
             await self._share(_remember, secret, key)
         return key
 
-    async def _look_up(self, secret: str, timeout_s: float) -> ApiKey | None:
-        with anyio.move_on_after(timeout_s):
+    async def _look_up(self, secret: str) -> ApiKey | None:
+        with anyio.move_on_after(_LOOK_UP_S):
             return await anyio.to_thread.run_sync(
                 find_key, self._services.database, secret, limiter=self._look_ups, abandon_on_cancel=True
             )
-        raise DatabaseUnavailable(f"Postgres has not answered for {timeout_s} s")
+        raise DatabaseUnavailable(f"Postgres has not answered for {_LOOK_UP_S:g} s")
 
     async def _share(self, call: Callable[..., T], *arguments: object) -> T | None:
         """Run a call to Redis; return None if Redis does not answer soon."""

@@ -97,8 +97,8 @@ def _install_error_handlers(console: FastAPI) -> None:
         if status == HTTPStatus.INTERNAL_SERVER_ERROR:
             log.error("page_failed", error=type(error).__name__, reason=str(error))
         key, detail = error_message_key(error), str(error)
-        if store_reason := re.fullmatch(r"\w+ does not answer \((.+)\)", detail):  # the message names the store
-            detail = store_reason[1]
+        # The message of the key names the store.
+        detail = re.sub(r"^\w+ does not answer(?: or is busy)? \((.+)\)$", r"\1", detail)
         return _error_page(request, status, detail, key)
 
     @console.exception_handler(Exception)  # else plain text; RequestMiddleware still logs the error
