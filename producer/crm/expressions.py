@@ -98,7 +98,7 @@ def _check(expression: str) -> str:
     try:
         parsed: ParsedResult = _compile(expression)
     except JMESPathError as error:
-        raise ValueError(f"is not a JMESPath expression{_advice(error, expression)}") from None
+        raise ValueError(f"is not a JMESPath expression: {_advice(error, expression)}") from None
     for node in _nodes(parsed.parsed):
         if node["type"] == "function_expression" and node["value"] not in _Functions.FUNCTION_TABLE:
             raise ValueError(f"calls {node['value']}(), which is not a function of JMESPath")
@@ -120,7 +120,7 @@ def _advice(error: JMESPathError, expression: str) -> str:
     """The place of a mistake, and what may be wrong there."""
     position = getattr(error, "lex_position", None)
     if position is None or position >= len(expression):
-        return ": it ends too early"
+        return "it ends too early"
     character = expression[position]
     hint = (
         "; in double quotes, a name may have any character"
@@ -131,7 +131,7 @@ def _advice(error: JMESPathError, expression: str) -> str:
         if character == "="
         else ""
     )
-    return f": unexpected {character} at character {position + 1}{hint}"
+    return f"unexpected {character} at character {position + 1}{hint}"
 
 
 def _nodes(node: Any) -> Iterator[Any]:

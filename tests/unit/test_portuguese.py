@@ -1,6 +1,7 @@
 """Each reason that the code writes in English, and that a page may show, has a pattern in `portuguese.toml`."""
 
 import ast
+import inspect
 import re
 import tomllib
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from string import Formatter
 import pytest
 
 import triagem
+from triagem.contracts.errors import _REASONS
 from triagem.contracts.field_errors import REASONS
 from triagem.contracts.portuguese import in_portuguese
 from triagem.db.reviews.records import NoCorrection
@@ -33,7 +35,8 @@ NOT_SHOWN = (
 TEXTS = dict.fromkeys(
     ("InvalidInput", "InvalidTicket", "UnreadableEntry", "IgnoredWebhook", "UnmatchedWebhook", "UnreadableWebhook",
      "ModelCorrupt", "ModelBroken", "MissingExtra", "NoModel", "NotFinite", "LabelsMismatch", "AlreadyTraining",
-     "InboxFull", "OutOfMemory", "RowRefused", "StatementRefused", "WindowTooLarge", "ValueError"),
+     "InboxFull", "OutOfMemory", "RowRefused", "StatementRefused", "WindowTooLarge", "ValueError",
+     "DatabaseUnavailable", "RegistryUnavailable"),
     -1,
 ) | {"Actor": 0, "FailedEntry": list(FailedEntry.__annotations__).index("reason"), "BadLine": 1}  # fmt: skip
 VALUE = "7"
@@ -93,6 +96,23 @@ def test_each_reason_of_a_preset_of_the_gate_and_of_a_correction_is_translated()
     assert [text for text in (*texts, *gate, *NoCorrection) if in_portuguese(text) is None] == []
 
 
+def test_each_text_of_the_toml_parser_is_translated() -> None:
+    source = ast.parse(inspect.getsource(tomllib._parser))  # type: ignore[attr-defined]
+    calls = [node for node in ast.walk(source) if isinstance(node, ast.Call)]
+    errors = [node for node in calls if getattr(node.func, "id", "") in {"suffixed_err", "TOMLDecodeError"}]
+    arguments = [text for error in errors for argument in error.args for text in written(argument)]
+    texts = {text for text in arguments if re.match("[A-Z][a-z]+ ", text)}
+    assert len(texts) > 15
+    for text, place in product(texts, ("at end of document", "at line 7, column 7")):
+        translated = str(in_portuguese(f"a.toml is not valid TOML: {text} ({place})"))
+        assert "mensagem do Python" not in translated, text
+
+
+@pytest.mark.parametrize("reason", _REASONS.values())
+def test_each_reason_that_a_server_does_not_answer_is_translated(reason: str) -> None:
+    assert in_portuguese(f"Postgres does not answer or is busy ({reason})")
+
+
 def test_each_kind_of_deleted_data_is_translated_in_the_audit_trail() -> None:
     entries = [f"{kind} > 90 d" for kind in RetentionSettings(texts_days=90).days()]
     assert len(entries) > 5
@@ -140,6 +160,22 @@ def test_a_translation_names_only_values_of_its_pattern() -> None:
             ),
         ),
         ("pre-flight 3", "simulação 3"),
+        (
+            "a.toml is not valid TOML: Unclosed array (at line 3, column 12)",
+            "a.toml não é TOML válido: falta fechar uma lista (linha 3, coluna 12)",
+        ),
+        ("line 3: not CSV (',' expected after '\"')", "linha 3: não é CSV (falta ',' depois de '\"')"),
+        (
+            "is not a JMESPath expression: unexpected $ at character 1; the payload itself is @",
+            "não é uma expressão JMESPath: $ inesperado no caractere 1; o próprio conteúdo é @",
+        ),
+        (
+            "Postgres refuses every ticket, including a test ticket: a value holds a lone surrogate (broken Unicode)",
+            (
+                "o Postgres recusa todos os tickets, inclusive um de teste: um valor tem um surrogate isolado "
+                "(Unicode inválido)"
+            ),
+        ),
         ("v1.1.0 was promoted (epoch 3)", "a versão v1.1.0 foi promovida (promoção número 3)"),
     ],
 )

@@ -67,8 +67,8 @@ class TextFile:
         text = io.TextIOWrapper(self._raw, encoding=self.encoding, errors="surrogateescape", newline="")
         try:
             yield from text
-        except UnicodeError as error:  # UTF-16 and UTF-32 have no place for single bytes
-            raise InvalidInput(f"the file is not {self.encoding}: {error}") from None
+        except UnicodeError:  # UTF-16 and UTF-32 have no place for single bytes
+            raise InvalidInput(f"the file is not valid {self.encoding}: save it as UTF-8") from None
         finally:
             if not self._raw.closed:
                 text.detach()

@@ -211,7 +211,7 @@ class RemoteBackend:
             raise
         except Exception as error:  # each store's library has its own errors
             reason = str(error).partition("\n")[0]
-            raise RegistryUnavailable(f"{self.name}: {type(error).__name__}: {reason}") from error
+            raise RegistryUnavailable(f"{self.name} failed ({type(error).__name__}: {reason})") from error
 
 
 def _open_filesystem(url: str, name: str) -> tuple[Any, str]:
