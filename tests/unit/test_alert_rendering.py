@@ -1,5 +1,7 @@
 """Alert messages: two languages, links, no ticket text; and no name from a CRM can inject markup or lines."""
 
+import re
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
@@ -13,14 +15,18 @@ import pytest
 from triagem.contracts.prediction import AbstainReason, Band
 from triagem.db.outbox.alerts import (
     ALERT_KINDS,
+    CALIBRATION,
+    DRIFT,
     LOW_CONFIDENCE,
     MONITOR_KINDS,
     OUTAGE_KINDS,
+    RETRAINING_DUE,
     AlertDigest,
     DoubtfulCount,
     DoubtfulTicket,
     SystemEvent,
 )
+from triagem.db.reviews import AccuracyEstimate
 from triagem.notify.alert_messages import _PHRASES, RUNBOOK_SECTIONS, describe, duration, phrase, system_alert_detail
 from triagem.notify.alert_rendering import (
     AlertMessage,
@@ -32,6 +38,10 @@ from triagem.notify.alert_rendering import (
     webhook_event,
 )
 from triagem.notify.alert_rules import AlertSettings, Language
+from triagem.trainer.monitor.drift import DriftReport, FeatureShift
+from triagem.trainer.monitor.due import RetrainingFacts, check_due
+from triagem.trainer.monitor.tasks import DIVERGED
+from triagem.trainer.settings import DueSettings
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 CONSOLE = "https://triagem.example.com/console"
@@ -121,6 +131,32 @@ def test_portuguese_numbers_have_a_comma() -> None:
     assert "zendesk venda: 1.234" in message.lines
 
 
+def details() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each kind of system alert with numbers above a thousand, as the process that raises it writes it."""
+    for kind in (*MONITOR_KINDS, *OUTAGE_KINDS):
+        yield kind, system_alert_detail(kind, "open", 54321, 12345, since=NOW, now=NOW)
+    length = FeatureShift("length", 1, 0, True, {"median": 9}, {"median": 99})
+    report = DriftReport("v1.0.0", "first samples", 54321, 12345, (length,))
+    yield DRIFT, {"summary": report.lines()[0]}
+    accuracy = AccuracyEstimate(0.5, 0.4, 0.6, 99999, 54321, sampled=54321, unclear=0, uncounted=0, strata=())
+    facts = RetrainingFacts("v1.0.0", 54321, ("a",), 12345, 0.9, accuracy, {"b": 12345}, 54321)
+    for reason in check_due(facts, DueSettings()):
+        yield RETRAINING_DUE, {"version": "v1.0.0", "summary": reason.message}
+    figures = {"version": "v1.0.0", "expected": "90.0%", "low": "40.0%", "high": "60.0%", "sampled": 54321}
+    yield CALIBRATION, figures | {"summary": DIVERGED.format(**figures)}
+
+
+@pytest.mark.parametrize(("language", "thousands"), [("en", ","), ("pt-BR", ".")])
+def test_large_numbers_of_each_kind_of_alert_have_separators(language: Language, thousands: str) -> None:
+    for kind, detail in details():
+        message = render(alert_digest(events=(SystemEvent(kind, NOW, detail),), more=2345), language)
+
+        year_first = r"\d{4}-\d\d-\d\d|\d\d/\d\d/\d{4}"
+        text = re.sub(year_first, "", message.text)
+        assert not re.search(r"\d{4}", text), kind
+        assert f"2{thousands}345" in text
+
+
 @pytest.mark.parametrize(
     ("language", "line"),
     [
@@ -153,8 +189,8 @@ def test_a_latency_of_minutes_is_not_in_seconds(language: Language, line: str) -
         ),
         (
             "drift",
-            "v1.1.0: drift in embeddings (400 samples against 1000 first samples)",
-            "v1.1.0: mudança em embeddings (400 amostras contra as 1000 primeiras)",
+            "v1.1.0: drift in embeddings (400 samples against 1,000 first samples)",
+            "v1.1.0: mudança em embeddings (400 amostras contra as 1.000 primeiras)",
         ),
     ],
 )

@@ -52,7 +52,7 @@ def test_the_alert_of_each_reason_is_in_portuguese() -> None:
         "foi treinada há 100,0 dias, mais de 92",
         "a acurácia caiu de 0,950 nas linhas de teste para 0,800 (0,750 a 0,850, 100 revisões)",
         "revisores escolheram 'troca' (3), uma categoria que ela não conhece",
-        "textos revisados novos para ela: 1500, mais de 20% dos 1000 do treino",
+        "textos revisados novos para ela: 1.500, mais de 20% dos 1.000 do treino",
     ]
 
 

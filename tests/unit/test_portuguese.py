@@ -161,6 +161,16 @@ def test_a_translation_names_only_values_of_its_pattern() -> None:
         ),
         ("pre-flight 3", "simulação 3"),
         (
+            (
+                "review below 0.7, the default: 60 held-out texts, 58 of them right, do not prove 95%; over 10,000 "
+                "more with the same accuracy would"
+            ),
+            (
+                "revisão abaixo de 0,7, o padrão: 60 textos separados, 58 certos, não comprovam 95%; faltam mais de "
+                "10.000 com a mesma acurácia"
+            ),
+        ),
+        (
             "a.toml is not valid TOML: Unclosed array (at line 3, column 12)",
             "a.toml não é TOML válido: falta fechar uma lista (linha 3, coluna 12)",
         ),

@@ -55,21 +55,21 @@ class Audit:
         shares = ", ".join(f"{label} {count / self.rows:.0%}" for label, count in self.labels.items())
         held_out = "".join(f", {describe_rows(leak.rows, leak.texts, part)}" for part, leak in self.leaks.items())
         different = "" if self.texts == self.rows else f"{self.texts:,} different texts; "
-        lines = [f"{self.rows} training rows ({different}{shares}){held_out}"]
+        lines = [f"{self.rows:,} training rows ({different}{shares}){held_out}"]
         if named := {lang: count for lang, count in self.langs.items() if lang}:
             lines.append(
                 "languages: " + ", ".join(f"{lang} {count / self.rows:.0%}" for lang, count in named.items())
             )
         if self.copies or self.near_copies:
             lines.append(
-                f"training rows that repeat an earlier row of their label: {self.copies} exactly, {self.near_copies} "
-                "nearly"
+                f"training rows that repeat an earlier row of their label: {self.copies:,} exactly, "
+                f"{self.near_copies:,} nearly"
             )
         if self.contradictions:
             texts = [
                 " but ".join(f"{where} {label}" for label, where in text.items()) for text in self.contradictions
             ]
-            lines.append(f"copies or near-duplicates with different labels: {len(texts)} ({_examples(texts)})")
+            lines.append(f"copies or near-duplicates with different labels: {len(texts):,} ({_examples(texts)})")
         return lines + [describe_leak(part, leak) for part, leak in self.leaks.items() if leak.places]
 
 
@@ -116,7 +116,7 @@ def _contradictions(rows: Sequence[Row]) -> list[dict[str, str]]:
 def describe_leak(part: str, leak: Leak) -> str:
     """A line with the number of leaked rows of a held-out part, and examples."""
     examples = _examples([f"{row} is {source}" for row, source in leak.places])
-    return f"of {leak.rows} {part} rows, {leak.exact} are also in train and {leak.near} nearly ({examples})"
+    return f"of {leak.rows:,} {part} rows, {leak.exact:,} are also in train and {leak.near:,} nearly ({examples})"
 
 
 def _examples(texts: Sequence[str]) -> str:
@@ -134,7 +134,7 @@ def refuse_leaks(audited: Audit) -> None:
     else:
         steps = [f"add rows with other texts to {audited.file}"]
     if len(leak.places) == leak.rows:
-        repeated = "all" if leak.texts >= audited.texts else str(leak.texts)
+        repeated = "all" if leak.texts >= audited.texts else f"{leak.texts:,}"
         cause = f"train has {audited.texts:,} different texts, and test repeats {repeated} of them, so "
     else:
         steps.append("or remove these rows from the test file: `--check --json` lists all of them")

@@ -196,7 +196,7 @@ def _spelling(rows: Sequence[Row], known: Sequence[str]) -> tuple[Mapping[str, s
 
 
 def _rows(number: int) -> str:
-    return f"{number} row" if number == 1 else f"{number} rows"
+    return f"{number} row" if number == 1 else f"{number:,} rows"
 
 
 def _markers(rows: Sequence[Row]) -> tuple[str, ...]:
@@ -204,7 +204,7 @@ def _markers(rows: Sequence[Row]) -> tuple[str, ...]:
     notes = []
     marker, count = Counter(row.text.split()[-1] for row in rows if row.text.split()).most_common(1)[0]
     if 2 * count > len(rows) and len(marker) > 1 and not marker.isalnum() and not re.search(r"\w{3}", marker):
-        notes.append(f"{count} of {len(rows)} prompts end in {marker!r}, which no message has: remove it")
+        notes.append(f"{count:,} of {len(rows):,} prompts end in {marker!r}, which no message has: remove it")
     labels = {row.label for row in rows}
     ends = {label.rpartition(" ")[2] for label in labels}
     if len(labels) > 1 and len(ends) == 1 and all(" " in label for label in labels):

@@ -89,7 +89,7 @@ def split(
     if moved:
         count = sum(len(group.rows) for group in moved)
         notes.append(
-            f"{count} training rows become test rows: earlier versions were tested on them or near-duplicates"
+            f"{count:,} training rows become test rows: earlier versions were tested on them or near-duplicates"
         )
     if not corpus.test:  # test rows are drawn from rows that no version has seen; all other rows keep their part
         fresh = [group for group in all_groups if not group.digests & (tested | trained)]
@@ -103,7 +103,7 @@ def split(
             for group in drawn:
                 del part_of[group]
             notes.append(
-                f"no {part} part is split off: it would have {len(drawn)} different texts,"
+                f"no {part} part is split off: it would have {len(drawn):,} different texts,"
                 f" fewer than {minimum}{effect}"
             )
     off = {part: [group for group in part_of if part_of[group] == part and group not in moved] for part in _HELD_OUT}
@@ -192,8 +192,8 @@ def _weaknesses(parts: dict[str, tuple[Row, ...]], labels: Sequence[str]) -> Ite
             different = Counter(given[index].label for index in distinct_rows(given))
             if max(different.values()) < 2:
                 raise InvalidInput(
-                    f"too few different texts: the {len(given)} rows have only {different.total()}, one of each label"
-                    " (near-duplicates count as one); add rows with other texts, or a file test.jsonl"
+                    f"too few different texts: the {len(given):,} rows have only {different.total():,}, one of each "
+                    "label (near-duplicates count as one); add rows with other texts, or a file test.jsonl"
                 )
             raise InvalidInput(
                 "no row remains for test: add a file test.jsonl, or rows that no earlier version was trained on, at "
@@ -205,7 +205,10 @@ def _weaknesses(parts: dict[str, tuple[Row, ...]], labels: Sequence[str]) -> Ite
         if part == "dev" and rows and texts < MIN_TEXTS:
             yield f"dev has {texts} different texts, fewer than {MIN_TEXTS}: {_NO_DEV}"
         elif rows and texts <= len(rows) / 2:
-            yield f"the {len(rows)} {part} rows have only {texts} different texts: a score on them is not informative"
+            yield (
+                f"the {len(rows):,} {part} rows have only {texts:,} different texts: a score on them is not "
+                "informative"
+            )
         if part == "test" and texts < SMALL_TEST:
             points = 1.96 * sqrt(0.9 * 0.1 / texts) * 100
             yield f"only {texts} different test texts: they measure an accuracy of 90% to ±{points:.0f} points"

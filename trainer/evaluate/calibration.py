@@ -187,9 +187,9 @@ def undecided_note(model: Model, rows: Sequence[Row]) -> str:
         )
     )
     bound = 1 - float(lower_bound(np.int_(len(texts) - reasons.total()), np.int_(len(texts))))
-    named = f" ({', '.join(f'{reason} {count}' for reason, count in reasons.most_common())})" if reasons else ""
+    named = f" ({', '.join(f'{reason} {count:,}' for reason, count in reasons.most_common())})" if reasons else ""
     return (
-        f"{reasons.total()} of {len(texts)} test texts get no decision{named}: with 95% confidence, at most "
+        f"{reasons.total():,} of {len(texts):,} test texts get no decision{named}: with 95% confidence, at most "
         f"{bound:.1%} of such messages"
     )
 

@@ -131,7 +131,7 @@ def reliability_chart(bins: Sequence[ReliabilityBin]) -> Chart:
         center, value = x(group.confidence), group.accuracy.value or 0.0
         low, high = group.accuracy.low or 0.0, group.accuracy.high or 0.0
         hint = (
-            f"rows: {group.rows}; confidence {group.confidence:.3f}, accuracy {value:.3f} ({low:.3f} to {high:.3f})"
+            f"rows: {group.rows:,}; confidence {group.confidence:.3f}, accuracy {value:.3f} ({low:.3f} to {high:.3f})"
         )
         shapes += [
             ChartShape("line", ((center, y(low)), (center, y(high))), "model thin"),
@@ -160,7 +160,7 @@ def confidence_chart(bars: Sequence[HistogramBar]) -> Chart:
             ("model", bar.right, right, x(bar.low) + 1, middle),
             ("wrong", bar.wrong, wrong, middle, x(bar.high) - 1),
         ):
-            hint = f"{bar.low:.2f} to {bar.high:.2f}, {'right' if style == 'model' else 'wrong'}: {count}"
+            hint = f"{bar.low:.2f} to {bar.high:.2f}, {'right' if style == 'model' else 'wrong'}: {count:,}"
             shapes.append(ChartShape("bar", ((left, y(count / total)), (end, y(0))), style, hint))
     return Chart(
         "Confidence",

@@ -51,7 +51,7 @@ class CalibrationResult:
             reason = f"{self.texts} different texts are too few" if self.texts else "no text was held out"
             return f"temperature {self.temperature:.2f}, not calibrated: {reason}"
         return (
-            f"temperature {self.temperature:.2f}, fitted on {self.texts} {self.source} texts: "
+            f"temperature {self.temperature:.2f}, fitted on {self.texts:,} {self.source} texts: "
             f"NLL {self.nll_before:.3f} → {self.nll_after:.3f}, ECE {self.ece_before:.3f} → {self.ece_after:.3f}"
         )
 
@@ -77,18 +77,18 @@ class ReviewThreshold:
         """One line for a person."""
         if self.proven_precision is not None:
             return (
-                f"review below {self.review:.3f}: {self.right} of the {self.texts} held-out texts at or above it "
+                f"review below {self.review:.3f}: {self.right:,} of the {self.texts:,} held-out texts at or above it "
                 f"are right, which proves {self.proven_precision:.1%} (target {self.target_precision:.0%})"
             )
         default = f"review below {self.review:.3f}, the default"
         if self.texts_missing is None:
             return (
-                f"{default}: only {self.right} of the {self.texts} most confident held-out texts are right, so no "
-                f"number of texts can prove {self.target_precision:.0%}"
+                f"{default}: only {self.right:,} of the {self.texts:,} most confident held-out texts are right, so "
+                f"no number of texts can prove {self.target_precision:.0%}"
             )
-        missing = f"{self.texts_missing}" if self.texts_missing <= _MANY_TEXTS else f"over {_MANY_TEXTS:,}"
+        missing = f"{self.texts_missing:,}" if self.texts_missing <= _MANY_TEXTS else f"over {_MANY_TEXTS:,}"
         return (
-            f"{default}: {self.texts} held-out texts, {self.right} of them right, do not prove "
+            f"{default}: {self.texts:,} held-out texts, {self.right:,} of them right, do not prove "
             f"{self.target_precision:.0%}; {missing} more with the same accuracy would"
         )
 

@@ -56,7 +56,7 @@ def choose_base(
     folds = fold_numbers(rows, _FOLDS, seed)
     if len(bases) < 2 or len(set(folds)) < 2:
         return bases[0], None
-    on_notes([f"comparing the installed bases on {len(rows)} training rows: {', '.join(bases)}"])
+    on_notes([f"comparing the installed bases on {len(rows):,} training rows: {', '.join(bases)}"])
     languages = comparable_languages(rows)
     scores = tuple(_score(base, rows, folds, languages) for base in bases)
     return best_base(scores, {lang: len(indices) for lang, indices in languages.items()}), BaseChoice(

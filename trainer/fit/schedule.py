@@ -48,7 +48,7 @@ def fit_schedule(rows: int, settings: TrainSettings, *, cores: int) -> Schedule:
     if accumulation != requested:
         size = settings.per_device_train_batch_size
         notes.append(
-            f"{rows} rows give {steps} steps, fewer than {settings.min_steps}: a step uses {accumulation * size} "
+            f"{rows:,} rows give {steps:,} steps, fewer than {settings.min_steps}: a step uses {accumulation * size} "
             f"rows instead of {requested * size}"
         )
     epochs = max(settings.num_train_epochs, ceil(settings.min_steps / ceil(batches / accumulation)))
@@ -56,19 +56,19 @@ def fit_schedule(rows: int, settings: TrainSettings, *, cores: int) -> Schedule:
     if epochs != settings.num_train_epochs:
         notes.append(
             f"{epochs} epochs instead of {settings.num_train_epochs}, because TRIAGEM_TRAIN_MIN_STEPS is "
-            f"{settings.min_steps}: {steps} steps"
+            f"{settings.min_steps}: {steps:,} steps"
         )
     warmup_steps = settings.warmup_steps
     if warmup_steps * 5 > steps:
         warmup_steps = max(1, round(steps / 10))
     if warmup_steps != settings.warmup_steps:
-        notes.append(f"warm-up over {warmup_steps} of the {steps} steps instead of {settings.warmup_steps}")
+        notes.append(f"warm-up over {warmup_steps:,} of the {steps:,} steps instead of {settings.warmup_steps:,}")
     eval_steps = settings.eval_steps
     if eval_steps * 4 > steps:
         eval_steps = max(1, steps // 4)
     if eval_steps != settings.eval_steps:
         notes.append(
-            f"evaluation and checkpoint every {eval_steps} steps instead of {settings.eval_steps}: "
+            f"evaluation and checkpoint every {eval_steps:,} steps instead of {settings.eval_steps:,}: "
             f"{ceil(steps / eval_steps)} checkpoints"
         )
     workers = min(settings.dataloader_num_workers, max(0, cores - 2))

@@ -181,7 +181,7 @@ class TrainingRun:
         notes += fold_notes(self.plan, self.settings.folds)
         if self._folds:
             notes.append(
-                f"{len(self._folds)} additional trainings for out-of-fold predictions, {self.steps} steps in total"
+                f"{len(self._folds)} additional trainings for out-of-fold predictions, {self.steps:,} steps in total"
             )
         return tuple(notes)
 

@@ -168,7 +168,7 @@ def write_training_data(
     if len({row.label for row in parts["train"]}) < 2:
         label, number = parts["train"][0].label, len(parts["train"])
         raise InvalidInput(
-            f"the {number} training rows have one label, {label!r}: review texts with another label, or set "
+            f"the {number:,} training rows have one label, {label!r}: review texts with another label, or set "
             "TRIAGEM_TRAINER_DATA to a folder of labelled rows"
         )
     partial = folder.with_name(f"{folder.name}.partial")

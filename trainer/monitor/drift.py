@@ -72,15 +72,15 @@ class DriftReport:
     def lines(self) -> list[str]:
         """The result as text, one line each, the verdict first."""
         if not self.shifts and self.reference_rows < MIN_ROWS:
-            needed = f"{MIN_ROWS} held-out rows (it has {self.reference_rows})"
-            samples = f"the first {KEEP_FIRST} samples of live tickets (so far {self.rows})"
+            needed = f"{MIN_ROWS} held-out rows (it has {self.reference_rows:,})"
+            samples = f"the first {KEEP_FIRST} samples of live tickets (so far {self.rows:,})"
             return [f"{self.model_version} cannot be compared yet: that needs {needed} or {samples}"]
         if not self.shifts:
-            samples = f"not enough samples of {self.model_version} yet ({self.rows} of {MIN_ROWS})"
+            samples = f"not enough samples of {self.model_version} yet ({self.rows:,} of {MIN_ROWS})"
             return [f"{samples}; only live tickets are sampled"]
         shifted = [shift for shift in self.shifts if shift.shifted]
         verdict = f"drift in {', '.join(shift.feature for shift in shifted)}" if shifted else "no drift"
-        compared = f"{self.rows} samples against {self.reference_rows} {self.reference}"
+        compared = f"{self.rows:,} samples against {self.reference_rows:,} {self.reference}"
         return [f"{self.model_version}: {verdict} ({compared})", *map(str, shifted or self.shifts)]
 
 

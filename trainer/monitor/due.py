@@ -124,21 +124,21 @@ def check_due(facts: RetrainingFacts, rules: DueSettings) -> tuple[DueReason, ..
 
 def _reasons(facts: RetrainingFacts, rules: DueSettings) -> Iterator[DueReason]:
     if facts.age_days > rules.max_age_days:
-        yield _reason(Trigger.AGE, f"it was trained {facts.age_days:.1f} days ago, more than {rules.max_age_days}")
+        yield _reason(Trigger.AGE, f"it was trained {facts.age_days:,.1f} days ago, more than {rules.max_age_days}")
     measured, tested = facts.reviewed, facts.test_accuracy
     # Even the interval's upper bound is too low, so the drop is hardly chance.
     enough = measured is not None and measured.reviews >= MIN_REVIEWS
     if measured and enough and tested is not None and measured.high < tested - rules.max_accuracy_loss:
-        interval = f"{measured.low:.3f} to {measured.high:.3f}, {measured.reviews} reviews"
+        interval = f"{measured.low:.3f} to {measured.high:.3f}, {measured.reviews:,} reviews"
         message = f"accuracy fell from {tested:.3f} on its test rows to {measured.value:.3f} ({interval})"
         yield _reason(Trigger.ACCURACY, message)
     for label, number in sorted(facts.reviewed_labels.items()):
         if label not in facts.labels:
-            message = f"reviewers chose {label!r} ({number}), a label that it does not know"
+            message = f"reviewers chose {label!r} ({number:,}), a label that it does not know"
             yield DueReason(Trigger.LABEL, f"{Trigger.LABEL} {label}", message)
     if facts.new_rows is not None and facts.new_rows > rules.max_new_data * facts.training_rows:
-        share = f"{facts.new_rows} reviewed texts are new to it, more than {rules.max_new_data:.0%}"
-        yield _reason(Trigger.DATA, f"{share} of the {facts.training_rows} it was trained on")
+        share = f"{facts.new_rows:,} reviewed texts are new to it, more than {rules.max_new_data:.0%}"
+        yield _reason(Trigger.DATA, f"{share} of the {facts.training_rows:,} it was trained on")
     if facts.drifted_at:
         yield _reason(
             Trigger.DRIFT, f"the drift report of {facts.drifted_at:%Y-%m-%d} found that the input has shifted"
@@ -151,12 +151,12 @@ def distances(facts: RetrainingFacts, rules: DueSettings) -> Iterator[LimitDista
         Trigger.AGE,
         facts.age_days,
         rules.max_age_days,
-        f"trained {facts.age_days:.1f} days ago; due after {rules.max_age_days} days, "
+        f"trained {facts.age_days:,.1f} days ago; due after {rules.max_age_days} days, "
         f"in {rules.max_age_days - facts.age_days:.1f}",
     )
     yield _accuracy_distance(facts, rules)
     unknown = {label: number for label, number in facts.reviewed_labels.items() if label not in facts.labels}
-    chosen = ", ".join(f"{label!r} ({number})" for label, number in sorted(unknown.items()))
+    chosen = ", ".join(f"{label!r} ({number:,})" for label, number in sorted(unknown.items()))
     yield LimitDistance(
         Trigger.LABEL,
         sum(unknown.values()),
@@ -168,7 +168,7 @@ def distances(facts: RetrainingFacts, rules: DueSettings) -> Iterator[LimitDista
         message = "not checked: the version has no list of its training texts"
     else:
         to_go = max(0, floor(limit) + 1 - new)
-        message = f"reviewed texts that are new to it: {new}; due with {floor(limit) + 1}, {to_go} to go"
+        message = f"reviewed texts that are new to it: {new:,}; due with {floor(limit) + 1:,}, {to_go:,} to go"
     yield LimitDistance(Trigger.DATA, new, limit, message)
     if facts.drifted_at:
         message = f"found by the report of {facts.drifted_at:%Y-%m-%d}"
@@ -187,7 +187,7 @@ def _accuracy_distance(facts: RetrainingFacts, rules: DueSettings) -> LimitDista
     elif measured is None:
         message = f"not checked: no randomly sampled text has been reviewed; due below {limit:.3f}"
     else:
-        counted = "1 review" if measured.reviews == 1 else f"{measured.reviews} reviews"
+        counted = "1 review" if measured.reviews == 1 else f"{measured.reviews:,} reviews"
         message = f"{measured.low:.3f} to {measured.high:.3f} on reviews (95% interval, {counted}); due if "
         if measured.reviews < MIN_REVIEWS:
             message += f"the upper bound is below {limit:.3f} with {MIN_REVIEWS} reviews or more"
@@ -196,7 +196,7 @@ def _accuracy_distance(facts: RetrainingFacts, rules: DueSettings) -> LimitDista
         if measured.reviews_missing:
             message += f"; {measured.reviews_needed} make the interval narrow"
         if measured.trained:
-            message += f"; reviews left out because it was trained on their texts: {measured.trained}"
+            message += f"; reviews left out because it was trained on their texts: {measured.trained:,}"
     return LimitDistance(Trigger.ACCURACY, measured.high if measured else None, limit, message)
 
 

@@ -20,6 +20,11 @@ from triagem.trainer.settings import DueSettings
 
 log = structlog.get_logger(__name__)
 
+DIVERGED: Final = (
+    "{version} expects {expected} right labels, but reviews say {low} to {high} ({sampled:,} reviews of randomly "
+    "sampled texts)"
+)
+
 
 def alert_if_due(database: Database, registry: Registry, rules: DueSettings, now: datetime) -> int:
     """Raise an alert for each reason to train again; returns how many are new. None before there is a model."""
@@ -76,10 +81,7 @@ def alert_if_diverged(database: Database, registry: Registry, now: datetime) -> 
         "version": version, "expected": f"{reviewed.mean_confidence:.1%}", "low": f"{reviewed.low:.1%}",
         "high": f"{reviewed.high:.1%}", "sampled": reviewed.sampled,
     }  # fmt: skip
-    summary = (
-        "{version} expects {expected} right labels, but reviews say {low} to {high} ({sampled} reviews of randomly"
-        " sampled texts)"
-    ).format(**detail)
+    summary = DIVERGED.format(**detail)
     return raise_alert(database, CALIBRATION, _monthly_key(version, "", now), {**detail, "summary": summary})
 
 

@@ -121,7 +121,7 @@ def _describe(suspected: "Sequence[LabelError]", texts: int, written: Path | Non
         return
     where = f"all are in {written}" if written else "--suspects FILE.csv writes all of them"
     few = f"; with only {texts} different texts, many of these labels are right" if texts < _RELIABLE_TEXTS else ""
-    yield f"{len(suspected)} training rows may have a wrong label, judging by the other rows{few} ({where}):"
+    yield f"{len(suspected):,} training rows may have a wrong label, judging by the other rows{few} ({where}):"
     different = {row.text: row for row in reversed(suspected)}
     for row in [*reversed(different.values())][:_MAX_SHOWN]:
         text = shorten(row.text, _EXCERPT_CHARS, placeholder=" …")

@@ -85,8 +85,8 @@ class BaseChoice(BaseModel, frozen=True):
             for score in self.scores
         )
         return (
-            f"base {chosen}, chosen by cross-validation on {self.rows} training rows (macro-F1 of linear classifiers "
-            f"on frozen embeddings: {figures}); --base chooses another"
+            f"base {chosen}, chosen by cross-validation on {self.rows:,} training rows (macro-F1 of linear "
+            f"classifiers on frozen embeddings: {figures}); --base chooses another"
         )
 
 

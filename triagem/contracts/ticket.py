@@ -159,7 +159,7 @@ class Ticket(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         if self.revised_at < EARLIEST_MOMENT:
             raise ValueError("revised_at: is before the year 2000, or not a time")
         if self.metadata and (size := len(str(self.metadata))) > MAX_METADATA_CHARS:
-            raise ValueError(f"metadata: has {size} characters, the limit is {MAX_METADATA_CHARS}")
+            raise ValueError(f"metadata: has {size:,} characters, the limit is {MAX_METADATA_CHARS:,}")
         return self
 
 

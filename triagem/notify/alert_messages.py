@@ -145,8 +145,12 @@ RUNBOOK_SECTIONS: Final[Mapping[str, str]] = {
 
 
 def phrase(language: Language, key: str, **values: object) -> str:
-    """A phrase with its values filled in."""
-    return _PHRASES[key][language == "pt-BR"].format(**values)
+    """A phrase with its values filled in; whole numbers are written as the language does."""
+    shown = {
+        name: local_number(language, f"{value:,}") if isinstance(value, int) else value
+        for name, value in values.items()
+    }
+    return _PHRASES[key][language == "pt-BR"].format(**shown)
 
 
 def local_number(language: Language, number: str) -> str:
@@ -170,8 +174,7 @@ def duration(seconds: float) -> str:
 
 _UNITS: Final[Mapping[str, Callable[[float], str]]] = {
     "latency": lambda seconds: f"{seconds:.3g} s" if seconds < 100 else duration(seconds),
-    "no-worker": "{:.0f}".format,
-    "registry": "{:.0f}".format,
+    **dict.fromkeys(("no-worker", "registry"), "{:,.0f}".format),
     **dict.fromkeys(("oldest-ticket", *OUTAGE_KINDS), duration),
 }
 
@@ -206,7 +209,7 @@ def system_alert_detail(
     Args:
         since: when the problem began.
     """
-    unit = _UNITS.get(kind, "{:.1%}".format)
+    unit = _UNITS.get(kind, "{:,.1%}".format)
     lasted = duration((now - since).total_seconds())
     detail = {
         "state": state,

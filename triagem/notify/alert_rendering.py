@@ -46,8 +46,7 @@ def build_message(digest: AlertDigest, language: Language, settings: AlertSettin
         cause = headline(language, event.kind, event.detail)
         heads.append(phrase(language, "more-events", cause=cause, events=others) if others else cause)
     if tickets:
-        number = local_number(language, f"{tickets:,}")
-        heads.append(phrase(language, "one-ticket" if tickets == 1 else "many-tickets", tickets=number))
+        heads.append(phrase(language, "one-ticket" if tickets == 1 else "many-tickets", tickets=tickets))
     lines, chat_lines = (_lines(digest, language, settings, shown) for shown in (_printable, _code))
     rule = digest.target.partition(".")[0]
     data = {

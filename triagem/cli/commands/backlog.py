@@ -62,7 +62,7 @@ def describe(state: Mapping[str, Any]) -> Iterator[str]:
         name: "paused" if state["paused"] and reported == AT_WORK else reported
         for name, reported in state["states"].items()
     }
-    counts = ", ".join(f"{number} {name}" for name, number in Counter(states.values()).most_common())
+    counts = ", ".join(f"{number:,} {name}" for name, number in Counter(states.values()).most_common())
     yield f"{len(states)} worker{'' if len(states) == 1 else 's'}" + (f": {counts}" if counts else "")
     drain = "" if state["drain_s"] is None or state["paused"] else f", drained in {state['drain_s']:.0f} s"
     assumed = "" if state["rate_measured"] else " (assumed until a worker reports its rate)"

@@ -107,7 +107,7 @@ _SUMMARIES = {
 
 
 def _describe_payload(checked: PayloadCheck) -> Iterator[str]:
-    count = f": {len(checked.tickets)} tickets" if len(checked.tickets) > 1 else ""
+    count = f": {len(checked.tickets):,} tickets" if len(checked.tickets) > 1 else ""
     count = ": a person's correction of a label" if checked.verdicts and not checked.tickets else count
     warnings = checked.advice if checked.outcome == "accepted" else []
     yield _SUMMARIES[checked.outcome] + count + (", but check this first:" if warnings else "")

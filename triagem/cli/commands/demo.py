@@ -107,7 +107,7 @@ def _describe(outcome: DemoOutcome) -> Iterator[RenderableType]:
     bands = [band for band in BAND_STYLES if any(band in row for row in outcome.counts.values())]
     styles = {band: BAND_STYLES[band] for band in bands} | {"tickets": "bold"}
     columns = (Column(name, justify="right", style=style) for name, style in styles.items())
-    title = f"{outcome.rows} of {outcome.enqueued} tickets classified"
+    title = f"{outcome.rows:,} of {outcome.enqueued:,} tickets classified"
     table = Table("label", *columns, title=title, title_justify="left")
     for label, row in sorted(outcome.counts.items()):
         table.add_row(cell(label), *(str(row.get(band, 0)) for band in bands), str(sum(row.values())))

@@ -55,7 +55,7 @@ _QUEUED: Final = {
 
 def describe(state: LabellingState, labels: list[str], versions: VersionState) -> list[str]:
     """The state of the labelling, line by line, as on the page Start. Pure."""
-    counts = ", ".join(f"{label} {state.answers.get(label, 0)}" for label in labels)
+    counts = ", ".join(f"{label} {state.answers.get(label, 0):,}" for label in labels)
     lines = [f"labels: {counts or 'none'}", f"messages: {state.texts:,}"]
     lines += [(_QUEUED if job.state == "queued" else _RUNNING)[job.kind] for job in versions.jobs]
     if (ended := versions.ended) and ended.state == "failed":
@@ -68,14 +68,14 @@ def describe(state: LabellingState, labels: list[str], versions: VersionState) -
         ]
     if missing := versions.answers_missing:
         version = "first version: ten for each of two labels" if versions.first else "next version"
-        lines.append(f"{missing} more answers until the {version}")
+        lines.append(f"{missing:,} more answers until the {version}")
     if progress := state.progress:
         lines.append(
-            f"a version from {progress.answers} answers has an estimated macro-F1 of {progress.macro_f1:.2f} on all"
+            f"a version from {progress.answers:,} answers has an estimated macro-F1 of {progress.macro_f1:.2f} on all"
             f" messages, 90% interval {progress.low:.2f} to {progress.high:.2f}"
         )
         if progress.answers_missing:
-            lines.append(f"about {progress.answers_missing} more answers reach 0.9")
+            lines.append(f"about {progress.answers_missing:,} more answers reach 0.9")
         if few := state.left_out(labels):
             lines.append(f"not in the estimate, with fewer than {MIN_ESTIMATED_LABEL} answers: {', '.join(few)}")
     elif state.enough:
@@ -86,5 +86,5 @@ def describe(state: LabellingState, labels: list[str], versions: VersionState) -
             lines.append("a person reviews all its results until the answers prove its precision")
         if progress and progress.proof_missing:
             missing = progress.proof_missing
-            lines.append(f"about {missing} more answers may prove the precision; only the random ones count")
+            lines.append(f"about {missing:,} more answers may prove the precision; only the random ones count")
     return lines
