@@ -120,6 +120,7 @@ class ModelManager:
         loaded, current = self._current, None
         try:
             current = self._registry.current()
+            self._problem = "" if self.missing else self._problem  # a first version was promoted: it is being loaded
             self.registry_problem, self.missing = "", False
             if current == self._rejected or (
                 loaded and (loaded.model.manifest.version, loaded.epoch) == (current.version, current.epoch)
@@ -134,7 +135,7 @@ class ModelManager:
         except Exception as error:
             if loaded is None and not isinstance(error, NoModel | Retryable):
                 raise
-            self.missing = isinstance(error, NoModel)
+            self.missing = current is None and isinstance(error, NoModel)
             reason = str(error)
             if self.missing:
                 with suppress(TriagemError):

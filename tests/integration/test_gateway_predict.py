@@ -221,7 +221,7 @@ class TestHealth:
         [
             ("at work", ("degraded", "check its TRIAGEM_REGISTRY_URL; workers keep the model")),
             ("at work: check TRIAGEM_REGISTRY_URL; v1.0.0 keeps running", ("degraded", "v1.0.0 keeps running")),
-            ("warming up", ("degraded", "texts wait, because the worker is not ready: warming up")),
+            ("warming up", ("degraded", "texts wait until a worker has loaded the model")),
             ("collecting labels", ("collecting labels", "label messages at /console/start")),
         ],
     )

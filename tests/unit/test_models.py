@@ -78,14 +78,23 @@ def test_the_current_version_is_loaded_at_the_start(manager: ModelManager) -> No
     assert manager.ready.is_set()
 
 
-@pytest.mark.parametrize("problem", [NoModel("no current model"), RegistryUnavailable("no answer")], ids=str)
+@pytest.mark.parametrize(
+    ("problem", "while_loading"),
+    [(NoModel("no current model"), None), (RegistryUnavailable("no answer"), "no answer")],
+)
 def test_without_a_model_the_manager_waits_for_the_first_one(
-    registry: Registry, load: Loader, monkeypatch: pytest.MonkeyPatch, problem: Exception
+    registry: Registry, load: Loader, monkeypatch: pytest.MonkeyPatch, problem: Exception, while_loading: str | None
 ) -> None:
     def refuse(_: Registry) -> NoReturn:
         raise problem
 
-    waiting = ModelManager(registry, load, every_s=EVERY_S)
+    waiting_for: list[str | None] = []
+
+    def observed(folder: Path) -> Model:
+        waiting_for.append(waiting.waiting_for)
+        return load(folder)
+
+    waiting = ModelManager(registry, observed, every_s=EVERY_S)
     with monkeypatch.context() as patch:
         patch.setattr(Registry, "current", refuse)
         check_once(waiting)
@@ -93,7 +102,7 @@ def test_without_a_model_the_manager_waits_for_the_first_one(
     check_once(waiting)
 
     assert current_version(waiting) == ("v1.0.0", 1)
-    assert waiting.waiting_for is None
+    assert (waiting_for, waiting.waiting_for) == ([while_loading], None)
 
 
 def test_a_registry_that_lost_its_versions_is_not_taken_for_one_before_the_first_model(

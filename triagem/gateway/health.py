@@ -20,7 +20,7 @@ from triagem.gateway.authentication import require_scope
 from triagem.gateway.problems import NEEDS_KEY, RETRY_AFTER_S, ProblemError, problem_responses
 from triagem.gateway.services import Services, ServicesDep
 from triagem.inbox import Inbox
-from triagem.inbox.lease import AT_WORK, COLLECTING, observed_states, paused, worker_states
+from triagem.inbox.lease import AT_WORK, COLLECTING, WARMING_UP, observed_states, paused, worker_states
 from triagem.inbox.scaling import ScalingSignal, scaling_signal
 from triagem.inbox.stream import full_lanes
 from triagem.registry.no_model import LOST_STEP
@@ -125,7 +125,9 @@ def _workers(services: Services) -> Health | str:
     if (health := _with_refusals(services.inbox, _without_model(states))).detail:
         return health
     if not any(state.startswith(AT_WORK) for state in states):
-        return Health(status="degraded", detail=f"texts wait, because the worker is not ready: {next(iter(states))}")
+        reason = f", because the worker is not ready: {next(iter(states))}"
+        detail = "texts wait" + (" until a worker has loaded the model" if WARMING_UP in states else reason)
+        return Health(status="degraded", detail=detail)
     problems = [reason for state in states if (reason := state.partition(f"{AT_WORK}: ")[2])]
     return Health(status="degraded", detail=problems[0]) if problems else Health()
 
