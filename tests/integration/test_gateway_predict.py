@@ -111,7 +111,7 @@ class TestWithoutAWorker:
             assert answer.status_code == 503
             assert answer.json()["detail"] == caller.get("/health").json()["detail"]
             pause(inbox.redis)
-        assert re.match("paused: .* until `triagem resume`; there is no model yet: label", answer.json()["detail"])
+        assert answer.json()["detail"].startswith("paused: accepted texts wait until `triagem resume`; there is no")
 
     def test_health_and_predict_say_that_the_registry_lost_its_model(self, opened: Services, inbox: Inbox) -> None:
         lease = Lease(inbox.redis, 60)

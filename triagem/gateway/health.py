@@ -100,7 +100,7 @@ def _with_refusals(inbox: Inbox, health: Health) -> Health:
     """The health with a pause and a full live lane. A full bulk lane is normal during an import."""
     full = "".join(full_lanes({Lane.LIVE: inbox.depth(Lane.LIVE)}, inbox.settings))
     if paused(inbox.redis):
-        detail = f"paused, and {full}: texts are refused" if full else "paused: texts are accepted, but wait"
+        detail = f"paused, and {full}: texts are refused" if full else "paused: accepted texts wait"
         detail += " until `triagem resume`"
     elif full:
         detail = f"{full}: texts are refused until workers drain it"
