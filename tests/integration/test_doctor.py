@@ -16,7 +16,7 @@ from sqlalchemy import text
 from tests.support.builders import NOW
 from tests.support.command import Triagem
 from tests.support.results import insert_unlabelled
-from tests.support.windows import result
+from tests.support.windows import doubtful, result
 from triagem import Publisher
 from triagem.cli.checks import CheckResult
 from triagem.contracts.ticket import Lane
@@ -307,6 +307,14 @@ class TestStatus:
         assert rows["model"]["detail"] == "v1.0.0"
         assert rows["results"]["detail"].startswith("live tickets in 5 min: 1")
         assert (rows["alerts"]["detail"], rows["to do"]["detail"]) == ("none open", "nothing")
+
+    def test_messages_that_wait_for_a_review_are_no_warning(self, triagem: Triagem, database: Database) -> None:
+        write_window(database, [replace(doubtful(), received_at=datetime.now(UTC))])
+
+        rows = {row["check"]: row for row in json.loads(triagem("status", "--json").out)}
+
+        assert rows["to do"]["detail"] == "messages to review: 1 (on the console's page Review)"
+        assert rows["to do"]["warning"] is None
 
     @pytest.mark.parametrize(
         ("ago_s", "warning", "detail"),

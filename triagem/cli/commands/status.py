@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
 import typer
@@ -27,6 +27,7 @@ from triagem.cli.output import console, print_lines
 from triagem.contracts.errors import TriagemError
 
 _WATCH_S: Final = 2.0
+_REVIEWABLE: Final = timedelta(days=30)  # as on the console's page Review
 _UNLABELLED: Final = """
 SELECT count(*) FROM (SELECT FROM tickets WHERE state = 'unlabelled' AND source <> 'predict' LIMIT 100000) AS stored
 """
@@ -70,6 +71,7 @@ def _stored(no_alert: str) -> Iterator[CheckResult]:
     from triagem.db import Database, DatabaseSettings
     from triagem.db.model_versions import had_model
     from triagem.db.outbox.monitoring import live_stats, monitor_states, table_stats
+    from triagem.db.reviews import MAX_COUNTED, QueueFilters, queue_length
     from triagem.db.training_jobs import waiting_job
     from triagem.notify.alert_messages import duration, phrase
     from triagem.notify.monitor import WINDOW, MonitorSettings
@@ -85,6 +87,7 @@ def _stored(no_alert: str) -> Iterator[CheckResult]:
         stats, states = table_stats(database), monitor_states(database)
         unlabelled, job = database.scalar_one(_UNLABELLED), waiting_job(database)
         without_model = unlabelled and not had_model(database)
+        _, waiting = queue_length(database, "", QueueFilters(), since=datetime.now(UTC) - _REVIEWABLE, zone="UTC")
     speed = "" if live.p95_s is None else f", 95% of them within {live.p95_s:.3g} s"
     count = f"live tickets in {duration(WINDOW.total_seconds())}: {live.tickets:,}"
     stored = f"; stored without a result: {unlabelled:,}" if unlabelled else ""
@@ -103,7 +106,11 @@ def _stored(no_alert: str) -> Iterator[CheckResult]:
         "tickets wait for a first model: label messages on the page Start (`triagem start`)": without_model,
         f"no trainer has taken job {job} for a minute: is `triagem trainer` running? (`triagem jobs list`)": job,
     }
-    yield CheckResult("to do", "nothing", warning="\n".join(line for line, count in counts.items() if count) or None)
+    urgent = [line for line, count in counts.items() if count]
+    page = f"{address}/console/review" if (address := servers.running_address()) else "on the console's page Review"
+    reviews = [f"messages to review: {waiting:,}{'+' * (waiting == MAX_COUNTED)} ({page})"] if waiting else []
+    warning = "\n".join(urgent + reviews) if urgent else None
+    yield CheckResult("to do", "\n".join(reviews) or "nothing", warning=warning)
 
 
 def status(
