@@ -85,8 +85,16 @@ def train(
         raise InvalidInput("a training starts from a base or from a version, not from both: pass --base or --from")
     started = clock()
     ancestor = read_parent(registry, parent) if parent else None
-    prepared = prepare(data, registry, settings, parent=parent, allow_leakage=allow_leakage, own=own)
-    progress.on_notes(prepared.notes)
+    prepared = prepare(
+        data,
+        registry,
+        settings,
+        parent=parent,
+        allow_leakage=allow_leakage,
+        own=own,
+        on_audit=lambda corpus, audited: progress.on_notes((*corpus.notes, *audited.lines(test_leak=allow_leakage))),
+    )
+    progress.on_notes(prepared.parts.notes)
     parts, info = prepared.parts, prepared.info
     chosen, choice = ancestor.manifest.base if ancestor else base or settings.base, None
     if chosen == AUTO:

@@ -147,6 +147,23 @@ def test_leaked_test_rows_are_named_once_in_the_refusal(bare: Triagem, data: Pat
 
 
 @pytest.mark.parametrize("options", [[], ["--check"]])
+@pytest.mark.parametrize("refusal", ["of 4 test rows, 4 are also in train", "too few different texts"])
+def test_the_audit_is_printed_once_before_a_refusal(
+    bare: Triagem, data: Path, refusal: str, options: list[str]
+) -> None:
+    write(data / "train.jsonl", balanced_rows(1) * 15)
+    if "test rows" in refusal:
+        write(data / "test.jsonl", balanced_rows(1) * 2)
+
+    status, out, err = bare("train", "data", *options)
+
+    assert status == 1
+    assert (out + err).count("30 training rows (2 different texts; suporte 50%, venda 50%)") == 1
+    assert (out + err).count("28 exactly, 0 nearly") == 1
+    assert (out + err).count(refusal) == 1
+
+
+@pytest.mark.parametrize("options", [[], ["--check"]])
 @pytest.mark.parametrize("in_settings", [False, True])
 def test_an_unavailable_base_is_refused_before_the_rows_are_read(
     bare: Triagem, data: Path, options: list[str], in_settings: bool, monkeypatch: pytest.MonkeyPatch

@@ -50,8 +50,12 @@ class Audit:
     contradictions: Sequence[Mapping[str, str]]
     leaks: Mapping[str, Leak]
 
-    def lines(self) -> list[str]:
-        """The findings as text, one per line; problems only where there are any."""
+    def lines(self, *, test_leak: bool = True) -> list[str]:
+        """The findings as text, one per line; problems only where there are any.
+
+        Args:
+            test_leak: include the leak of the test part; the error of `refuse_leaks` describes it too.
+        """
         shares = ", ".join(f"{label} {count / self.rows:.0%}" for label, count in self.labels.items())
         held_out = "".join(f", {describe_rows(leak.rows, leak.texts, part)}" for part, leak in self.leaks.items())
         different = "" if self.texts == self.rows else f"{self.texts:,} different texts; "
@@ -70,7 +74,8 @@ class Audit:
                 " but ".join(f"{where} {label}" for label, where in text.items()) for text in self.contradictions
             ]
             lines.append(f"copies or near-duplicates with different labels: {len(texts):,} ({_examples(texts)})")
-        return lines + [describe_leak(part, leak) for part, leak in self.leaks.items() if leak.places]
+        leaks = {part: leak for part, leak in self.leaks.items() if leak.places and (test_leak or part != "test")}
+        return lines + [describe_leak(part, leak) for part, leak in leaks.items()]
 
 
 def audit(corpus: Corpus) -> Audit:

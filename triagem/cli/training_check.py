@@ -44,7 +44,7 @@ def print_training_check(
     as_json: bool,
 ) -> None:
     """Print what a training would use. Raises InvalidInput, after printing, if training would reject the rows."""
-    from triagem.trainer.data.audit import describe_leak, refuse_leaks
+    from triagem.trainer.data.audit import refuse_leaks
     from triagem.trainer.data.near_duplicates import distinct_rows
     from triagem.trainer.data.prepare import prepare
     from triagem.trainer.evaluate.baseline import label_errors
@@ -54,15 +54,14 @@ def print_training_check(
 
     def show_audit(corpus: "Corpus", audited: "Audit") -> None:
         nonlocal rejection
-        notes, refused = (*corpus.notes, *audited.lines()), ""
-        findings.update(labels=corpus.labels, audit=audited, notes=notes)
+        findings.update(labels=corpus.labels, audit=audited, notes=(*corpus.notes, *audited.lines()))
+        if not as_json:
+            print_lines(*(f"  {note}" for note in (*corpus.notes, *audited.lines(test_leak=allow_leakage))))
         try:
             if not allow_leakage:
                 refuse_leaks(audited)
-        except InvalidInput as error:  # which contains the note on the leak
-            rejection, refused = error, describe_leak("test", audited.leaks["test"])
-        if not as_json:
-            print_lines(*(f"  {note}" for note in notes if note != refused))
+        except InvalidInput as error:
+            rejection = error
 
     try:
         with errors.status("comparing the rows"):
