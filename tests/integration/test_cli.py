@@ -108,7 +108,7 @@ def test_json_and_another_format_are_refused(triagem: Triagem, database: Databas
         ("deliveries list", {"id": "int64", "next_at": "timestamp[us, tz=UTC]", "state": "string"}),
         ("dead list", {"size": "int64", "lane": "string"}),
         ("labels list", {"retired_at": "timestamp[us, tz=UTC]"}),
-        ("models list", {"trained": "timestamp[us, tz=UTC]", "texts": "int64", "accuracy": "double"}),
+        ("models list", {"training_started": "timestamp[us, tz=UTC]", "texts": "int64", "accuracy": "double"}),
     ],
 )
 def test_a_parquet_table_has_types_without_rows_too(

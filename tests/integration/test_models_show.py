@@ -59,7 +59,16 @@ def test_text_output_shows_the_versions_origin_and_the_path_of_the_html_report(
     register_with(registry, report(), parent="v0.9.0", base="a-small-bert", temperature=1.5)
     output = bare("models", "show", "v1.0.0").out
 
-    for fact in ("a-small-bert", "v0.9.0", "1,000 rows", "suporte, venda", "1.500", "under 0.7", " UTC on 1,000"):
+    for fact in (
+        "a-small-bert",
+        "v0.9.0",
+        "1,000 rows",
+        "suporte, venda",
+        "1.500",
+        "under 0.7",
+        " UTC, on 1,000",
+        "training started",
+    ):
         assert fact in output
     assert str(registry.folder("v1.0.0") / HTML_REPORT_FILE) in output
 

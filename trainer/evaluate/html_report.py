@@ -99,7 +99,7 @@ def render_html(assessment: Assessment, manifest: Manifest, *, portuguese: bool 
         manifest=manifest,
         t=translate,
         lang="pt-BR" if portuguese else "en",
-        trained_at=f"{manifest.created_at.astimezone(UTC):{'%d/%m/%Y' if portuguese else '%Y-%m-%d'} %H:%M} UTC",
+        started_at=f"{manifest.created_at.astimezone(UTC):{'%d/%m/%Y' if portuguese else '%Y-%m-%d'} %H:%M} UTC",
         trained_rows=describe_rows(manifest.data.rows, manifest.data.texts),
         names=METRIC_NAMES,
         metrics_hint=METRICS_HINT,

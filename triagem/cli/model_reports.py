@@ -25,7 +25,7 @@ def describe_version(manifest: Manifest, report: Assessment | None, folder: Path
     rows = {
         "base": manifest.base,
         "parent": manifest.parent or "-",
-        "trained": f"{manifest.created_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC on "
+        "training started": f"{manifest.created_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC, on "
         + describe_rows(manifest.data.rows, manifest.data.texts),
         "labels": ", ".join(manifest.labels),
         "temperature": f"{manifest.temperature:.3f}",

@@ -100,7 +100,7 @@ class Manifest(BaseModel, frozen=True, protected_namespaces=()):
     base_choice: BaseChoice | None = Field(default=None, description="None if the base was given")
     parent: Version | None = Field(default=None, description="the version it was fine-tuned from")
     job: str | None = Field(default=None, description="the training job that made it: id and time of the request")
-    created_at: datetime
+    created_at: datetime = Field(description="start of the training")
     data: DataInfo
     metrics: dict[str, float] = {}
     temperature: float = Field(default=1.0, gt=0)

@@ -69,7 +69,7 @@ TABLES: Final = (
 )
 REGISTRY: Final = (
     ScrapedGauge("triagem_current_epoch", "Epoch of the newest promotion"),
-    ScrapedGauge("triagem_current_trained_timestamp_seconds", "Training time of the current version"),
+    ScrapedGauge("triagem_current_trained_timestamp_seconds", "When the training of the current version started"),
 )
 GAUGES: Final = (UP, *INBOX, *TABLES, *REGISTRY)
 _OUTCOMES: Final = ("done", "unchanged", "changed", "gone", "failed")
@@ -154,8 +154,8 @@ class StoreCollector(Collector):
     def _read_registry(self) -> Samples:
         current = self._registry.current()
         yield "triagem_current_epoch", current.epoch
-        trained_at = self._registry.manifest(current.version).created_at
-        yield "triagem_current_trained_timestamp_seconds", trained_at.timestamp()
+        started = self._registry.manifest(current.version).created_at
+        yield "triagem_current_trained_timestamp_seconds", started.timestamp()
 
 
 TASKS: Final = Counter("triagem_tasks", "Finished tasks by state: success, failure, retry", ["task", "state"])

@@ -25,7 +25,7 @@ models = typer.Typer(no_args_is_help=True, help="Model versions: list, show, com
 class _VersionRow(TypedDict):
     version: str
     current: str
-    trained: datetime
+    training_started: datetime
     rows: int
     texts: int
     accuracy: float | None
@@ -56,7 +56,7 @@ def list_(*, form: FormatOption = Format.TABLE, _json: JsonFlag = False) -> None
                 else "archived"
                 if version in archived
                 else "",
-                "trained": manifest.created_at,
+                "training_started": manifest.created_at,
                 "rows": manifest.data.rows,
                 "texts": manifest.data.texts,
                 "accuracy": accuracy,
@@ -69,10 +69,8 @@ def list_(*, form: FormatOption = Format.TABLE, _json: JsonFlag = False) -> None
     if not rows and without_model(empty) != empty:
         raise NoModel(without_model(empty))
     leaked = () if form is Format.TABLE else ("leaked",)
-    print_rows(
-        rows, ("version", "current", "trained", "rows", "texts", "accuracy", *leaked, "labels", "base"), form,
-        empty=empty, types=[_VersionRow],
-    )  # fmt: skip
+    columns = ("version", "current", "training_started", "rows", "texts", "accuracy", *leaked, "labels", "base")
+    print_rows(rows, columns, form, empty=empty, types=[_VersionRow])
 
 
 @models.command()

@@ -3,7 +3,7 @@
 from typing import Final
 
 MODEL_MESSAGES: Final = {
-    "trained": ("Trained", "Treinada em"),
+    "training_started": ("Training started", "Início do treino"),
     "rows": ("Rows", "Linhas"),
     "base": ("Base model", "Modelo base"),
     "labels": ("Labels", "Categorias"),
