@@ -93,7 +93,7 @@ class TestLabel:
         write_window(database, [unsure("1"), unsure("2")])
 
         answer = triagem("review", "label", "zendesk", "1", "cobranca")
-        assert_one_line(answer, "unknown label 'cobranca'", "--new-label")
+        assert_one_line(answer, "unknown label 'cobranca'", ". --new-label proposes it to an administrator")
         proposed = review(triagem, "label", "zendesk", "1", "cobranca", "--new-label")
         assert (proposed["label"], proposed["proposal"]) == (None, "cobranca")
         assert triagem("review", "label", "zendesk", "2", "cobranca").status == 1

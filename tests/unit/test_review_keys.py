@@ -52,13 +52,13 @@ class TestMessages:
 
 class TestNames:
     def test_a_typo_does_not_create_a_label(self) -> None:
-        require_known_label("venda", ["suporte", "venda"])
-        with pytest.raises(InvalidInput, match=r"unknown label 'vendas': did you mean 'venda'.*--new-label"):
-            require_known_label("vendas", ["suporte", "venda"])
-        with pytest.raises(InvalidInput, match=r"known labels: suporte, venda.*--new-label"):
-            require_known_label("cobranca", ["suporte", "venda"])
+        require_known_label("venda", ["suporte", "venda"], "next")
+        with pytest.raises(InvalidInput, match=r"unknown label 'vendas': did you mean 'venda' or 'revenda'\? next"):
+            require_known_label("vendas", ["suporte", "revenda", "venda"], "next")
+        with pytest.raises(InvalidInput, match=r"known labels: suporte, venda\. next"):
+            require_known_label("cobranca", ["suporte", "venda"], "next")
         with pytest.raises(InvalidInput, match=r"known labels: none\. "):
-            require_known_label("venda", [])
+            require_known_label("venda", [], "next")
 
     @pytest.mark.parametrize("given_name", ["", "  ", "a\x1b[2J", "x" * 65])
     def test_an_empty_long_or_unprintable_name_is_refused(self, given_name: str) -> None:

@@ -88,7 +88,7 @@ def label(
     with servers.database() as database:
         if reviewed_label is not None and reviewed_label not in (known := known_labels(database)):
             if not new_label:
-                require_known_label(reviewed_label, known)
+                require_known_label(reviewed_label, known, "--new-label proposes it to an administrator")
             meant = stored_label(database, reviewed_label, known)
             reviewed_label, proposal = (meant, None) if meant in known else (None, meant)
         outcome = record_review(database, identity, reviewed_label, name, digest=text_digest, proposal=proposal)

@@ -10,6 +10,7 @@ from dataclasses import fields
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any, Final, TextIO
 
 import typer
@@ -167,7 +168,7 @@ def import_(
                 if label is None:
                     counts["without a label"] += 1
                     continue
-                require_known_label(label, known)
+                require_known_label(label, known, f"`triagem labels set {quote(label)} --new-label` adds it")
                 ticket = identify(source, str(columns.fields(record.columns).get("external_id") or ""))
                 outcome = record_correction(database, ticket, label, name, Unasked.IMPORT)
                 counts["recorded" if isinstance(outcome, int) else str(outcome)] += 1
@@ -205,12 +206,12 @@ def known_labels(database: Database) -> list[str]:
     return review_choices(database, servers.registry().current_labels())
 
 
-def require_known_label(label: str, known: Sequence[str]) -> None:
-    """Raises InvalidInput for a label that neither the model nor a reviewer has used."""
+def require_known_label(label: str, known: Sequence[str], next_step: str) -> None:
+    """Raises InvalidInput for a label that neither the model nor a reviewer has used. `next_step` makes it known."""
     if label not in known:
-        similar = get_close_matches(label, known, n=1)
-        hint = f"did you mean {similar[0]!r}?" if similar else f"known labels: {', '.join(known) or 'none'}."
-        raise InvalidInput(f"unknown label {label!r}: {hint} `triagem labels set {label} --new-label` adds it")
+        similar = " or ".join(map(repr, get_close_matches(label, known)))
+        hint = f"did you mean {similar}?" if similar else f"known labels: {', '.join(known) or 'none'}."
+        raise InvalidInput(f"unknown label {label!r}: {hint} {next_step}")
 
 
 def _test_rows() -> tuple[set[bytes], list[str]]:
