@@ -368,7 +368,8 @@ class TestTickets:
         ("lang", "query", "reason"),
         [
             ("en", {"since": "2026-13-01"}, "From &#39;2026-13-01&#39;: expected a date like 2026-11-02"),
-            ("pt", {"until": "ontem"}, "Antes de &#39;ontem&#39;: use uma data como 2026-11-02"),
+            ("pt", {"until": "ontem"}, "Antes de &#39;ontem&#39;: use uma data como 02/11/2026"),
+            ("en", {"since": "02/11/2026"}, "From &#39;02/11/2026&#39;: expected a date like 2026-11-02"),
             ("en", {"band": "none"}, "Band &#39;none&#39;: expected one of automate, review, abstain"),
             (
                 "pt",
@@ -376,6 +377,7 @@ class TestTickets:
                 "Revisão &#39;no&#39;: use um destes valores: reviewed, open, disputed, mine",
             ),
             ("pt", {"q": "a" * 256}, '<p class="dim">Buscar: tem mais de 255 caracteres'),
+            ("pt", {"until": "a" * 256}, '<p class="dim">Antes de: tem mais de 255 caracteres'),
         ],
     )
     def test_a_filter_that_cannot_be_read_is_named(
@@ -384,6 +386,21 @@ class TestTickets:
         response = ana.http.get("/console/tickets", params={"lang": lang, **query})
         assert response.status_code == 422
         assert reason in response.text
+
+    def test_a_reader_of_portuguese_may_write_the_day_first(self, ana: Person) -> None:
+        assert 'name="since" type="date" value="2026-11-02"' in ana.see("tickets", lang="pt", since="02/11/2026")
+
+    @pytest.mark.parametrize(
+        ("path", "reason"),
+        [
+            ("ticket?source=a&skip=x&lang=en", "The address&#39;s parameter skip: must be a whole number"),
+            ("ticket?source=a&skip=x&lang=pt", "Parâmetro skip do endereço: precisa ser um número inteiro"),
+            ("model?lang=pt", "Versão não encontrada."),
+            ("report?lang=en", "Version not found."),
+        ],
+    )
+    def test_an_address_that_cannot_be_used_is_explained_in_words(self, ana: Person, path: str, reason: str) -> None:
+        assert reason in ana.http.get(f"/console/{path}").text
 
     def test_a_parameter_that_the_page_does_not_read_is_named(self, ana: Person) -> None:
         page = ana.see("tickets", lable="venda", label="venda", lang="en", message="undone", utm_source="mail")

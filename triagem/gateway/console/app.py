@@ -87,9 +87,9 @@ def _install_error_handlers(console: FastAPI) -> None:
     @console.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> Response:
         place, _, reason = describe_invalid(error).partition(": ")
-        if field := _FIELDS.get(place.removeprefix("query.")):
-            place = translate(language(request), field)
-        return _error_page(request, HTTPStatus.UNPROCESSABLE_ENTITY, f"{place}: {reason}")
+        lang, name = language(request), place.removeprefix("query.")
+        shown = translate(lang, _FIELDS[name]) if name in _FIELDS else translate(lang, "parameter", name=name)
+        return _error_page(request, HTTPStatus.UNPROCESSABLE_ENTITY, reason, place=f"{shown}: ")
 
     @console.exception_handler(TriagemError)
     async def _ours(request: Request, error: TriagemError) -> Response:
@@ -111,12 +111,16 @@ def too_many_requests(scope: Scope) -> Response:
     return _error_page(Request(scope), HTTPStatus.TOO_MANY_REQUESTS)
 
 
-def _error_page(request: Request, status: HTTPStatus, detail: str = "", message_key: str | None = None) -> Response:
+def _error_page(
+    request: Request, status: HTTPStatus, detail: str = "", message_key: str | None = None, *, place: str = ""
+) -> Response:
     message_key = message_key or (f"error_{status:d}" if f"error_{status:d}" in MESSAGES else "error")
     if status != HTTPStatus.UNPROCESSABLE_ENTITY and language(request) is Lang.PT:
         detail = ""  # the message says what to do; only what is wrong with the input is shown too
     visitor = getattr(request.state, "visitor", None)
-    response = render_page(request, "error.html", visitor, status=status, message_key=message_key, detail=detail)
+    response = render_page(
+        request, "error.html", visitor, status=status, message_key=message_key, place=place, detail=detail
+    )
     if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
         response.headers["Retry-After"] = RETRY_AFTER_S
     return response

@@ -50,6 +50,7 @@ ERROR_MESSAGES: Final[dict[str, tuple[str, str]]] = {
         "The input cannot be used. Nothing was changed.",
         "Os dados enviados não podem ser usados. Nada foi alterado.",
     ),
+    "parameter": ("The address's parameter {name}", "Parâmetro {name} do endereço"),
     "error_429": (
         "Too many requests. Try again in a minute.",
         "Requisições demais. Tente de novo em um minuto.",

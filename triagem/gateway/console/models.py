@@ -85,7 +85,7 @@ def models(request: Request, services: ServicesDep, visitor: Reader) -> Response
 
 
 @router.get("/model")
-def model(request: Request, services: ServicesDep, visitor: Reader, version: str, rule: str = "") -> Response:
+def model(request: Request, services: ServicesDep, visitor: Reader, version: str = "", rule: str = "") -> Response:
     """One version, compared with the current one."""
     if version not in services.registry.versions():
         raise ProblemError(HTTPStatus.NOT_FOUND, "error_404_version")
@@ -106,7 +106,7 @@ def report(
     request: Request,
     services: ServicesDep,
     visitor: Reader,  # noqa: ARG001 - checks the scope
-    version: str,
+    version: str = "",
 ) -> Response:
     """The version's page in the visitor's language, which has no script and escapes all texts."""
     name = HTML_REPORT_PT_FILE if language(request) is Lang.PT else HTML_REPORT_FILE

@@ -74,7 +74,7 @@ class ReviewSettings(Settings, used_by="gateway"):
 
 # The tickets that were skipped and the reviews that were given during this visit of the page. They are stored in the
 # URL only: a new visit shows skipped tickets again, and undoes nothing of an earlier one.
-DottedIds = Annotated[str, Query(max_length=1000, pattern=r"^([0-9]{1,18}(\.[0-9]{1,18})*)?$")]
+DottedIds = Annotated[str, Query(max_length=1000)]
 
 
 def _queue(source: FilterText = "", language: FilterText = "", label: FilterText = "") -> QueueFilters:
@@ -243,7 +243,7 @@ def _next(
 
 
 def dotted_ids(dotted: str) -> list[int]:
-    """The ids of a query parameter such as `4.17`."""
+    """The ids of a query parameter such as `4.17`; another part of it is ignored."""
     return [row for part in dotted.split(".") if (row := row_id(part)) is not None]
 
 

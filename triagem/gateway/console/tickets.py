@@ -2,8 +2,9 @@
 
 import codecs
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
-from datetime import date, datetime, time
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, TypeVar
 
@@ -19,7 +20,8 @@ from triagem.db.labels import COLOURS, list_labels
 from triagem.db.reviews.labelling import labelling_state
 from triagem.db.tickets.queries import Filters, list_results, stored_tickets, text_previews
 from triagem.db.tickets.review_state import ReviewState
-from triagem.gateway.console.render import page_zone, render_page
+from triagem.gateway.console.messages import Lang
+from triagem.gateway.console.render import language, page_zone, render_page
 from triagem.gateway.console.session import Reader
 from triagem.gateway.results import FilterText, stream_rows
 from triagem.gateway.services import Services, ServicesDep
@@ -53,6 +55,7 @@ router = APIRouter()
 
 
 def _filters(
+    request: Request,
     visitor: Reader,
     *,
     reviewed: FilterText = "",
@@ -70,8 +73,8 @@ def _filters(
         choice("Band", band, Band),
         source.strip() or None,
         model.strip() or None,
-        _day("From", since),
-        _day("Before", until),
+        _day("From", since, request),
+        _day("Before", until, request),
         language.strip().lower() or None,
         choice("Review", reviewed, ReviewState),
         visitor.name,
@@ -146,15 +149,14 @@ def download(services: ServicesDep, filters: _TicketFilters, q: FilterText = "")
     return stream_rows(pages(), Result, "csv", "tickets", mark=codecs.BOM_UTF8)
 
 
-def _day(field: str, value: str) -> datetime | None:
-    """The start of a day in the zone of the pages."""
-    if not value:
-        return None
-    try:
-        day = date.fromisoformat(value)
-    except ValueError:
-        raise InvalidInput(f"{field} {value[:40]!r}: expected a date like 2026-11-02") from None
-    return datetime.combine(day, time(), page_zone())
+def _day(field: str, value: str, request: Request) -> datetime | None:
+    """The start of a day in the zone of the pages. Only a reader of Portuguese may write the day first."""
+    for form in ("%Y-%m-%d", "%d/%m/%Y")[: 1 + (language(request) is Lang.PT)]:
+        with suppress(ValueError):
+            return datetime.strptime(value, form).replace(tzinfo=page_zone())
+    if value:
+        raise InvalidInput(f"{field} {value[:40]!r}: expected a date like 2026-11-02")
+    return None
 
 
 def choice(field: str, value: str, choices: type[Choice]) -> Choice | None:
