@@ -81,12 +81,19 @@ def local_stack() -> Endpoints | None:
     return None if stack is None else stack.running()
 
 
-def next_step(url: str, setting: str) -> str:
-    """The next step if the server at this URL does not answer: the value of `setting`, or of the local stack."""
+def local_step(address: tuple[str, int]) -> str:
+    """The next step if a server of this folder's local stack does not answer; empty for a server elsewhere."""
     stack = _find_stack()
-    if stack is None or stack.down() is None or url not in stack.endpoints.settings.values():
-        return f"start the server, or correct {setting}"
-    return _restart_step(stack)
+    if stack is None or stack.down() is None:
+        return ""
+    server = next((server for server in stack.servers if address == ("127.0.0.1", server.port)), None)
+    if server is None:
+        return ""
+    if (pid := server.pid) is None:
+        return _restart_step(stack)
+    log = server.log.relative_to(Path.cwd()) if server.log.is_relative_to(Path.cwd()) else server.log
+    then = "`triagem up` starts another" if stack.in_use() else "start `triagem up`"
+    return f"see {log}; if it does not recover, run `kill -9 {pid}`, then {then}"
 
 
 def local_gateway(*, killed: bool = False) -> str:

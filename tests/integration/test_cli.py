@@ -242,7 +242,7 @@ def test_without_servers_a_command_names_the_setting_and_triagem_up(bare: Triage
 @pytest.mark.parametrize(
     ("setting", "command", "message"),
     [
-        (("TRIAGEM_REDIS_URL", "redis://127.0.0.1:1/0"), "backlog", "`triagem doctor` shows the address"),
+        (("TRIAGEM_REDIS_URL", "redis://127.0.0.1:1/0"), "backlog", "or correct TRIAGEM_REDIS_URL"),
         (("TRIAGEM_REDIS_URL", "nonsense"), "backlog", "TRIAGEM_REDIS_URL"),
         (
             ("TRIAGEM_DATABASE_URL", "postgresql://u:secret@127.0.0.1:1/x"),

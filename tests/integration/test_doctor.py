@@ -5,7 +5,7 @@ import json
 import shutil
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -150,15 +150,16 @@ def test_doctor_warns_of_a_full_lane_as_status_does(
     assert warnings["inbox"].startswith("waiting: 1; the live lane is full (1 entries, TRIAGEM_LIVE_HIGH_WATER)")
 
 
+@pytest.mark.parametrize("work", [publish_to_a_worker, lambda _: None])
 def test_backlog_names_a_postgres_that_hangs_before_the_workers_report_it(
-    triagem: Triagem, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+    triagem: Triagem, inbox: Inbox, monkeypatch: pytest.MonkeyPatch, work: Callable[[Inbox], None]
 ) -> None:
-    publish_to_a_worker(inbox)
+    work(inbox)
     with socket.create_server(("127.0.0.1", 0)) as server:  # the kernel accepts; nobody reads
         monkeypatch.setenv("TRIAGEM_DATABASE_URL", f"postgresql://u:hush@127.0.0.1:{server.getsockname()[1]}/0")
         state = json.loads(triagem("backlog", "--json").out)
 
-    assert state["diagnosis"].startswith("no ticket is stored, Postgres does not answer: 127.0.0.1:")
+    assert state["diagnosis"].startswith("no ticket can be stored: Postgres at 127.0.0.1:")
     assert state["drain_s"] is None
 
 
@@ -206,15 +207,28 @@ def test_status_names_a_server_that_accepts_connections_and_hangs(
     with socket.create_server(("127.0.0.1", 0)) as server:  # the kernel accepts; nobody reads
         port = server.getsockname()[1]
         monkeypatch.setenv(variable, f"{scheme}://user:hush@127.0.0.1:{port}/0")
-        rows = json.loads(triagem("status", "--json").out)
+        rows, backlog = json.loads(triagem("status", "--json").out), triagem("backlog")
 
     store = "Redis" if scheme == "redis" else "Postgres"  # the row that replaces all rows of the store
     problem = next(row["problem"] for row in rows if row["check"] == store)
-    assert problem.startswith(f"127.0.0.1:{port} accepts connections, but does not answer: the server is starting")
-    assert problem.endswith("(no answer within 2 s)")
+    hangs = (
+        f"{store} at 127.0.0.1:{port} accepts connections, but does not answer (no answer within 2 s): it is starting"
+    )
+    assert problem.startswith(hangs)
     if scheme == "redis":
         assert {row["check"]: row["detail"] for row in rows}["alerts"] == "none open, except this outage of Redis"
+        assert backlog.err.startswith(f"triagem: {hangs}")
     assert "hush" not in problem
+
+
+def test_a_postgres_url_that_leads_to_redis_is_named(
+    triagem: Triagem, stack: LocalStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIAGEM_DATABASE_URL", f"postgresql://u:hush@127.0.0.1:{stack.valkey.port}/0")
+
+    for command in ("status", "doctor", "backlog"):
+        expected = f"what listens at 127.0.0.1:{stack.valkey.port} is not Postgres: correct TRIAGEM_DATABASE_URL"
+        assert expected in triagem(command).out, command
 
 
 @pytest.mark.parametrize("command", ["status", "doctor"])

@@ -1,6 +1,8 @@
 """`triagem env` and `triagem db url`: the URLs of the running local stack, for other programs."""
 
 import json
+import os
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -9,9 +11,13 @@ import psycopg
 import pytest
 
 from tests.support.command import Triagem, assert_one_line
+from tests.support.gateway import client, services
+from tests.support.waiting import until
 from triagem import Publisher
+from triagem.cli import stores
 from triagem.db import Database
-from triagem.inbox import Inbox
+from triagem.gateway import health
+from triagem.inbox import Inbox, connect
 from triagem.stack import LocalStack
 
 
@@ -75,6 +81,34 @@ def test_of_a_stack_with_a_dead_server_the_other_one_is_used_and_the_dead_one_na
         monkeypatch.delenv("TRIAGEM_DATABASE_URL")
         stack.stop()
         assert_one_line(bare("results"), "not running: start `triagem up`")
+    finally:
+        stack.erase()
+
+
+def test_the_log_and_the_process_of_a_frozen_server_are_named_and_its_successor_has_its_data(
+    bare: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "_ANSWER_S", 0.2)
+    monkeypatch.setattr(health, "_TIMEOUT_S", 0.2)
+    stack = LocalStack(tmp_path / ".triagem", fsync=False)
+    try:
+        stack.start()
+        open_services = services(Database(stack.endpoints.writer_url), Inbox(connect(stack.endpoints.redis_url)))
+        for server, command in ((stack.valkey, "backlog"), (stack.postgres, "status")):
+            pid = server.pid
+            assert pid
+            os.kill(pid, signal.SIGSTOP)
+            log = server.log.relative_to(tmp_path) if server.log.is_relative_to(tmp_path) else server.log
+            step = f"see {log}; if it does not recover, run `kill -9 {pid}`, then `triagem up` starts another"
+            answer = bare(command)
+            assert f"{server.name} at 127.0.0.1:{server.port} accepts connections" in answer.out + answer.err
+            assert step in answer.out + answer.err
+            assert f"{server.name} does not answer: {step}" in client(open_services).get("/health").json()["detail"]
+
+            os.kill(pid, signal.SIGKILL)
+            until(lambda: server.name in (stack.down() or ()))  # noqa: B023 - called at once
+            assert stack.restart_dead() == [(server, -signal.SIGKILL)]
+        assert stack.running()
     finally:
         stack.erase()
 

@@ -1,14 +1,11 @@
 """Rows of `triagem doctor` and `triagem status`: the subject of a check, the problem, and the next step."""
 
 import importlib.util
-import socket
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from http.client import HTTPException
 from typing import Any, Final
-from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
 from pydantic import ValidationError
@@ -18,7 +15,8 @@ from triagem import servers
 from triagem.cli.commands.backlog import read_state
 from triagem.cli.known_settings import variables_set
 from triagem.cli.output import cell, missing_package, print_json, print_lines
-from triagem.contracts.errors import DatabaseUnavailable, InboxUnavailable, NoModel, NotRetryable, TriagemError
+from triagem.cli.stores import CheckFailed, answering
+from triagem.contracts.errors import NoModel, NotRetryable, TriagemError
 from triagem.contracts.model import CurrentModel
 from triagem.inbox.client import redis_errors
 from triagem.inbox.lease import AT_WORK, worker_states
@@ -28,15 +26,8 @@ from triagem.process import describe_invalid
 from triagem.registry import Registry
 from triagem.registry.no_model import describe_lost
 
-_CONNECT_S: Final = 1.5  # longer than one retransmission of a lost packet
 _ANSWER_S: Final = 2.0
 _TASK_S: Final = 120.0  # by default, several tasks run every 5 seconds
-# A running server answers these bytes at once, whatever the login: Redis PING, Postgres SSLRequest.
-_GREETINGS: Final = {"redis": b"PING\r\n", "postgresql": (8).to_bytes(4) + (80877103).to_bytes(4)}
-
-
-class CheckFailed(NotRetryable):
-    """A check found a problem: the message says what to do."""
 
 
 class CheckWarned(NotRetryable):
@@ -100,59 +91,9 @@ def _print(result: CheckResult) -> None:
     print_lines(table)
 
 
-@contextmanager
-def answering(url: str, default_port: int, setting: str) -> Iterator[None]:
-    """Fail within a short time if no server answers at an address, and if one that accepts connections then hangs."""
-    parts = urlsplit(url)
-    address = (parts.hostname or "", parts.port or default_port)
-    if parts.hostname is not None:  # else a Unix socket
-        _require_answer(address, _GREETINGS.get(parts.scheme), partial(servers.next_step, url, setting))
-    try:
-        yield
-    except (InboxUnavailable, DatabaseUnavailable) as error:
-        raise _hangs(address, str(error)) from None
-
-
-def _require_answer(address: tuple[str, int], greeting: bytes | None, next_step: Callable[[], str]) -> None:
-    try:
-        connection = socket.create_connection(address, timeout=_CONNECT_S)
-    except OSError as error:
-        reason = f"does not answer within {_CONNECT_S} s" if isinstance(error, TimeoutError) else "does not answer"
-        raise CheckFailed(f"{address[0]}:{address[1]} {reason} ({error.strerror or error}): {next_step()}") from None
-    with connection:
-        if greeting is None:
-            return
-        connection.settimeout(_ANSWER_S)
-        try:
-            connection.sendall(greeting)
-            connection.recv(1)
-        except TimeoutError:
-            raise _hangs(address, f"no answer within {_ANSWER_S:g} s") from None
-        except OSError:  # it closed the connection: the real client names the reason
-            return
-
-
-def _hangs(address: tuple[str, int], reason: str) -> CheckFailed:
-    return CheckFailed(
-        f"{address[0]}:{address[1]} accepts connections, but does not answer: the server is starting, hangs or is "
-        f"overloaded. See its log, and restart it if it does not recover; no ticket is lost ({reason})"
-    )
-
-
-def postgres_problem() -> str | None:
-    """The reason if Postgres does not answer within a short time; None on a machine that does not use it."""
-    try:
-        with answering(servers.database_url(), 5432, "TRIAGEM_DATABASE_URL"):
-            return None
-    except CheckFailed as error:
-        return str(error)
-    except TriagemError:
-        return None
-
-
 def read_redis() -> tuple[dict[str, Any], float | None, dict[str, str]]:
     """The state of inbox and workers, the seconds since a background task was completed, and invalid files."""
-    with answering(servers.redis_url(), 6379, "TRIAGEM_REDIS_URL"), redis_errors():
+    with answering(servers.redis_url(), "TRIAGEM_REDIS_URL"), redis_errors():
         inbox = servers.inbox()
         return read_state(inbox), seconds_since_completed(inbox.redis), file_problems(inbox.redis)
 
@@ -215,7 +156,7 @@ def _had_a_model() -> bool:
     try:
         from triagem.db.model_versions import had_model
 
-        with answering(servers.database_url(), 5432, "TRIAGEM_DATABASE_URL"), servers.database() as database:
+        with answering(servers.database_url(), "TRIAGEM_DATABASE_URL"), servers.database() as database:
             return had_model(database)
     except (TriagemError, ModuleNotFoundError):
         return False

@@ -5,8 +5,12 @@ A message is one line that says what happened and what to do; the command line p
 
 from typing import Final
 
+_NOT_POSTGRES: Final = "what listens there is not Postgres: check TRIAGEM_DATABASE_URL"
 # A part of a driver's message or of its class, and the reason in plain words.
 _REASONS: Final = {
+    "invalidresponse": "what listens there is not Redis: check TRIAGEM_REDIS_URL",
+    "invalid response to ssl negotiation": _NOT_POSTGRES,
+    "expected authentication request": _NOT_POSTGRES,
     "timeout": "timeout",
     "no answer within": "timeout",
     "refused": "connection refused",

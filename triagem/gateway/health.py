@@ -55,7 +55,7 @@ class Readiness:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._limiter = CapacityLimiter(len(_STORES))
+        self._limiter = CapacityLimiter(len(_STORES) + 1)  # one thread for `_describe`
         self._checking: dict[str, asyncio.Future[Health | str]] = {}
 
     async def check(self) -> Health | str:
@@ -68,12 +68,23 @@ class Readiness:
                 )
         checking = dict(self._checking)
         await asyncio.wait(checking.values(), timeout=_TIMEOUT_S)
-        results = [
-            future.result() if future.done() else f"{store} does not answer" for store, future in checking.items()
-        ]
-        if problems := [result for result in results if isinstance(result, str)]:
-            return "; ".join(problems)
-        return next((result for result in results if isinstance(result, Health) and result.detail), Health())
+        results = {
+            store: future.result() if future.done() else f"{store} does not answer"
+            for store, future in checking.items()
+        }
+        if problems := {store: result for store, result in results.items() if isinstance(result, str)}:
+            return await anyio.to_thread.run_sync(self._describe, problems, limiter=self._limiter)
+        return next((result for result in results.values() if isinstance(result, Health) and result.detail), Health())
+
+    def _describe(self, problems: dict[str, str]) -> str:
+        """All problems; those of the local stack's servers with the next step."""
+        url, redis = self._services.database.engine.url, self._services.inbox.redis.get_connection_kwargs()
+        addresses = {"Postgres": (url.host or "", url.port or 5432), "Redis": (redis["host"], redis["port"])}
+        for store, address in addresses.items():
+            problem = problems.get(store, "")
+            if problem.startswith(f"{store} does not answer") and (step := servers.local_step(address)):
+                problems[store] = f"{problem}: {step}"
+        return "; ".join(problems.values())
 
     def _check(self, step: Callable[[Services], Health | str]) -> Health | str:
         try:

@@ -13,6 +13,7 @@ from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
     BusyLoadingError,
+    InvalidResponse,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -133,7 +134,7 @@ def redis_errors() -> Iterator[None]:
         raise AccessDenied("Redis refused our user or password: check TRIAGEM_REDIS_URL") from None
     except OutOfMemoryError:
         raise InboxFull("Redis is at its memory limit: wait until workers have drained it") from None
-    except (RedisConnectionError, RedisTimeoutError, BusyLoadingError, ReadOnlyError) as error:
+    except (RedisConnectionError, RedisTimeoutError, BusyLoadingError, InvalidResponse, ReadOnlyError) as error:
         raise _connection_error(error) from error
     except ResponseError as error:
         # For a missing stream, XINFO answers "no such key"; every other command answers NOGROUP.

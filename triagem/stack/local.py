@@ -49,6 +49,10 @@ class LocalStack:
         return PostgresServer(self.folder / "postgres", self._secrets.owner, fsync=self._fsync)
 
     @property
+    def servers(self) -> tuple[Server, Server]:
+        return self.valkey, self.postgres
+
+    @property
     def endpoints(self) -> Endpoints:
         """The URLs of the servers, running or not."""
         return Endpoints(
@@ -88,7 +92,7 @@ class LocalStack:
             return
         self.stop()
         with _os_errors(self.folder):
-            for server in self._servers:
+            for server in self.servers:
                 if server.alive:
                     raise StackFailed(f"another process still uses the stack in {self.folder}: stop it first")
                 shutil.rmtree(server.home, ignore_errors=True)
@@ -100,7 +104,7 @@ class LocalStack:
         with _os_errors(self.folder):
             if self._exists:
                 self._load_ports()
-                if all(server.alive and server.is_ready() for server in self._servers):
+                if all(server.alive and server.is_ready() for server in self.servers):
                     return self.endpoints
         return None
 
@@ -120,7 +124,7 @@ class LocalStack:
             if not self._exists:
                 return None
             self._load_ports()
-            return [server.name for server in self._servers if not server.alive]
+            return [server.name for server in self.servers if not server.alive]
 
     def restart_dead(self) -> list[tuple[Server, int | None]]:
         """Restart the servers that died, on the same ports and data. Raises StackFailed.
@@ -128,7 +132,7 @@ class LocalStack:
         Returns them, each with the exit status of its process: None unless this object started it.
         """
         with _os_errors(self.folder), state.exclusive(self.folder / "lock", START_TIMEOUT_S):
-            dead = [(server, server.exit_status) for server in self._servers if not server.alive]
+            dead = [(server, server.exit_status) for server in self.servers if not server.alive]
             for server, _ in dead:
                 server.start()
         return dead
@@ -147,19 +151,15 @@ class LocalStack:
     def _secrets(self) -> Secrets:
         return load_secrets(self.folder)
 
-    @property
-    def _servers(self) -> tuple[Server, Server]:
-        return self.valkey, self.postgres
-
     def _load_ports(self) -> dict[str, int]:
         saved = load_ports(self.folder)
-        for server in self._servers:
+        for server in self.servers:
             server.port = saved.get(server.name, server.port)
         return saved
 
     def _start_servers(self) -> None:
         saved = self._load_ports()
-        for server in self._servers:
+        for server in self.servers:
             if not server.alive:
                 server.port = state.choose_port(server.port)
             save_ports(self.folder, saved := saved | {server.name: server.port})
@@ -176,7 +176,7 @@ class LocalStack:
             self._users_file = None
             cleanup.callback(state.release, users)
             if state.acquire(users):
-                for server in self._servers:
+                for server in self.servers:
                     cleanup.callback(server.stop)
 
 

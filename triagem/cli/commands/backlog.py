@@ -8,6 +8,7 @@ from typing import Any
 from triagem import servers
 from triagem.cli.options import AsJson
 from triagem.cli.output import print_answer
+from triagem.cli.stores import answering, postgres_problem
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Depth, Inbox, InboxSettings, lease
 from triagem.inbox.lease import AT_WORK, SILENT, WARMING_UP
@@ -20,12 +21,11 @@ def backlog(*, as_json: AsJson = False) -> None:
 
     Example: `triagem backlog --json`
     """
-    from triagem.cli.checks import postgres_problem
-
-    state = read_state(servers.inbox())
+    with answering(servers.redis_url(), "TRIAGEM_REDIS_URL"):
+        state = read_state(servers.inbox())
     # A worker reports an outage when its statement has timed out, after about half a minute.
-    if state["diagnosis"] == "draining" and (problem := postgres_problem()):
-        state |= {"drain_s": None, "diagnosis": f"no ticket is stored, Postgres does not answer: {problem}"}
+    if state["diagnosis"].startswith(("draining", "idle")) and (problem := postgres_problem()):
+        state |= {"drain_s": None, "diagnosis": f"no ticket can be stored: {problem}"}
     print_answer(state, describe(state), as_json=as_json)
 
 

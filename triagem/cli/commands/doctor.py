@@ -16,10 +16,8 @@ from redis.exceptions import NoPermissionError
 
 from triagem import servers
 from triagem.cli.checks import (
-    CheckFailed,
     CheckResult,
     CheckWarned,
-    answering,
     background_tasks,
     current_model,
     gateway,
@@ -32,6 +30,7 @@ from triagem.cli.checks import (
 from triagem.cli.known_settings import describe_unknown, invalid_values, unknown_variables, variables_set
 from triagem.cli.options import AsJson
 from triagem.cli.output import EXTRAS, installed_version
+from triagem.cli.stores import CheckFailed, answering
 from triagem.contracts.errors import TriagemError
 from triagem.inbox.client import redis_errors
 
@@ -127,7 +126,7 @@ def describe_resources(available: dict[str, int]) -> str:
 
 
 def _redis() -> str:
-    with answering(servers.redis_url(), 6379, "TRIAGEM_REDIS_URL"), redis_errors():
+    with answering(servers.redis_url(), "TRIAGEM_REDIS_URL"), redis_errors():
         inbox = servers.inbox()
         facts = inbox.redis.info()
         try:
@@ -171,7 +170,7 @@ def _postgres() -> str:
     url = servers.database_url()
     from triagem.db.revision import require_current
 
-    with answering(url, 5432, "TRIAGEM_DATABASE_URL"), servers.database() as database:
+    with answering(url, "TRIAGEM_DATABASE_URL"), servers.database() as database:
         require_current(database)
         version = database.scalar_one("SHOW server_version")
         dead = database.scalar_one("SELECT count(*) FROM dead_letters")

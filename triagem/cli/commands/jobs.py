@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from triagem import servers
-from triagem.cli.checks import CheckFailed, answering
 from triagem.cli.commands.access import command_actor, record_action, user_name
 from triagem.cli.options import ACTION_NEEDED, AsJson
 from triagem.cli.output import as_mapping, errors, print_answer, print_json, print_lines, print_rows
 from triagem.cli.progress import progress
+from triagem.cli.stores import CheckFailed, answering
 from triagem.contracts.errors import InvalidInput
 from triagem.db import Database, training_jobs
 from triagem.db.training_jobs import JobKind, TrainingJob
@@ -107,7 +107,7 @@ def request_job(kind: JobKind, parameters: Mapping[str, Any], *, as_json: bool) 
         )
     url = broker_url()
     try:
-        with answering(url, 6379, "TRIAGEM_BROKER_URL"):
+        with answering(url, "TRIAGEM_BROKER_URL"):
             woken = wake_trainer(url)
     except CheckFailed:
         woken = False

@@ -9,10 +9,8 @@ import typer
 
 from triagem import servers
 from triagem.cli.checks import (
-    CheckFailed,
     CheckResult,
     CheckWarned,
-    answering,
     background_tasks,
     current_model,
     gateway,
@@ -24,6 +22,7 @@ from triagem.cli.checks import (
 from triagem.cli.commands.backlog import describe
 from triagem.cli.options import AsJson
 from triagem.cli.output import console, print_lines
+from triagem.cli.stores import CheckFailed, answering
 from triagem.contracts.errors import TriagemError
 
 _WATCH_S: Final = 2.0
@@ -79,7 +78,7 @@ def _stored(no_alert: str) -> Iterator[CheckResult]:
     settings = MonitorSettings()
     since = datetime.now(UTC) - WINDOW
     limits = DatabaseSettings(statement_timeout_s=5, lock_timeout_s=1)
-    with answering(url, 5432, "TRIAGEM_DATABASE_URL"), Database(url, limits) as database:
+    with answering(url, "TRIAGEM_DATABASE_URL"), Database(url, limits) as database:
         live = live_stats(
             database, since=since, last_tickets=1, not_before=since, worker_since=since,
             unsure_below=settings.unsure_under,
