@@ -69,8 +69,8 @@ class TestGateway:
         opened = services(database, inbox)
         admin, reader = Person(opened, Scope.ADMIN), Person(opened, Scope.READ, name="bia")
 
-        assert "<td>login</td>" in admin.see("operations")
-        assert "<td>login</td>" not in reader.see("operations")
+        assert "<td>logged in</td>" in admin.see("operations")
+        assert "<td>logged in</td>" not in reader.see("operations")
 
 
 class TestGuesses:

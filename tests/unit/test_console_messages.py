@@ -2,10 +2,12 @@
 
 import re
 from string import Formatter
+from typing import get_args
 
 import pytest
 
 from triagem.contracts.portuguese import in_portuguese
+from triagem.db.audit import Action
 from triagem.db.outbox.alerts import ALERT_KINDS
 from triagem.gateway.console.messages import MESSAGES, Lang, preferred_language
 from triagem.gateway.console.render import HERE, format_number
@@ -44,6 +46,11 @@ def test_a_reason_of_the_gate_is_in_portuguese_with_its_numbers() -> None:
 def test_each_kind_of_alert_and_each_state_of_a_worker_has_a_name() -> None:
     assert {kind for kind in ALERT_KINDS if headline("pt-BR", kind, {}) == kind} == set()
     assert {f"worker_{state}" for state in (AT_WORK, WARMING_UP, COLLECTING, "waiting")} <= MESSAGES.keys()
+
+
+def test_each_action_of_the_audit_trail_is_said_in_both_languages() -> None:
+    texts = {action: MESSAGES[f"action_{action}"] for action in get_args(Action)}
+    assert {action for action, (english, portuguese) in texts.items() if english == portuguese} == set()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import ast
 import inspect
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -125,6 +126,29 @@ def test_portuguese_texts_use_the_terms_of_the_glossary(term: str) -> None:
     assert [text for text in texts if term in text] == []
 
 
+def test_no_two_patterns_match_the_same_text() -> None:
+    content = PACKAGE.joinpath("contracts", "portuguese.toml").read_text(encoding="utf-8")
+    texts = [re.sub(r"{\w+}", "{}", text) for table in tomllib.loads(content).values() for text in table]
+    assert {text for text, number in Counter(texts).items() if number > 1} == set()
+
+
+def test_each_pattern_is_of_a_text_of_the_code() -> None:
+    """Most of its pairs of words stand in the source: a text may be put together from several."""
+    tables = tomllib.loads(PACKAGE.joinpath("contracts", "portuguese.toml").read_text(encoding="utf-8"))
+    del tables["words of Python"]
+    files = {path for root in (PACKAGE, *PACKAGE.iterdir()) for path in root.resolve().rglob("*.*")}
+    sources = [path.read_text(encoding="utf-8") for path in files if path.suffix in {".html", ".sql"}]
+    sources.append(PACKAGE.joinpath("producer", "crm", "presets.toml").read_text(encoding="utf-8"))
+    for path in (path for path in files if path.suffix == ".py"):
+        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        sources += [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    source = "\n".join(sources)
+    for text in (text for table in tables.values() for text in table):
+        pieces = [piece.split() for part, *_ in Formatter().parse(text) for piece in re.split("[,;:()@.'\"]+", part)]
+        words = [" ".join(piece[start : start + 2]) for piece in pieces for start in range(max(1, len(piece) - 1))]
+        assert sum(pair in source or pair.replace(" ", "_") in source for pair in words) > len(words) / 2, text
+
+
 def test_a_translation_names_only_values_of_its_pattern() -> None:
     for english, portuguese in patterns().items():
         names = [{name for _, name, _, _ in Formatter().parse(text) if name} for text in (english, portuguese)]
@@ -160,6 +184,7 @@ def test_a_translation_names_only_values_of_its_pattern() -> None:
             ),
         ),
         ("pre-flight 3", "simulação 3"),
+        ("no dev row has the label 'troca'", "nenhuma linha de validação tem a categoria 'troca'"),
         (
             (
                 "review below 0.7, the default: 60 held-out texts, 58 of them right, do not prove 95%; over 10,000 "

@@ -157,5 +157,5 @@ MODEL_MESSAGES: Final = {
     "action_model.archive": ("archived a version", "arquivou uma versão"),
     "action_training.request": ("requested a job", "solicitou um trabalho"),
     "action_training.cancel": ("cancelled a job", "cancelou um trabalho"),
-    "action_training.finish": ("job ended", "trabalho encerrado"),
+    "action_training.finish": ("ended", "terminou"),
 }
