@@ -3,10 +3,12 @@
 import json
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 
 from tests.support.command import Triagem, assert_one_line
+from tests.support.version_history import promoted, reviewed, seen
 from triagem.db import Database, training_jobs
 from triagem.db.training_jobs import JobKind
 
@@ -65,6 +67,20 @@ def test_a_retraining_that_may_have_no_rows_is_requested_with_a_note(
     assert "no text is reviewed: unless TRIAGEM_TRAINER_DATA gives the trainer" in triagem("retrain").err
     monkeypatch.setenv("TRIAGEM_TRAINER_DATA", "data")
     assert triagem("retrain").err == ""
+
+
+@pytest.mark.parametrize("learned", [["a"], []])
+def test_a_retraining_without_a_new_text_is_requested_with_a_note(
+    triagem: Triagem, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, learned: list[str]
+) -> None:
+    registry = promoted(tmp_path / "models", seen=seen(train=learned))
+    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(registry.root))
+    reviewed(database, "a", "venda")
+
+    answer = triagem("retrain")
+
+    assert answer.status == 0
+    assert ("no reviewed text is new to v1.0.0" in answer.err) is bool(learned)
 
 
 def test_a_request_with_leakage_allowed_is_a_usage_error(triagem: Triagem) -> None:

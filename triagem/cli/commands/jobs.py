@@ -244,8 +244,16 @@ def retrain(
     Example: `triagem retrain`
     """
     request_job(JobKind.FULL, {"promote": "auto" if promote else "propose"}, as_json=as_json)
+    registry = servers.registry()
     with servers.database() as database:
         has_reviews = database.scalar_one("SELECT EXISTS (SELECT FROM reviews)")
-    if not has_reviews and TrainerSettings().data is None:
+        facts = read_facts(database, registry, datetime.now(UTC)) if registry.find_current() else None
+    if facts and facts.new_rows == 0:
+        note = (
+            f"no reviewed text is new to {facts.version}: without new rows in TRIAGEM_TRAINER_DATA or corrected "
+            "labels, the job trains on the same rows again"
+        )
+        print_lines(note, screen=errors)
+    elif not has_reviews and TrainerSettings().data is None:
         note = "no text is reviewed: unless TRIAGEM_TRAINER_DATA gives the trainer labelled rows, the job will fail"
         print_lines(note, screen=errors)
