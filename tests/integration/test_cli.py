@@ -292,7 +292,11 @@ def test_results_pages_by_cursor_and_shows_a_ticket_with_its_history(
     shown = json.loads(triagem("show", "crm", "3", "--json").out)
     assert shown["ticket"]["text"] == "um texto 3"
     assert [row["model_version"] for row in shown["history"]] == ["v1.0.0"]
-    assert triagem("results", "--format", "csv").out.removeprefix("\ufeff").startswith("source,external_id,label")
+    assert (
+        triagem("results", "--format", "csv")
+        .out.removeprefix("\ufeff")
+        .startswith("ticket_id,source,external_id,label")
+    )
     assert "um texto 3" in triagem("show", "crm", "3").out
     record_version(database, "v1.0.0", manifest_digest=b"", created_at=datetime.now(UTC), labels=["venda"])
     for name, value, known in (("label", "vendas", "venda"), ("source", "CRM", "crm"), ("model", "1.0.0", "v1.0.0")):

@@ -11,6 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.support.builders import NOW
+from tests.support.command import Triagem
 from tests.support.gateway import client, services
 from tests.support.results import HOUR, insert_review, result
 from triagem.contracts.prediction import Band
@@ -154,6 +155,14 @@ def test_csv_and_json_lines_contain_all_results(
         rows = [json.loads(line) for line in answer.text.splitlines()]
     assert sorted(row["external_id"] for row in rows) == list("01234")
     assert {float(row["confidence"]) for row in rows} == {0.9}
+
+
+def test_csv_is_the_same_by_http_and_by_the_command(reader: TestClient, triagem: Triagem, database: Database) -> None:
+    write_window(database, [result("1"), result("2", label="suporte")])
+
+    printed = triagem("results", "--format", "csv").out.removeprefix("\ufeff")
+
+    assert printed.splitlines() == reader.get("/v1/results?format=csv").text.splitlines()
 
 
 @pytest.mark.parametrize("result_format", ["csv", "ndjson", "json"])

@@ -1,6 +1,7 @@
 """`triagem results` and `triagem show`: lists results page by page, and prints one ticket with its history."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime
 from itertools import chain, islice
 from typing import Annotated, Any
@@ -36,19 +37,10 @@ from triagem.db.tickets.messages import MAX_SHOWN
 from triagem.db.tickets.queries import Filters, TicketWithHistory, find_ticket_with_history, result_pages
 from triagem.inbox.erase import find_entry
 
-_COLUMNS = (
-    "source",
-    "external_id",
-    "label",
-    "confidence",
-    "band",
-    "language",
-    "reviewer",
-    "model_version",
-    "received_at",
-    "unclear",
-)
-
+_COLUMNS = tuple(field.name for field in fields(Result))  # of a file, as by HTTP
+_TABLE = (
+    "source", "external_id", "label", "confidence", "band", "language", "reviewer", "model_version", "received_at",
+)  # fmt: skip
 _LEFT_OUT = ("language", "model_version")  # on a terminal below this width; `triagem show` prints them
 _WIDTH = 110
 _PAGE_SIZE = 50
@@ -113,7 +105,7 @@ def results(
         if filters != Filters():
             unknown = () if first else _unknown_values(filters, known_values(database))
             empty = "; ".join(["no result matches these filters", *unknown])
-        _print_results(map(as_mapping, chain(first, rows)), _COLUMNS, form, empty=empty)
+        _print_results(map(as_mapping, chain(first, rows)), form, empty=empty)
     if last:
         incomplete = "" if form is Format.TABLE else "incomplete: there are more rows; "
         print_lines(f"{incomplete}next page: --after {last}", screen=errors)
@@ -128,13 +120,13 @@ def _unknown_values(filters: Filters, known: Mapping[str, Sequence[str]]) -> Ite
         yield "--since is not before --until"
 
 
-def _print_results(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], form: Format, *, empty: str) -> None:
-    """Print results; a table has no column `unclear`, and on a narrow terminal fewer others."""
+def _print_results(rows: Iterable[Mapping[str, Any]], form: Format, *more: str, empty: str) -> None:
+    """Print results with `more` columns. A table has the columns that people read, fewer on a narrow terminal."""
+    columns: Sequence[str] = _COLUMNS
     if form is Format.TABLE:
-        narrow = console.is_terminal and console.width < _WIDTH
-        hidden = {"unclear", *(_LEFT_OUT if narrow else ())}
-        rows, columns = map(_verdict_marked, rows), [name for name in columns if name not in hidden]
-    print_rows(rows, columns, form, empty=empty, types=[Change, Result])
+        hidden = _LEFT_OUT if console.is_terminal and console.width < _WIDTH else ()
+        rows, columns = map(_verdict_marked, rows), [name for name in _TABLE if name not in hidden]
+    print_rows(rows, (*columns, *more), form, empty=empty, types=[Change, Result])
 
 
 def _verdict_marked(row: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -153,7 +145,7 @@ def _changes(after: str | None, limit: int, form: Format) -> None:
         {**empty, **(as_mapping(change.result) if change.result else {}), **as_mapping(change)}
         for change in page.rows
     ]
-    _print_results(rows, (*_COLUMNS, "forgotten"), form, empty="no changes")
+    _print_results(rows, form, "forgotten", empty="no changes")
     print_lines(f"later changes: --changed-since {page.after}", screen=errors)
 
 
