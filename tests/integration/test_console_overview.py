@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.assessments import report
-from tests.support.builders import Clock
+from tests.support.builders import NOW, Clock
 from tests.support.console import Person
 from tests.support.gateway import services
 from tests.support.results import insert_review
@@ -17,6 +17,7 @@ from triagem.contracts.model import DataInfo
 from triagem.contracts.ticket import Lane
 from triagem.db import Database, runs, training_jobs
 from triagem.db.auth import Scope
+from triagem.db.model_versions import record_promotion, record_version
 from triagem.db.outbox.alerts import DRIFT, raise_alert
 from triagem.db.tickets import dead_letters
 from triagem.db.tickets.dead_letters import list_dead_letters
@@ -175,6 +176,17 @@ class TestOverview:
 
 
 class TestModels:
+    def test_a_registry_that_was_moved_is_not_taken_for_one_before_the_first_model(
+        self, reader: Person, registry: Registry, database: Database
+    ) -> None:
+        registry.root.rename(registry.root.with_name("moved"))
+        lost = "The model registry has no current version: check TRIAGEM_REGISTRY_URL"
+        assert not any(lost in reader.see(path) for path in ("overview", "models"))
+        record_version(database, "v1.0.0", manifest_digest=b"", created_at=NOW, labels=["suporte"])
+        record_promotion(database, 1, "v1.0.0", NOW)
+
+        assert all(lost in reader.see(path) for path in ("overview", "models"))
+
     def test_a_version_that_passes_the_gate_becomes_current(self, admin: Person, registry: Registry) -> None:
         page = admin.see("model", version="v1.1.0")
         assert "this version may become current" in page

@@ -182,6 +182,10 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "paused": ("paused", "em pausa"),
     "model": ("Model", "Modelo"),
     "no_model": ("none yet: label messages, or train one", "nenhum ainda: classifique mensagens ou treine um"),
+    "model_lost": (
+        "The model registry has no current version: check TRIAGEM_REGISTRY_URL, or restore its folder.",
+        "O registro de modelos não tem versão atual: verifique TRIAGEM_REGISTRY_URL ou restaure a pasta.",
+    ),
     "accuracy": ("accuracy", "acurácia"),
     "worker_at work": ("at work", "em atividade"),
     "worker_warming up": ("loading the model", "carregando o modelo"),

@@ -15,6 +15,7 @@ from triagem.contracts.assessment import METRICS_HINT
 from triagem.contracts.errors import ModelCorrupt
 from triagem.contracts.model import HTML_REPORT_FILE, HTML_REPORT_PT_FILE, Manifest
 from triagem.db.audit import record
+from triagem.db.model_versions import had_model
 from triagem.db.reviews.expected import AccuracyReport, newest_accuracy_reports
 from triagem.db.training_jobs import JobKind, newest_jobs
 from triagem.db.training_jobs import cancel as cancel_job
@@ -76,6 +77,7 @@ def models(request: Request, services: ServicesDep, visitor: Reader) -> Response
     days, lowest = _accuracy_days(newest_accuracy_reports(services.database, limit=_CHART_DAYS))
     return render_page(
         request, "models.html", visitor, known=versions, versions=manifests, current=services.current_version(),
+        lost=not versions and had_model(services.database),
         promotions=services.registry.promotions()[:-11:-1],
         previous=services.registry.rollback_version() if services.current_version() else None,
         jobs=newest_jobs(services.database, limit=10), browser_advice=browser_advice,

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from triagem.contracts.ticket import Lane
+from triagem.db.model_versions import had_model
 from triagem.db.outbox.alerts import newest_alerts
 from triagem.db.tickets.queries import recent_tickets
 from triagem.gateway.console.messages import Lang
@@ -77,6 +78,7 @@ def overview(request: Request, services: ServicesDep, visitor: Reader) -> Respon
         request, "overview.html", visitor,
         now=now, depths=depths, rate=rate, drain_s=backlog / rate if rate and not is_paused else None,
         states=observed_states(services.inbox.redis), is_paused=is_paused, model=model,
+        lost=model is None and had_model(services.database),
         from_answers=model is not None and made_from_answers(services.database, model),
         since=promotions[-1] if promotions else None, count=len(newest), live_count=live.tickets,
         least_tickets=LAST_TICKETS,
