@@ -92,7 +92,7 @@ def test_apply_waits_with_progress_and_warns_about_a_version_that_is_not_current
     applied = triagem("reclassify", "apply", "--model", "v1.1.0")
 
     assert "run 1: apply v1.1.0: done" in applied.out
-    assert "run 1 (waiting for triagem ops): 0 done" in applied.err
+    assert "run 1 (waiting for triagem ops): 0 of 30" in applied.err
     assert "v1.1.0 is not the current version: workers go on classifying with v1.0.0" in applied.err
     assert "nothing to change: each result is v1.1.0's already, or v1.1.0 never classified that text" in applied.out
     assert "`triagem reclassify start --model v1.1.0 --shadow`" in applied.out
