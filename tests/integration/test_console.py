@@ -226,7 +226,8 @@ class TestForms:
         token = page.split('name="token" value="')[1][:64]
         answer = reader.http.post("/console/ticket", data={"token": token})
         assert answer.status_code == 403
-        assert "does not allow this" in answer.text
+        assert "does not allow this. To use another key, log out" in answer.text
+        assert ("Back to the console" in answer.text, "Try again" in answer.text) == (True, False)
         assert '<a href="/console/models">' in answer.text
         assert '<span class="who">ana</span>' in answer.text
 

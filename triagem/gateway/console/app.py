@@ -119,8 +119,9 @@ def _error_page(
         detail = ""  # the message says what to do; only what is wrong with the input is shown too
     visitor = getattr(request.state, "visitor", None)
     response = render_page(
-        request, "error.html", visitor, status=status, message_key=message_key, place=place, detail=detail
-    )
+        request, "error.html", visitor, status=status, message_key=message_key, place=place, detail=detail,
+        is_temporary=status >= HTTPStatus.TOO_MANY_REQUESTS,
+    )  # fmt: skip
     if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
         response.headers["Retry-After"] = RETRY_AFTER_S
     return response

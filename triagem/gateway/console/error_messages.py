@@ -37,7 +37,10 @@ _RESTART: Final = (
 )
 ERROR_MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "error": ("Something went wrong", "Algo deu errado"),
-    "error_403": ("Your key does not allow this.", "Sua chave não permite esta ação."),
+    "error_403": (
+        "Your key does not allow this. To use another key, log out and in again.",
+        "Sua chave não permite esta ação. Para usar outra chave, saia e entre de novo.",
+    ),
     "error_404": ("Page not found.", "Página não encontrada."),
     "error_404_ticket": (
         "Ticket not found: there is none with this source and id, or it was deleted.",
@@ -100,5 +103,5 @@ ERROR_MESSAGES: Final[dict[str, tuple[str, str]]] = {
         "O gateway não responde. Verifique se “triagem up” ou “triagem gateway” está em execução.",
     ),
     "try_again": ("Try again", "Tentar de novo"),
-    "to_overview": ("To the overview", "Ir para a visão geral"),
+    "to_console": ("Back to the console", "Voltar ao console"),
 }
