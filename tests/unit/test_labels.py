@@ -143,6 +143,11 @@ def test_a_label_of_a_single_row_may_be_a_typo(tmp_path: Path) -> None:
         load_corpus(tmp_path, [*SMALL_ROWS, ("x", "VENDAS")])
 
 
+def test_all_labels_of_a_single_row_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r":5: the only row with the label 'rh', .*:6: the only .* 'imprensa', "):
+        load_corpus(tmp_path, [*SMALL_ROWS, ("x", "rh"), ("y", "imprensa")])
+
+
 def test_a_declared_label_needs_rows(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"train\.jsonl: no row has the label 'cobranca', at least two are needed"):
         load_corpus(tmp_path, SMALL_ROWS, "suporte", "venda", "cobranca")

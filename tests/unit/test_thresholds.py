@@ -87,6 +87,7 @@ def test_without_rows_the_minimum_number_is_missing() -> None:
     threshold = review_threshold(np.asarray([]), np.asarray([], dtype=bool), 0.9)
 
     assert (threshold.review, threshold.texts, threshold.texts_missing) == (Thresholds().review, 0, fewest_rows(0.9))
+    assert "no held-out text reaches it; 29 right ones would prove 90%" in threshold.summary
 
 
 def test_missing_rows_are_counted_at_the_observed_precision() -> None:

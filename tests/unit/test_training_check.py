@@ -79,6 +79,11 @@ def test_a_probable_label_error_is_named(bare: Triagem, data: Path) -> None:
     assert bare("train", "data", "--suspects", "suspects.csv").status == 2
 
 
+def test_an_empty_file_of_suspects_is_named() -> None:
+    assert [*_describe([], 1000, Path("s.csv"))] == ["no label looks wrong: s.csv has no rows"]
+    assert not [*_describe([], 1000, None)]
+
+
 def test_copies_of_a_suspect_are_shown_once() -> None:
     suspects = [LabelError(f"train.csv:{line}", "venda", "suporte", 0.9, f"text {line % 2}") for line in range(2, 8)]
 

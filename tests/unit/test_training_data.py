@@ -153,6 +153,13 @@ def test_an_error_in_csv_is_named_with_its_file_and_line(tmp_path: Path, line: s
         load(tmp_path)
 
 
+def test_the_rows_with_a_problem_are_counted_and_their_column_is_named(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("Mensagem,categoria\na,venda\n,venda\nb,\n", encoding="utf-8")
+
+    with pytest.raises(InvalidInput, match=r"csv:3: 'prompt' \(Mensagem\) is empty; rows with a problem: 2$"):
+        load(tmp_path)
+
+
 def test_the_digest_depends_on_the_rows_not_on_their_order(tmp_path: Path) -> None:
     digest = rows_digest(corpus(tmp_path).train)
 
@@ -205,7 +212,7 @@ def test_without_training_rows_the_error_names_the_files_of_a_data_folder(tmp_pa
     (tmp_path / "test.jsonl").write_text(jsonl(*SMALL_ROWS), encoding="utf-8")
 
     with pytest.raises(
-        InvalidInput, match=r"train\.jsonl: no such file.*holds train\.jsonl or train\.csv.*calibration"
+        InvalidInput, match=r"train\.jsonl: no such file.*holds a train file.*calibration.*; or name the file itself"
     ):
         load(tmp_path)
 

@@ -145,7 +145,8 @@ def training_text(row: Mapping[str, Any], field: str, given: str) -> str:
         raise InvalidInput(f"{field!r} contains a lone surrogate (half a character)") from None
     if not value or not clean(value):
         fix = ": --label-map, as in suporte=suporte,venda=venda, leaves out other values" if of_label else ""
-        raise InvalidInput(f"{field!r} is empty{fix}")
+        read = " + ".join(map(short_name, columns[field]))
+        raise InvalidInput(f"{field!r}{f' ({read})' if read != field else ''} is empty{fix}")
     return value
 
 

@@ -45,18 +45,13 @@ from triagem.trainer.data.columns import (
     training_text,
 )
 
-FILES: Final = "train.jsonl or train.csv and optionally dev, calibration and test files, named the same way"
+FILES: Final = "a train file (.jsonl, .csv or .parquet) and optionally dev, calibration and test files"
 # A label is taken for a typo if its count is below this share of the count of a label at most two letters away.
 MAX_TYPO_SHARE: Final = 0.05
 MAX_TYPO_DISTANCE: Final = 2
 UNREQUESTED: Final = "unrequested"  # the stratum of an exported text that was reviewed without a request
 
-_NAMES: Final = {
-    "train": ("train",),
-    "dev": ("dev", "validation"),
-    "calibration": ("calibration",),
-    "test": ("test",),
-}
+_NAMES: Final = {"train": ["train"], "dev": ["dev", "validation"], "calibration": ["calibration"], "test": ["test"]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +154,7 @@ def read_parts(data: Path, rules: ReadingRules = USUAL) -> tuple[dict[str, tuple
     files = _files(data)
     read = {part: _read(path, rules) for part, path in files.items()}
     if not read["train"][0]:
-        raise InvalidInput(f"{files['train']}: no such file; a data folder holds {FILES}")
+        raise InvalidInput(f"{files['train']}: no such file; a data folder holds {FILES}; or name the file itself")
     return {part: rows for part, (rows, _) in read.items()}, tuple(note for _, note in read.values() if note)
 
 
@@ -239,15 +234,16 @@ def _check_labels(rows: Iterable[Row], known: Sequence[str], *, declared: bool) 
 def _check_counts(rows: Sequence[Row], known: Sequence[str], path: Path) -> None:
     """Require two rows of each label: one row to train on, and one to choose the checkpoint."""
     count = Counter(row.label for row in rows)
-    for label in known:
-        if not count[label]:
-            raise InvalidInput(f"{path}: no row has the label {label!r}, at least two are needed")
-    for row in rows:
-        if count[row.label] < 2:
-            suggestion = suggest_label(row.label, [label for label in known if label != row.label])
-            raise InvalidInput(
-                f"{row.where}: the only row with the label {row.label!r}, at least two are needed{suggestion}"
-            )
+    if absent := next((label for label in known if not count[label]), None):
+        raise InvalidInput(f"{path}: no row has the label {absent!r}, at least two are needed")
+    problems = [
+        f"{row.where}: the only row with the label {row.label!r}, at least two are needed"
+        f"{suggest_label(row.label, [label for label in known if label != row.label])}"
+        for row in rows
+        if count[row.label] < 2
+    ]
+    if problems:
+        raise InvalidInput("; ".join(problems))
 
 
 def _file(data_dir: Path, part: str) -> Path:
@@ -269,6 +265,9 @@ def _read(path: Path, rules: ReadingRules) -> tuple[tuple[Row, ...], str]:
         table = read_rows(file.lines(), format=form, name=str(path), is_header=header)
         check_columns(str(path), table.columns, rules)
         read = [_row(record, path, rules) for record in table.records]
+    if problems := [row for row in read if isinstance(row, InvalidInput)]:
+        more = f"; rows with a problem: {len(problems):,}" if len(problems) > 1 else ""
+        raise InvalidInput(f"{problems[0]}{more}")
     rows = tuple(row for row in read if isinstance(row, Row))
     left_out = describe_left_out([row for row in read if isinstance(row, LeftOut)])
     if not rows:
@@ -278,11 +277,11 @@ def _read(path: Path, rules: ReadingRules) -> tuple[tuple[Row, ...], str]:
     return rows, f"{path.name}: {description}" if description else ""
 
 
-def _row(record: Record | BadLine, path: Path, rules: ReadingRules) -> Row | LeftOut:
-    """The row, or why it is left out."""
+def _row(record: Record | BadLine, path: Path, rules: ReadingRules) -> Row | LeftOut | InvalidInput:
+    """The row, or why it is left out, or its problem."""
     where = f"{path}:{record.line}"
     if isinstance(record, BadLine):
-        raise InvalidInput(f"{where}: {record.reason}")
+        return InvalidInput(f"{where}: {record.reason}")
     row, given = record.columns, rules.columns
     try:
         label = training_label(row, rules)
@@ -292,7 +291,7 @@ def _row(record: Record | BadLine, path: Path, rules: ReadingRules) -> Row | Lef
         text = compose(messages) if messages else clean(training_text(row, "prompt", given))
         lang = str(training_cell(row, "lang", given) or "")
     except InvalidInput as error:
-        raise InvalidInput(f"{where}: {error}") from None
+        return InvalidInput(f"{where}: {error}")
     stratum = str(row["stratum"] or UNREQUESTED) if "stratum" in row else ""
     segment = find_column(tuple(row), rules.by)
     group = str(row[segment[0]] or "") if segment else ""

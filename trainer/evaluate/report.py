@@ -75,21 +75,24 @@ class ReviewThreshold:
     @property
     def summary(self) -> str:
         """One line for a person."""
+        target = f"{self.target_precision:.0%}"
         if self.proven_precision is not None:
             return (
                 f"review below {self.review:.3f}: {self.right:,} of the {self.texts:,} held-out texts at or above it "
-                f"are right, which proves {self.proven_precision:.1%} (target {self.target_precision:.0%})"
+                f"are right, which proves {self.proven_precision:.1%} (target {target})"
             )
         default = f"review below {self.review:.3f}, the default"
         if self.texts_missing is None:
             return (
                 f"{default}: only {self.right:,} of the {self.texts:,} most confident held-out texts are right, so "
-                f"no number of texts can prove {self.target_precision:.0%}"
+                f"no number of texts can prove {target}"
             )
         missing = f"{self.texts_missing:,}" if self.texts_missing <= _MANY_TEXTS else f"over {_MANY_TEXTS:,}"
+        if not self.texts:
+            return f"{default}: no held-out text reaches it; {missing} right ones would prove {target}"
         return (
             f"{default}: {self.texts:,} held-out texts, {self.right:,} of them right, do not prove "
-            f"{self.target_precision:.0%}; {missing} more with the same accuracy would"
+            f"{target}; {missing} more with the same accuracy would"
         )
 
 

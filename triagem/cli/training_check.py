@@ -117,6 +117,7 @@ def suspects_problem(suspects: Path, data: Path) -> str | None:
 
 def _describe(suspected: "Sequence[LabelError]", texts: int, written: Path | None) -> Iterator[str]:
     if not suspected:
+        yield from [f"no label looks wrong: {written} has no rows"] if written else []
         return
     where = f"all are in {written}" if written else "--suspects FILE.csv writes all of them"
     few = f"; with only {texts} different texts, many of these labels are right" if texts < _RELIABLE_TEXTS else ""
