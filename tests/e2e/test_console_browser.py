@@ -244,7 +244,8 @@ def test_no_label_is_broken_within_a_word(console: Any, database: Database, size
 @portuguese_first
 def test_on_a_phone_no_page_is_wider_than_the_screen(console: Any, database: Database) -> None:
     console.set_viewport_size(dict(zip(("width", "height"), SIZES["phone"], strict=True)))
-    change_label(database, "suporte", name="Atendimento ao cliente", new=True)
+    change_label(database, "suporte", name="Atendimento" * 5, new=True)
+    change_label(database, "venda", name="Atendimento ao cliente", new=True)
     for path in pages(console, database):
         assert console.evaluate("document.documentElement.scrollWidth") <= SIZES["phone"][0], path
         cut = "all => all.filter(part => part.scrollWidth > part.clientWidth).map(part => part.outerHTML)"

@@ -485,7 +485,7 @@ class TestTicket:
         shares = replace(ticket.prediction, probabilities={"suporte": 0.9, "venda": 0.1})
         write_window(database, [replace(ticket, prediction=shares)])
         page = ana.see("ticket", source="zendesk", id="1")
-        assert page.index("suporte 90.0%") < page.index("venda 10.0%")
+        assert page.index("suporte&nbsp;90.0%") < page.index("venda&nbsp;10.0%")
 
     def test_a_text_without_a_time_is_shown_as_received_only(self, ana: Person, database: Database) -> None:
         write_window(database, [sure("1", revised_at=NOW), sure("2", revised_at=NOW - timedelta(days=1))])
