@@ -397,6 +397,8 @@ class TestTickets:
             ("ticket?source=a&skip=x&lang=en", "The address&#39;s parameter skip: must be a whole number"),
             ("ticket?source=a&skip=x&lang=pt", "Parâmetro skip do endereço: precisa ser um número inteiro"),
             ("model?lang=pt", "Versão não encontrada."),
+            (f"ticket?source=a&id={'1' * 256}&lang=pt", '<p class="dim">ID: tem mais de 255 caracteres'),
+            (f"ticket?source={'a' * 99}&id=1&lang=pt", '<p class="dim">origem: tem mais de 64 caracteres'),
             ("report?lang=en", "Version not found."),
         ],
     )

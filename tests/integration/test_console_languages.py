@@ -125,8 +125,9 @@ def admin(database: Database, inbox: Inbox, tmp_path: Path) -> Person:
 @pytest.mark.parametrize("path", [*PAGES, "model?version=v1.1.0", "model?version=v1.2.0", "nowhere"])
 def test_a_page_in_portuguese_has_no_english(admin: Person, path: str) -> None:
     separator = "&" if "?" in path else "?"
-    pages = {lang: admin.http.get(f"/console/{path}{separator}lang={lang}").text for lang in ("en", "pt")}
-    shown = {lang: Texts(page).texts for lang, page in pages.items()}
+    pages = {lang: admin.http.get(f"/console/{path}{separator}lang={lang}") for lang in ("en", "pt")}
+    assert {page.status_code for page in pages.values()} == {404 if path == "nowhere" else 200}
+    shown = {lang: Texts(page.text).texts for lang, page in pages.items()}
     shared = shown["en"] & shown["pt"] - SAME
 
     words = {text for text in shared if re.search(r"[^\W\d_]{2}", DATA.sub("", text))}

@@ -30,6 +30,7 @@ from triagem.gateway.console.messages import MESSAGES, Lang, translate
 from triagem.gateway.console.overview import ThroughputMeter
 from triagem.gateway.console.render import STATIC, address, language, redirect, render_page
 from triagem.gateway.console.session import FormRefused, LoginNeeded, page_of_form
+from triagem.gateway.console.upload_advice import browser_advice
 from triagem.gateway.problems import RETRY_AFTER_S, describe_invalid, status_of
 from triagem.gateway.services import Services
 
@@ -96,7 +97,7 @@ def _install_error_handlers(console: FastAPI) -> None:
         status = status_of(error)
         if status == HTTPStatus.INTERNAL_SERVER_ERROR:
             log.error("page_failed", error=type(error).__name__, reason=str(error))
-        key, detail = error_message_key(error), str(error)
+        key, detail = error_message_key(error), browser_advice(str(error))
         # The message of the key names the store.
         detail = re.sub(r"^\w+ does not answer(?: or is busy)? \((.+)\)$", r"\1", detail)
         return _error_page(request, status, detail, key)

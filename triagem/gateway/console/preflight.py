@@ -26,7 +26,7 @@ def preflight(request: Request, services: ServicesDep, visitor: Admin) -> Respon
     job = newest_job(services.database, JobKind.PREFLIGHT)
     upload = find_upload(services.database, int(job.parameters["upload"])) if job else None
     figures = upload and upload.result
-    typed = job.parameters if job and job.error else dict.fromkeys(_OPTIONS, "")
+    typed = {**dict.fromkeys(_OPTIONS, ""), **(job.parameters if job and job.error else {})}
     return render_page(
         request, "preflight.html", visitor, job=job, figures=figures, typed=typed, browser_advice=browser_advice
     )

@@ -31,7 +31,7 @@ START_MESSAGES: Final = {
     "label_rejected": ("Proposal rejected.", "Proposta rejeitada."),
     "add_messages": ("Add messages", "Adicione mensagens"),
     "messages_stored": ("Messages to label from: {count}", "Mensagens disponíveis para classificar: {count}"),
-    "file": ("CSV file with an id and a text column", "Arquivo CSV com uma coluna de id e uma de texto"),
+    "file": ("CSV file with an id and a text column", "Arquivo CSV com uma coluna de ID e uma de texto"),
     "file_hint": (
         "Encoding, separator and columns are detected. Labels in the file are not needed.",
         "Codificação, separador e colunas são detectados. O arquivo não precisa ter categorias.",
@@ -61,7 +61,7 @@ START_MESSAGES: Final = {
     ),
     "same_ids": (
         "A row whose id was uploaded before is a new version of that message. An equal text changes nothing.",
-        "Uma linha com um id já enviado é uma nova versão da mesma mensagem. Um texto igual não muda nada.",
+        "Uma linha com um ID já enviado é uma nova versão da mesma mensagem. Um texto igual não muda nada.",
     ),
     "answered_before": ("Your earlier answer:", "Sua resposta anterior:"),
     "none_again": ("No more answers to look at again.", "Não há mais respostas para rever."),
