@@ -67,7 +67,8 @@ SALESFORCE: Final = make_source(
         "token": TOKEN,
         "fields": {
             "external_id": "Id",
-            "text": ["Subject", "Description"],
+            "text": ["Subject"],
+            "message": "Description",
             "revised_at": "LastModifiedDate",
             "metadata": {"channel": "Origin", "language": "Language"},
         },

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from tests.support.crm import EXAMPLES, FRESHDESK, SALESFORCE, TOKEN, ZENDESK, example, ticket, unmatched
+from tests.support.crm import EXAMPLES, FRESHDESK, SALESFORCE, TOKEN, ZENDESK, example, ticket, unmatched, unreadable
 from triagem.producer.crm import CrmConfig, Source, Webhook, load_crm_file, read_verdicts
 
 ROOT = Path(__file__).parents[2]
@@ -81,6 +81,14 @@ def test_salesforces_body_on_the_page_matches_its_field_map() -> None:
 )
 def test_rd_stations_field_maps_read_its_examples(tmp_path: Path, source: str, example_name: str, text: str) -> None:
     assert ticket(example(example_name), page_source(tmp_path, source))["text"] == text
+
+
+def test_a_case_whose_message_has_another_name_is_a_dead_letter(tmp_path: Path) -> None:
+    body = example("salesforce_flow")
+    body["Descricao"] = body.pop("Description")
+
+    reason = unreadable(body, page_source(tmp_path, "salesforce"))
+    assert reason == "message = Description: is missing or not text"
 
 
 def test_a_conversion_without_a_message_is_not_a_ticket(tmp_path: Path) -> None:
