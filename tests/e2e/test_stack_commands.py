@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Timer
 from urllib.request import Request, urlopen
 
 import pytest
@@ -145,6 +146,29 @@ def test_up_serves_until_it_is_asked_to_stop_and_leaves_nothing_running(
     specified = {"timestamp", "input_length", "predicted_class", "confidence", "latency_ms"}
     assert all(specified <= json.loads(line).keys() for line in lines)
     assert "internet" not in worker_logs(folder)
+
+
+def test_up_reports_frozen_servers_and_a_stop_lets_them_continue(folder: Path, instant_models: Path) -> None:
+    process = triagem(folder, "up", models=instant_models, engine="tests.support.engines:noop")
+    limit = Timer(180, process.kill)
+    limit.start()
+    try:
+        lines_until(process, "ready after ")
+        pids = pids_of(LocalStack(folder / ".triagem"))
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        assert process.stdout
+        reported = [next(process.stdout), next(process.stdout)]
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=60)
+    finally:
+        limit.cancel()
+        process.kill()
+    for server, pid in zip(("Redis", "Postgres"), pids, strict=True):
+        assert any(f"{server} does not answer: see " in line and f"`kill -9 {pid}`" in line for line in reported)
+        assert f"{server} does not answer: its process {pid} may be frozen, and gets SIGCONT" in out
+    assert process.returncode == 0
+    assert LocalStack(folder / ".triagem").down() == ["Redis", "Postgres"]
 
 
 def test_after_up_was_killed_its_worker_ends_and_the_next_up_takes_the_servers_over_and_restarts_a_dead_one(

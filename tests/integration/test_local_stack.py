@@ -130,6 +130,19 @@ def test_a_server_that_died_is_restarted_on_its_port(folder: Path) -> None:
     assert stack.down() == ["Redis", "Postgres"]
 
 
+def test_frozen_servers_stop_gracefully_and_keep_their_data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = LocalStack(folder)
+    with stack as endpoints:
+        _write_rows(endpoints)
+        for server in servers(stack):
+            monkeypatch.setattr(server, "stop_signals", server.stop_signals[:1])  # never SIGKILL
+            assert server.pid
+            os.kill(server.pid, signal.SIGSTOP)
+            assert server.hangs
+    with LocalStack(folder) as restarted:
+        assert _read_rows(restarted) == ("é", ("é",))
+
+
 def test_servers_of_a_killed_owner_are_adopted_and_then_stopped(folder: Path) -> None:
     with _owner(folder) as owner:
         _await_started(owner)

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from signal import SIGKILL, SIGTERM, Signals
+from signal import SIGCONT, SIGKILL, SIGTERM, Signals
 from typing import ClassVar, Final
 
 from redis import AuthenticationError, Redis, RedisError
@@ -66,6 +66,13 @@ class Server(ABC):
         return None
 
     @property
+    def hangs(self) -> bool:
+        """Whether it runs and does not answer within seconds."""
+        with suppress(StackFailed):  # it answers, and rejects our password
+            return self.alive and not self.is_ready()
+        return False
+
+    @property
     def exit_status(self) -> int | None:
         """The exit status of the process, negative for a signal; None if it runs, or another process started it."""
         return self._child.poll() if self._child else None
@@ -82,6 +89,12 @@ class Server(ABC):
         except BaseException:
             self.kill()
             raise
+
+    def resume(self) -> None:
+        """Let a process continue that was frozen with SIGSTOP."""
+        if pid := self.pid:
+            with suppress(ProcessLookupError):
+                os.kill(pid, SIGCONT)
 
     def stop(self) -> None:
         """Stop the server gracefully; escalate if it takes too long."""
@@ -126,6 +139,7 @@ class Server(ABC):
             if pid := self.pid:
                 with suppress(ProcessLookupError):
                     os.kill(pid, number)
+            self.resume()  # a frozen process handles no other signal than SIGKILL
             if state.wait_until(lambda: not self.alive, seconds):
                 break
         else:

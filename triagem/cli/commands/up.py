@@ -4,11 +4,12 @@ import json
 import os
 import shlex
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from threading import Event, Thread
 from typing import Annotated, Final
 from urllib.request import ProxyHandler, build_opener
 
@@ -29,10 +30,12 @@ from triagem.notify.alert_rules import AlertSettings, AlertsFile
 from triagem.process import describe_exit
 from triagem.producer.crm import CrmFile
 from triagem.stack import Endpoints, LocalStack, ensure_reader_login, ensure_writer_login
-from triagem.stack.state import write_private
+from triagem.stack.server import Server
+from triagem.stack.state import LOOPBACK, write_private
 from triagem.worker.settings import WorkerSettings
 
 _ANSWER_S: Final = 1.0
+_WATCH_S: Final = 5.0
 _DIRECTLY: Final = build_opener(ProxyHandler({}))  # the gateway is on this machine
 
 
@@ -110,6 +113,17 @@ class Ready:
             self.printed = True
 
 
+def watch_server(server: Server, report: Callable[[str], None], ended: Event) -> None:
+    """Report once that a server hangs, and once that it answers again, until `ended` is set."""
+    hung = False
+    while not ended.wait(_WATCH_S):
+        # Asked twice: on a busy machine, one answer may take seconds.
+        if all(server.hangs != hung for _ in range(2)) and not ended.is_set():
+            hung = not hung
+            step = servers.local_step((LOOPBACK, server.port))
+            report(f"{server.name} does not answer: {step}" if hung else f"{server.name} answers again")
+
+
 def run_processes(
     endpoints: Endpoints,
     *,
@@ -124,6 +138,7 @@ def run_processes(
     that it cannot run.
     """
     ports: dict[str, int] = {}
+    stopping = Event()
 
     def start(name: str, command: str) -> WorkerProcess:
         return WorkerProcess(
@@ -141,6 +156,16 @@ def run_processes(
     def ended(pid: int) -> None:
         with suppress(TriagemError):  # without Redis, the lease expires by itself
             release_ended(connect(endpoints.redis_url), pid)
+
+    @contextmanager
+    def stop_step() -> Iterator[None]:
+        stopping.set()
+        for server in stack.servers if stack else ():
+            if server.hangs:  # workers wait for it until they are killed
+                report(f"{server.name} does not answer: its process {server.pid} may be frozen, and gets SIGCONT")
+                server.resume()
+        with StepTimer(console).step("stop all processes"):
+            yield
 
     def each_round() -> None:
         for server, status in stack.restart_dead() if stack and stack.down() else ():
@@ -162,8 +187,9 @@ def run_processes(
     print_lines(f"workers: {workers}{others}; logs: {servers.STACK_FOLDER}/*.log; press Ctrl-C to stop")
     if ports:
         print_lines("metrics: " + ", ".join(f"{name} on port {port}" for name, port in ports.items()))
-    stop_step = StepTimer(console).step("stop all processes")
-    if not run_until_stopped(slots, each_round, stop_step=stop_step)[0]:
+    for server in stack.servers if stack else ():
+        Thread(target=watch_server, args=(server, report, stopping), daemon=True).start()
+    if not run_until_stopped(slots, each_round, stop_step=stop_step())[0]:
         raise typer.Exit(1)
 
 

@@ -1,0 +1,42 @@
+"""`triagem up` reports a server that stops answering, and one that answers again."""
+
+from threading import Event
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from triagem.cli.commands import up
+
+
+def reports(monkeypatch: pytest.MonkeyPatch, hangs: list[bool]) -> list[str]:
+    """What is reported about a server that hangs, or not, each time it is asked; then `triagem up` stops."""
+    ended, answers, reported = Event(), iter(hangs), list[str]()
+
+    class Server(SimpleNamespace):
+        @property
+        def hangs(self) -> bool:
+            if (answer := next(answers, None)) is None:
+                ended.set()
+            return bool(answer)
+
+    server: Any = Server(name="Redis", port=1)
+    monkeypatch.setattr(up, "_WATCH_S", 0)
+    monkeypatch.setattr("triagem.servers.local_step", lambda _: "see its log")
+    up.watch_server(server, reported.append, ended)
+    return reported
+
+
+def test_an_outage_is_reported_once_and_so_is_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert reports(monkeypatch, [False, *[True] * 9, *[False] * 9]) == [
+        "Redis does not answer: see its log",
+        "Redis answers again",
+    ]
+
+
+def test_a_single_slow_answer_is_not_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert reports(monkeypatch, [True, False, True, False, False]) == []
+
+
+def test_nothing_is_reported_once_triagem_up_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert reports(monkeypatch, [True, True]) == ["Redis does not answer: see its log"]
