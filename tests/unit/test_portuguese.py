@@ -26,6 +26,7 @@ from triagem.worker.batch import FailedEntry
 PACKAGE = Path(triagem.__file__).parent
 # Packages whose errors and reasons a page may show; not those that only the command line or a program sees.
 SHOWN = ("contracts", "db/connect.py", "db/labels.py", "db/runs", "db/tickets/window.py", "engine", "gateway/console",
+         "notify/alert_rules.py", "notify/hosts.py", "notify/request.py", "settings_file.py",
          "inbox/batch.py", "ops/reclassify.py", "ops/replay.py", "producer", "records", "registry", "trainer",
          "worker")  # fmt: skip
 NOT_SHOWN = (
@@ -184,6 +185,14 @@ def test_a_translation_names_only_values_of_its_pattern() -> None:
             ),
         ),
         ("pre-flight 3", "simulação 3"),
+        (
+            "/etc/alerts.toml [rules.doubtful] channels: there is no [channels.mail]",
+            "/etc/alerts.toml [rules.doubtful] channels: não existe [channels.mail]",
+        ),
+        (
+            "crm.toml [x] field.body: {lbl} is not one of band, label",
+            "crm.toml [x] field.body: {lbl} não é um destes valores: band, label",
+        ),
         ("no dev row has the label 'troca'", "nenhuma linha de validação tem a categoria 'troca'"),
         (
             (
