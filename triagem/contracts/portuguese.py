@@ -19,7 +19,6 @@ _MAX_DEPTH: Final = 5
 _MAX_COLONS: Final = 3
 # Values with these names are numbers.
 _NUMBERS: Final = frozenset(("rows", "count", "number", "low", "high", "model", "baseline"))
-_LANES: Final = {"live": "em tempo real", "bulk": "em lote"}
 _NUMBER: Final = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[+-]\d+)?%?")
 _LIST_MARK: Final = re.compile(r"\s*\d+\. ")
 # What a reason is about: a field or a file and its line; a field and its expression; a field of a table of a file.
@@ -75,8 +74,6 @@ def _value(name: str, value: str, depth: int) -> str | None:
     """A value of a pattern in Portuguese. A name such as that of an error is not translated."""
     if name.startswith("list"):
         return ", ".join(_translate(item, depth - 1) or item for item in value.split(", "))
-    if name == "lane":
-        return _LANES.get(value, value)
     if name.startswith("reason"):
         return _translate(value, depth - 1) or (value if len(value.split()) == 1 else None)
     return value.translate(COMMAS_AND_POINTS) if _NUMBER.fullmatch(value) else value

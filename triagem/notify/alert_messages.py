@@ -223,10 +223,12 @@ def system_alert_detail(
 
 def _filled(texts: _Texts, language: Language, kind: str, detail: Mapping[str, Any]) -> str | None:
     """The kind's text with the detail's values; None if the kind has no text or an older alert lacks a value."""
-    names = {"value", "limit", "expected", "low", "high"} & detail.keys()
-    values = {name: local_number(language, str(detail[name])) for name in names}
-    if isinstance(sampled := detail.get("sampled"), int):
-        values["sampled"] = local_number(language, f"{sampled:,}")
+    names = {"value", "limit", "expected", "low", "high", "sampled"}
+    values = {
+        name: local_number(language, f"{value:,}" if isinstance(value, int) else str(value))
+        for name, value in detail.items()
+        if name in names
+    }
     if language == "pt-BR" and (summary := in_portuguese(str(detail.get("summary")))):
         values["summary"] = summary
     try:
