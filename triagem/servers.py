@@ -84,10 +84,9 @@ def local_stack() -> Endpoints | None:
 def local_step(address: tuple[str, int]) -> str:
     """The next step if a server of this folder's local stack does not answer; empty for a server elsewhere."""
     stack = _find_stack()
-    if stack is None or stack.down() is None:
-        return ""
-    server = next((server for server in stack.servers if address == ("127.0.0.1", server.port)), None)
-    if server is None:
+    local = stack.servers if stack and stack.down() is not None else ()
+    server = next((server for server in local if address == ("127.0.0.1", server.port)), None)
+    if stack is None or server is None:
         return ""
     if (pid := server.pid) is None:
         return _restart_step(stack)

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from redis import Redis
 
-from tests.support.stack import pids_of, servers
+from tests.support.stack import pids_of
 from tests.support.waiting import until
 from triagem.stack import Endpoints, LocalStack, StackFailed
 from triagem.stack.binaries import run_as_unprivileged
@@ -83,7 +83,7 @@ def _await_started(owner: subprocess.Popen[bytes]) -> None:
 def test_both_servers_answer_after_start_and_nothing_is_left_after_stop(folder: Path) -> None:
     stack = LocalStack(folder, fsync=False)
     with stack as endpoints:
-        pids, ports = pids_of(stack), [server.port for server in servers(stack)]
+        pids, ports = pids_of(stack), [server.port for server in stack.servers]
         assert LocalStack(folder).running() == endpoints
         assert len(pids) == 2
         assert all(map(_accepts, ports))
@@ -97,7 +97,7 @@ def test_data_survives_a_kill_and_a_restart_on_the_same_urls(folder: Path) -> No
     stack = LocalStack(folder)
     with stack as endpoints:
         _write_rows(endpoints)
-        for server in servers(stack):
+        for server in stack.servers:
             server.kill()
             assert not server.alive
             server.start()
@@ -117,7 +117,7 @@ def test_a_server_that_died_is_restarted_on_its_port(folder: Path) -> None:
     stack = LocalStack(folder, fsync=False)
     assert stack.down() is None
     with stack as endpoints:
-        for server in servers(stack):
+        for server in stack.servers:
             server.kill()
             assert stack.down() == [server.name]
             assert stack.restart_dead() == [(server, None)]
@@ -134,7 +134,7 @@ def test_frozen_servers_stop_gracefully_and_keep_their_data(folder: Path, monkey
     stack = LocalStack(folder)
     with stack as endpoints:
         _write_rows(endpoints)
-        for server in servers(stack):
+        for server in stack.servers:
             monkeypatch.setattr(server, "stop_signals", server.stop_signals[:1])  # never SIGKILL
             assert server.pid
             os.kill(server.pid, signal.SIGSTOP)
@@ -153,7 +153,7 @@ def test_servers_of_a_killed_owner_are_adopted_and_then_stopped(folder: Path) ->
     assert successor.start() == endpoints
     assert pids_of(successor) == orphans
     successor.stop()
-    assert not any(_accepts(server.port) for server in servers(successor))
+    assert not any(_accepts(server.port) for server in successor.servers)
     assert LocalStack(folder).running() is None
 
 
@@ -219,7 +219,7 @@ def test_erasing_removes_everything_but_refuses_a_stack_in_use(folder: Path) -> 
     stack.erase()
     assert list(folder.iterdir()) == []
     assert not stack.postgres.home.exists()
-    assert not any(_accepts(server.port) for server in servers(stack))
+    assert not any(_accepts(server.port) for server in stack.servers)
 
 
 def test_lost_passwords_are_reported_in_one_line(folder: Path) -> None:

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from redis import AuthenticationError, Redis
 
-from tests.support.stack import pids_of, servers
+from tests.support.stack import pids_of
 from triagem.stack import LocalStack, StackFailed, ensure_reader_login, ensure_writer_login
 from triagem.stack.binaries import valkey_server
 from triagem.stack.state import claim_folder, load_secrets
@@ -53,7 +53,7 @@ def test_ctrl_c_in_the_terminal_does_not_reach_the_servers(local_stack: LocalSta
 
 @linux_only
 def test_nothing_listens_beyond_loopback(local_stack: LocalStack) -> None:
-    for server in servers(local_stack):
+    for server in local_stack.servers:
         assert server.pid
         assert _listening(server.pid) == {f"0100007F:{server.port:04X}"}
 
@@ -88,7 +88,7 @@ def test_only_the_owner_can_read_passwords_and_data(local_stack: LocalStack) -> 
 
 @linux_only
 def test_no_password_shows_in_a_command_line_an_environment_or_a_repr(local_stack: LocalStack) -> None:
-    shown = repr(local_stack.endpoints) + repr(local_stack) + repr(local_stack._secrets) + repr(servers(local_stack))
+    shown = repr(local_stack.endpoints) + repr(local_stack) + repr(local_stack._secrets) + repr(local_stack.servers)
     for pid in pids_of(local_stack):
         shown += Path(f"/proc/{pid}/cmdline").read_text() + Path(f"/proc/{pid}/environ").read_text()
     assert "//triagem:***@" in shown

@@ -1,12 +1,7 @@
-"""Helpers that look up a local stack's servers and processes."""
+"""Looks up the processes of a local stack."""
 
 from triagem.stack import LocalStack
-from triagem.stack.server import Server
-
-
-def servers(stack: LocalStack) -> tuple[Server, Server]:
-    return stack.valkey, stack.postgres
 
 
 def pids_of(stack: LocalStack) -> list[int]:
-    return [pid for server in servers(stack) if (pid := server.pid)]
+    return [pid for server in stack.servers if (pid := server.pid)]
