@@ -3,8 +3,8 @@
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Final, Self, TypeAlias, TypeVar
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Final, Self, TypeAlias, TypeVar, cast
 
 import psycopg
 from pydantic import Field, SecretStr
@@ -86,23 +86,16 @@ class DeadlineConnection(psycopg.Connection[Any]):
     either: the server's kernel still acknowledges data that the stopped process does not read.
     """
 
-    deadline_s: float
+    deadline_s: float  # per call, in seconds
 
     @contextmanager
-    def limited(self, deadline_s: float) -> Iterator[None]:
+    def with_deadline(self, deadline_s: float) -> Iterator[None]:
         """Within the block, a call has this deadline."""
         before, self.deadline_s = self.deadline_s, deadline_s
         try:
             yield
         finally:
             self.deadline_s = before
-
-    @classmethod
-    def open(cls, *arguments: Any, deadline_s: float, **settings: Any) -> Self:
-        """Connect as `psycopg.connect` does, with a deadline per call in seconds."""
-        connection = cls.connect(*arguments, **settings)
-        connection.deadline_s = deadline_s
-        return connection
 
     def wait(self, gen: Any, *arguments: Any, **settings: Any) -> Any:
         """Run one call. psycopg sends the generator a wake-up several times a second while the server is silent."""
@@ -169,10 +162,12 @@ class Database:
             ) from None
 
         def connect(_: object, __: object, arguments: Any, settings_: Any) -> DeadlineConnection:
-            return DeadlineConnection.open(*arguments, deadline_s=settings.deadline_s, **settings_)
+            connection = DeadlineConnection.connect(*arguments, **settings_)
+            connection.deadline_s = settings.deadline_s
+            return connection
 
         def ping(connection: Any) -> bool:
-            with connection.limited(_PING_S):
+            with connection.with_deadline(_PING_S):
                 return default_ping(connection)
 
         event.listen(self.engine, "do_connect", connect)
@@ -245,12 +240,9 @@ def _executable(statement: str | Executable) -> Executable:
     return text(statement) if isinstance(statement, str) else statement
 
 
-@contextmanager
-def without_deadline(connection: Connection) -> Iterator[None]:
+def without_deadline(connection: Connection) -> AbstractContextManager[None]:
     """Within the block, a statement whose `statement_timeout` is off may take as long as it needs."""
-    driver: Any = connection.connection.driver_connection
-    with driver.limited(math.inf):
-        yield
+    return cast("DeadlineConnection", connection.connection.driver_connection).with_deadline(math.inf)
 
 
 @contextmanager

@@ -75,6 +75,8 @@ def test_a_key_that_was_valid_before_is_accepted_while_its_look_up_hangs(
     monkeypatch.setattr(authentication, "_LOOK_UP_S", 0.1)
 
     assert gateway.post("/v1/tickets", json=ticket).status_code == 202
+    unknown = gateway.post("/v1/tickets", json=ticket, headers={"Authorization": "Bearer trg_unknown"})
+    assert (unknown.status_code, unknown.json()["detail"]) == (503, "Postgres has not answered for 0.1 s")
     answered.set()
 
 

@@ -121,21 +121,18 @@ class Authenticator:
 
     async def _check(self, secret: str) -> ApiKey | None:
         try:
-            key = await self._look_up(secret)
-        except DatabaseUnavailable:
+            with anyio.fail_after(_LOOK_UP_S):
+                key = await anyio.to_thread.run_sync(
+                    find_key, self._services.database, secret, limiter=self._look_ups, abandon_on_cancel=True
+                )
+        except (DatabaseUnavailable, TimeoutError) as error:
             key = await self._share(_find_known, secret)
             if key is None or not key.is_active(self._services.now()):
-                raise
+                reason = str(error) or f"Postgres has not answered for {_LOOK_UP_S:g} s"
+                raise DatabaseUnavailable(reason) from None
         else:
             await self._share(_remember, secret, key)
         return key
-
-    async def _look_up(self, secret: str) -> ApiKey | None:
-        with anyio.move_on_after(_LOOK_UP_S):
-            return await anyio.to_thread.run_sync(
-                find_key, self._services.database, secret, limiter=self._look_ups, abandon_on_cancel=True
-            )
-        raise DatabaseUnavailable(f"Postgres has not answered for {_LOOK_UP_S:g} s")
 
     async def _share(self, call: Callable[..., T], *arguments: object) -> T | None:
         """Run a call to Redis; return None if Redis does not answer soon."""
@@ -206,9 +203,8 @@ def require_scope(scope: Scope) -> Callable[..., Awaitable[ApiKey]]:
 
     async def check(request: Request, credentials: Credentials) -> ApiKey:
         authenticator: Authenticator = request.app.state.authenticator
-        key = None
-        if credentials:
-            key = await authenticator.authenticate(credentials.credentials, client_network(client_address(request)))
+        client = client_network(client_address(request))
+        key = await authenticator.authenticate(credentials.credentials, client) if credentials else None
         if key is None:
             unknown = "this API key is unknown, revoked or expired" if credentials else "an API key is required"
             raise ProblemError(

@@ -230,9 +230,9 @@ def _wait_for(database: Database, run: ReclassifyRun) -> ReclassifyRun:
     with progress_reporter(f"run {run.id}") as report:
         started = time.monotonic()
         while run.state == "running":
-            done, total = run.processed, run.expected
-            if run.kind == runs.APPLY:  # most tickets may need no change: show the ids that were read
-                done, total = run.cursor - run.first_id + 1, run.last_id - run.first_id + 1
+            # Most tickets may need no apply: show the ids that were read.
+            ids = run.cursor - run.first_id + 1, run.last_id - run.first_id + 1
+            done, total = ids if run.kind == runs.APPLY else (run.processed, run.expected)
             idle = not done and time.monotonic() - started > _IDLE_S
             report(done, total, "waiting for triagem ops" if idle else run.reason)
             time.sleep(_POLL_S)

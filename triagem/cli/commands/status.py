@@ -107,9 +107,8 @@ def _stored(no_alert: str) -> Iterator[CheckResult]:
     }
     urgent = [line for line, count in counts.items() if count]
     page = f"{address}/console/review" if (address := servers.running_address()) else "on the console's page Review"
-    reviews = [f"messages to review: {waiting:,}{'+' * (waiting == MAX_COUNTED)} ({page})"] if waiting else []
-    warning = "\n".join(urgent + reviews) if urgent else None
-    yield CheckResult("to do", "\n".join(reviews) or "nothing", warning=warning)
+    review = f"messages to review: {waiting:,}{'+' * (waiting == MAX_COUNTED)} ({page})" if waiting else ""
+    yield CheckResult("to do", review or "nothing", warning="\n".join([*urgent, review]).strip() if urgent else None)
 
 
 def status(

@@ -97,10 +97,9 @@ def _install_error_handlers(console: FastAPI) -> None:
         status = status_of(error)
         if status == HTTPStatus.INTERNAL_SERVER_ERROR:
             log.error("page_failed", error=type(error).__name__, reason=str(error))
-        key, detail = error_message_key(error), browser_advice(str(error))
-        # The message of the key names the store.
-        detail = re.sub(r"^\w+ does not answer(?: or is busy)? \((.+)\)$", r"\1", detail)
-        return _error_page(request, status, detail, key)
+        # The page's message names the store.
+        detail = re.sub(r"^\w+ does not answer(?: or is busy)? \((.+)\)$", r"\1", browser_advice(str(error)))
+        return _error_page(request, status, detail, error_message_key(error))
 
     @console.exception_handler(Exception)  # else plain text; RequestMiddleware still logs the error
     async def _unexpected(request: Request, _: Exception) -> Response:
