@@ -68,8 +68,11 @@ class TestGateway:
     def test_only_an_administrator_sees_it(self, database: Database, inbox: Inbox) -> None:
         opened = services(database, inbox)
         admin, reader = Person(opened, Scope.ADMIN), Person(opened, Scope.READ, name="bia")
+        record(database, Actor("unknown key"), "login", "console", "refused")
 
-        assert "<td>logged in</td>" in admin.see("operations")
+        page = admin.see("operations")
+        assert "<td>logged in</td>" in page
+        assert "<td>tried to log in</td>" in page
         assert "<td>logged in</td>" not in reader.see("operations")
 
 

@@ -240,6 +240,7 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "object": ("Object", "Objeto"),
     "outcome": ("Outcome", "Resultado"),
     "action_login": ("logged in", "entrou"),
+    "action_login.refused": ("tried to log in", "tentou entrar"),
     "action_logout": ("logged out", "saiu"),
     "action_key.create": ("created a key", "criou uma chave"),
     "action_key.revoke": ("revoked a key", "revogou uma chave"),
