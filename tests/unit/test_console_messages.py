@@ -32,7 +32,7 @@ def test_pages_use_only_messages_of_the_catalogue() -> None:
         source = file.read_text(encoding="utf-8")
         for key in re.findall(r"\bt\('(\w+)'[,)]", source):
             assert key in MESSAGES, f"{file.name}: {key}"
-        shown = re.sub(r"{%.*?%}|{{.*?}}|{#.*?#}|<[^>]*>", " ", source, flags=re.DOTALL)
+        shown = re.sub(r"{%.*?%}|{{.*?}}|{#.*?#}|<[^>]*>|&\w+;", " ", source, flags=re.DOTALL)
         assert not set(re.findall(r"[^\W\d_]{2,}", shown)) - {"Triagem"}, file.name
 
 
