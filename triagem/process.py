@@ -97,6 +97,9 @@ def _event_level(line: str) -> str | None:
         return None
 
 
+STOP_S: Final = 70.0  # a worker needs up to 60 s to finish its work after SIGTERM
+
+
 class ChildProcess:
     """One long-running `triagem` command, with extra settings. Without a log file it inherits our output streams."""
 
@@ -135,7 +138,7 @@ class ChildProcess:
         """Send SIGTERM: the process finishes its current work, then exits."""
         self._process.send_signal(signal.SIGTERM)
 
-    def stop(self, timeout_s: float = 70.0) -> int:
+    def stop(self, timeout_s: float = STOP_S) -> int:
         """Send SIGTERM and wait, SIGKILL after `timeout_s`. Returns the exit status."""
         if self._process.poll() is None:
             self.terminate()

@@ -1,5 +1,6 @@
 """Restart policy of worker processes: a worker that dies is restarted, unless it fails at startup with an error."""
 
+import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,3 +122,23 @@ def test_only_an_error_that_belongs_to_the_end_of_a_process_is_its_reason(
     until(lambda: process.exit_status is not None)
 
     assert process.exit_reason() == reason.replace("{log}", str(log))
+
+
+def test_a_process_that_ignores_sigterm_is_killed_after_its_parent_has_ended() -> None:
+    script = """
+import signal
+from triagem.cli import processes
+processes.STOP_S = 0
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+processes.end_with_parent()
+while True:
+    signal.pause()
+"""
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            assert process.stdin
+            process.stdin.close()
+            assert process.wait(30) == KILLED
+        finally:
+            process.kill()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from triagem.contracts.errors import InvalidInput
-from triagem.process import ChildProcess, describe_exit
+from triagem.process import STOP_S, ChildProcess, describe_exit
 from triagem.stack import Endpoints
 from triagem.worker import health
 from triagem.worker.settings import WorkerSettings
@@ -39,7 +39,10 @@ class WorkerProcess(ChildProcess):
 
 
 def end_with_parent() -> None:
-    """Stop as on SIGTERM when standard input ends, because the parent, which alone holds the pipe, has ended."""
+    """Stop as on SIGTERM when standard input ends, because the parent, which alone holds the pipe, has ended.
+
+    Like the parent, kill what does not stop: Celery does not, while it waits for a broker that is gone.
+    """
     threading.Thread(target=_watch, name="parent", daemon=True).start()
 
 
@@ -47,6 +50,8 @@ def _watch() -> None:
     while os.read(0, 4096):  # not sys.stdin: a thread that holds its lock at exit aborts the interpreter
         pass
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(STOP_S)
+    os.killpg(os.getpid(), signal.SIGKILL)  # the process leads its own session
 
 
 SHORT_RUN_S: Final = 10.0  # a worker needs about this time to warm up
@@ -105,7 +110,7 @@ def run_until_stopped(
     slots: Sequence[WorkerSlot],
     each_round: Callable[[], None],
     *,
-    stop_s: float = 70.0,
+    stop_s: float = STOP_S,
     stop_step: AbstractContextManager[None] | None = None,
 ) -> tuple[bool, list[int]]:
     """Run the processes of the slots until SIGINT or SIGTERM, then let them finish their work.
