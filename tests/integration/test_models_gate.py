@@ -103,8 +103,9 @@ def test_promote_prints_one_json_document(registry: Registry, bare: Triagem) -> 
     assert json.loads(bare("models", "promote", "v1.1.0", "--json").out)["decision"] is None
 
 
-def test_promoting_the_current_version_changes_nothing(registry: Registry, bare: Triagem) -> None:
-    answer = bare("models", "promote", "v1.0.0")
+@pytest.mark.parametrize("options", [[], ["--force", "--reason", "sure"]])
+def test_promoting_the_current_version_changes_nothing(registry: Registry, bare: Triagem, options: list[str]) -> None:
+    answer = bare("models", "promote", "v1.0.0", *options)
 
     assert (answer.status, answer.out) == (0, "v1.0.0 is already current\n")
     assert registry.current().epoch == 1

@@ -147,7 +147,7 @@ def promote(
     if force != bool(reason and reason.strip()):
         raise typer.BadParameter("--force and --reason must be given together: the log records why")
     registry = servers.registry()
-    if not force and (current := registry.find_current()) and current.version == version:
+    if (current := registry.find_current()) and current.version == version:
         answer = {"decision": None, "current": current, "forced": False}
         print_answer(answer, [f"{version} is already current"], as_json=as_json)
         return
