@@ -249,11 +249,13 @@ def retrain(
         has_reviews = database.scalar_one("SELECT EXISTS (SELECT FROM reviews)")
         facts = read_facts(database, registry, datetime.now(UTC)) if registry.find_current() else None
     if facts and facts.new_rows == 0:
-        note = (
+        print_lines(
             f"no reviewed text is new to {facts.version}: without new rows in TRIAGEM_TRAINER_DATA or corrected "
-            "labels, the job trains on the same rows again"
+            "labels, the job trains on the same rows again",
+            screen=errors,
         )
-        print_lines(note, screen=errors)
     elif not has_reviews and TrainerSettings().data is None:
-        note = "no text is reviewed: unless TRIAGEM_TRAINER_DATA gives the trainer labelled rows, the job will fail"
-        print_lines(note, screen=errors)
+        print_lines(
+            "no text is reviewed: unless TRIAGEM_TRAINER_DATA gives the trainer labelled rows, the job will fail",
+            screen=errors,
+        )

@@ -45,9 +45,8 @@ def list_(*, form: FormatOption = Format.TABLE, _json: JsonFlag = False) -> None
     rows, archived = [], registry.archived()
     for version in registry.versions():
         manifest = registry.manifest(version)
-        accuracy: float | str | None = manifest.metrics.get("accuracy")
-        if manifest.data.leaked and form is Format.TABLE and accuracy is not None:
-            accuracy = f"{accuracy:.3f} (leaked)"
+        accuracy = manifest.metrics.get("accuracy")
+        marked = manifest.data.leaked and form is Format.TABLE and accuracy is not None
         rows.append(
             {
                 "version": version,
@@ -59,7 +58,7 @@ def list_(*, form: FormatOption = Format.TABLE, _json: JsonFlag = False) -> None
                 "training_started": manifest.created_at,
                 "rows": manifest.data.rows,
                 "texts": manifest.data.texts,
-                "accuracy": accuracy,
+                "accuracy": f"{accuracy:.3f} (leaked)" if marked else accuracy,
                 "leaked": manifest.data.leaked,
                 "labels": ", ".join(manifest.labels),
                 "base": manifest.base,
