@@ -29,7 +29,7 @@ def test_a_better_version_is_promoted_and_the_metrics_are_shown(registry: Regist
     assert answer.status == 0
     for expected in (
         "300 test rows, predicted by models that were not trained on them",
-        "30 rows gained, 0 lost: McNemar's exact p 1.86e-09",
+        "rows gained: 30, lost: 0; McNemar's exact p 1.86e-09",
         "above +0.075 with 95% confidence",
         "passed: v1.1.0 against v1.0.0",
         "v1.1.0 is current (epoch 2)",

@@ -544,19 +544,19 @@ class TestTraining:
         opened.registry.promote("v1.0.0")
         reason = "no test row in common with v1.0.0: train again with the same test rows"
         chance = (
-            "2 rows gained and 0 lost may be chance (McNemar's p 0.500, required is under 0.05): 24 test rows are "
-            "too few; showing +0.020 takes about 900"
+            "rows gained (2) and lost (0) may be chance (McNemar's p 0.500, required is under 0.05): 24 test "
+            "rows are too few; showing +0.020 takes about 900"
         )
         training_jobs.finish(labelled, job.id, "t", "v1.1.0", "rejected", error=f"{reason}\n{chance}")
         training_jobs.request(labelled, JobKind.HEAD, requested_by="owner", parameters={"answers": 30})
 
         page = owner.see("start")
-        assert f"v1.1.0 was trained, but did not pass the gate and is not in use: {reason}; 2 rows" in page
+        assert f"v1.1.0 was trained, but did not pass the gate and is not in use: {reason}; rows gained" in page
         page = owner.see("start", lang="pt")
         assert "nenhuma linha de teste" in page
         assert '<span lang="en">' not in page
-        assert f"v1.1.0 is not in use, the gate rejected it: {reason}; 2 rows" in modelless("start").out
-        assert f"\n  {reason}\n  2 rows" in modelless("jobs", "show", str(job.id)).out
+        assert f"v1.1.0 is not in use, the gate rejected it: {reason}; rows gained" in modelless("start").out
+        assert f"\n  {reason}\n  rows gained" in modelless("jobs", "show", str(job.id)).out
 
         opened.registry.promote("v1.1.0")
 

@@ -83,9 +83,9 @@ def test_a_gain_that_may_be_chance_is_rejected_with_the_number_of_rows_needed() 
     rejection = reasons(evaluate_gate(candidate(rows=100), record(rows=100, wrong=range(4))))
 
     assert rejection == (
-        "4 rows gained and 0 lost may be chance (McNemar's p 0.125, required is under 0.05): 100 test rows are too "
-        "few; showing +0.020 takes about 783, showing the observed +0.040 about 194 (`--rule gain` requires only "
-        "more than +0.020)"
+        "rows gained (4) and lost (0) may be chance (McNemar's p 0.125, required is under 0.05): 100 test "
+        "rows are too few; showing +0.020 takes about 783, showing the observed +0.040 about 194 "
+        "(`--rule gain` requires only more than +0.020)"
     )
 
 

@@ -92,6 +92,7 @@ def test_mapped_metadata_takes_precedence_over_a_metadata_column() -> None:
         ("metadata.=id", "metadata.=id: unknown field"),
         ("text=assunto", "text=assunto: the file has no column 'assunto', only id, body"),
         ("text=id+assunto", "text=id+assunto: the file has no column 'assunto', only id, body"),
+        ("body=text", "body=text: the file has no column 'text', only id, body; did you mean text=body?"),
         ("text=id+", "the file has no column ''"),
         ('text="body"x', "the file has no column '\"body\"x'"),
         ('text="body,external_id=id', "the file has no column '\"body'"),

@@ -148,7 +148,7 @@ def _lines(
         yield f"always predicting the most frequent label would have accuracy {metrics.most_frequent:.3f}"
     else:
         p_value = f"McNemar's exact p {comparison.p_value:.3g}"
-        yield f"{comparison.gained:,} rows gained, {comparison.lost:,} lost: {p_value}"
+        yield f"rows gained: {comparison.gained:,}, lost: {comparison.lost:,}; {p_value}"
         gain = metrics.accuracy - comparison.accuracy
         yield f"difference in accuracy {gain:+.3f}, above {comparison.lower_bound:+.3f} with 95% confidence"
         event = (

@@ -54,9 +54,10 @@ def parse_map(given: str, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
         chosen[field] = () if names == [""] else tuple(names)
     for field, required in chosen.items():
         if missing := [column for column in required if column not in columns]:
+            meant = f"; did you mean {missing[0]}={field}?" if field in columns else ""
             raise InvalidInput(
                 f"--map {field}={'+'.join(required)}: the file has no column {missing[0]!r}, only "
-                f"{', '.join(map(short_name, columns))}"
+                f"{', '.join(map(short_name, columns))}{meant}"
             )
     return chosen
 

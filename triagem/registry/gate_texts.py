@@ -38,7 +38,7 @@ NO_GAIN_POSSIBLE: Final = (
     "{required:+.3f}; `--rule non-inferior` requires only that this version is hardly worse"
 )
 PERHAPS_CHANCE: Final = (
-    "{gained} rows gained and {lost} lost may be chance (McNemar's p {p_value:.3f}, required is under {alpha}): "
+    "rows gained ({gained}) and lost ({lost}) may be chance (McNemar's p {p_value:.3f}, required is under {alpha}): "
     "{rows:,} test rows are too few; showing {required:+.3f} takes about {needed:,}"
 )
 GAIN_PERHAPS_CHANCE: Final = (
