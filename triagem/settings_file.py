@@ -121,5 +121,5 @@ def _with_secrets(table: Mapping[str, Any], path: Path, name: str) -> dict[str, 
             filled[key] = secret.read_text(encoding="utf-8").strip()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "not UTF-8"
-            raise InvalidInput(f"{where}: cannot be read ({reason}: {secret})") from None
+            raise InvalidInput(f"{where}: cannot read {secret} ({reason})") from None
     return filled

@@ -103,7 +103,7 @@ def test_while_the_file_is_invalid_its_last_valid_content_stays_in_use(tmp_path:
         (SLACK + RULE, "[channels.team] url: the host is not in allowed_hosts"),
         (HOSTS + SLACK.replace("https", "http") + RULE, "[channels.team] url: expected https"),
         (HOSTS + SLACK + 'url_file = "x"', "[channels.team] url_file: give url or url_file, not both"),
-        ('[channels.a]\ntype = "slack"\nurl_file = "x"', "[channels.a] url_file: cannot be read (No such file"),
+        ('[channels.a]\ntype = "slack"\nurl_file = "x"', "/x (No such file or directory)"),
         ('[channels.a]\ntype = "pager"', "channels.a: type must be one of slack, webhook, email, apprise"),
         ('[channels.a]\nkind = "slack"', "channels.a: type is missing"),
         (

@@ -91,8 +91,7 @@ def test_each_text_of_the_code_is_translated() -> None:
 def test_each_reason_of_a_preset_of_the_gate_and_of_a_correction_is_translated() -> None:
     presets = PACKAGE.joinpath("producer", "crm", "presets.toml").read_text(encoding="utf-8")
     texts = [reason.replace("{event}", VALUE) for reason in re.findall(r'^reason = "(.+)"$', presets, re.MULTILINE)]
-    of_no_page = {"union_tag_not_found", "literal_of_one"}  # of alert channels, of settings
-    texts += [re.sub(r"{.+?}", VALUE, text) for kind, text in REASONS.items() if kind not in of_no_page]
+    texts += [re.sub(r"{.+?}", VALUE, text) for kind, text in REASONS.items() if kind != "literal_of_one"]
     gate = [re.sub(r"{.+?}", VALUE, text) for name, text in vars(gate_texts).items() if name.isupper()]
     assert len(texts) > 20
     assert [text for text in (*texts, *gate, *NoCorrection) if in_portuguese(text) is None] == []
@@ -188,6 +187,30 @@ def test_a_translation_names_only_values_of_its_pattern() -> None:
         (
             "/etc/alerts.toml [rules.doubtful] channels: there is no [channels.mail]",
             "/etc/alerts.toml [rules.doubtful] channels: não existe [channels.mail]",
+        ),
+        (
+            "/a.toml allowed_hosts: must be a list, in brackets",
+            "/a.toml allowed_hosts: precisa ser uma lista, entre colchetes",
+        ),
+        (
+            "/a.toml channels.a: type is missing",
+            "/a.toml channels.a: type ausente; use slack, webhook, email ou apprise",
+        ),
+        (
+            "/a.toml [channels.m] url: is not a URL that Apprise knows: see https://apprise.example",
+            "/a.toml [channels.m] url: não é uma URL que o Apprise conheça: veja https://apprise.example",
+        ),
+        (
+            "a.toml language: must be one of en or pt-BR",
+            "a.toml language: precisa ser um destes valores: en ou pt-BR",
+        ),
+        (
+            "/a.toml [zendesk] secret_file: cannot read /nao (No such file or directory)",
+            "/a.toml [zendesk] secret_file: não foi possível ler /nao (o arquivo não existe)",
+        ),
+        (
+            "a.toml is not valid TOML: Cannot declare ('a', 'b') twice (at line 3, column 5)",
+            "a.toml não é TOML válido: a tabela [a.b] aparece duas vezes (linha 3, coluna 5)",
         ),
         (
             "crm.toml [x] field.body: {lbl} is not one of band, label",

@@ -29,6 +29,7 @@ def surveyed(*rows: str, header: str = "id,text,created_at", moments: MomentForm
         (("2026-04-03 10:00", "05/05/2026"), None),
         (("10:00 03/04/2026", "14:05 31/12/2025"), DateOrder.DAY_FIRST),
         (("2025-12-31 14:05", "2025-11-13 14:05"), None),
+        (("32/13/2026",), None),
     ],
 )
 def test_the_order_of_day_and_month_is_decided_by_the_whole_file(times: tuple[str, ...], order: object) -> None:

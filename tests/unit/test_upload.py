@@ -31,10 +31,11 @@ def test_fields_and_the_file_are_read_byte_for_byte() -> None:
         ("multipart/form-data; boundary=" + "x" * 1000, PART),
         (TYPE, b""),
         (TYPE, PART + FILE),
+        (TYPE, PART + FILE.replace("exportação.csv".encode(), b"") + b"\r\n------x--\r\n"),
         (TYPE, PART * 21 + b"------x--"),
         (TYPE, b"------x\r\n" + b"A: b\r\n" * 1000 + b"------x--"),
     ],
-    ids=["another type", "no boundary", "long boundary", "empty", "no end", "many parts", "endless head"],
+    ids=["another type", "no boundary", "long boundary", "empty", "no end", "no file", "many parts", "endless head"],
 )
 def test_another_form_is_refused(content_type: str, body: bytes) -> None:
     with pytest.raises(InvalidInput):

@@ -35,7 +35,7 @@ REASONS: Final = {
     "enum": "must be one of {expected}",
     "literal_error": "must be one of {expected}",
     "literal_of_one": "must be {expected}",
-    "union_tag_not_found": "{discriminator} is missing",
+    "union_tag_not_found": "type is missing",
     "union_tag_invalid": "{discriminator} must be one of {expected_tags}",
     "string_too_long": "has more than {max_length:,} characters",
     "string_too_short": "must have at least {min_length} characters",

@@ -136,7 +136,7 @@ class DateOrderEvidence:
             self._proofs.setdefault(DateOrder.MONTH_FIRST, line)
         elif first != second and _HALF_DAY.search(match.string.lower()):
             self._usual = DateOrder.MONTH_FIRST
-        elif first != second:
+        elif first != second and first <= 12:
             self._undecided = self._undecided or line
 
     def order(self) -> DateOrder | None:
@@ -187,7 +187,7 @@ def _date(parts: dict[str, str], format: MomentFormat) -> datetime:  # noqa: A00
     try:
         return datetime(year, month, day)
     except ValueError:
-        if "first" in parts:
+        if "first" in parts and min(day, month) <= 12:
             raise ValueError("is not a date of the calendar in this order of day and month") from None
         raise ValueError("is not a date of the calendar") from None
 

@@ -21,8 +21,8 @@ _MAX_COLONS: Final = 3
 _NUMBERS: Final = frozenset(("rows", "count", "number", "low", "high", "model", "baseline"))
 _NUMBER: Final = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[+-]\d+)?%?")
 _LIST_MARK: Final = re.compile(r"\s*\d+\. ")
-# What a reason is about: a field or a file and its line; a field and its expression; a field of a table of a file.
-_PLACE: Final = re.compile(r"\S+(?: = .{1,100}| \[\S+\](?: \S+)?)?")
+# What a reason is about: a field or a file and its line; a field and its expression; a field of a file or its table.
+_PLACE: Final = re.compile(r"\S+(?: = .{1,100}| \[\S+\](?: \S+)?)?|\S*[./]\S* [\w.?-]+")
 
 
 def in_portuguese(text: str) -> str | None:
@@ -76,6 +76,10 @@ def _value(name: str, value: str, depth: int) -> str | None:
         return ", ".join(_translate(item, depth - 1) or item for item in value.split(", "))
     if name.startswith("reason"):
         return _translate(value, depth - 1) or (value if len(value.split()) == 1 else None)
+    if name == "values":
+        return value.replace(" or ", " ou ")
+    if name == "table":  # Python writes its keys as a tuple
+        return ".".join(re.findall("'(.+?)'", value)) or value
     return value.translate(COMMAS_AND_POINTS) if _NUMBER.fullmatch(value) else value
 
 

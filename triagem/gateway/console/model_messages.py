@@ -3,7 +3,7 @@
 from typing import Final
 
 MODEL_MESSAGES: Final = {
-    "training_started": ("Training started", "Início do treino"),
+    "training_started": ("Training started", "Início do treinamento"),
     "rows": ("Rows", "Linhas"),
     "base": ("Base model", "Modelo base"),
     "labels": ("Labels", "Categorias"),
