@@ -171,12 +171,12 @@ class _Ids:
         column = "".join(mapping.columns.get("source", ()))
         if self._sources and column not in {"", "source"}:
             yield (
-                f"the source of each row is in the column {column!r}, {len(self._sources):,} different ones: "
+                f"the source of each row is in the column {column!r} (different values: {len(self._sources):,}): "
                 "--map source= leaves it out, if it is not the CRM's name"
             )
         if self._scientific:
             yield (
-                f"{self._scientific:,} ids are in a spreadsheet's form such as 5,00123E+17, which has lost digits: "
+                f"ids in a spreadsheet's form such as 5,00123E+17, which has lost digits: {self._scientific:,}; "
                 "format the column as text and export again"
             )
         if self._messages:
@@ -186,7 +186,7 @@ class _Ids:
         if repeated := self._named - len(self._seen):
             lines = ", ".join(map(str, self._repeated)) + (", …" if repeated > _SHOWN else "")
             yield (
-                f"{self._named:,} rows with {len(self._seen):,} different ids (repeated: line {lines}); of "
+                f"rows: {self._named:,}, different ids: {len(self._seen):,} (repeated: line {lines}); of "
                 "each ticket only the newest text is classified. If each row is a message, add --map "
                 "message_id=COLUMN"
             )

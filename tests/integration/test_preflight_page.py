@@ -82,7 +82,7 @@ def test_an_uploaded_export_is_rated_and_deleted(
     assert rows(database, "tickets") == []
     unreviewed = "Once automated, nobody would review them."
     assert re.search(r"not reached: \d\d of the \d\d most confident texts are right", page)
-    assert "61 rows have 61 different texts (near-duplicates count as one)" in page
+    assert "rows: 61, different texts: 61 (near-duplicates count as one)" in page
     assert "text = mensagem, label = Grupo; ignored columns: id<" in page
     assert "texto = mensagem, categoria = Grupo; colunas ignoradas: id<" in admin.see("preflight", lang="pt")
     assert unreviewed not in page

@@ -100,7 +100,7 @@ def test_an_export_is_judged_and_nothing_is_stored(
     assert {part["name"] for part in figures["slices"]} == {"label suporte", "label venda", "group web"}
     assert sorted(tmp_path.rglob("*")) == before
     assert "note: closed.csv: prompt = mensagem, completion = Grupo; ignored columns: id;" in answer.err
-    assert "note: 60 rows have 60 different texts (near-duplicates count as one)" in answer.err
+    assert "note: rows: 60, different texts: 60 (near-duplicates count as one)" in answer.err
 
 
 def test_a_column_that_the_file_lacks_is_named(bare: Triagem, tmp_path: Path) -> None:

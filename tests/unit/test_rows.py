@@ -167,7 +167,7 @@ def test_a_cut_off_file_of_a_wide_encoding_is_refused(tmp_path: Path) -> None:
     (tmp_path / "export").write_bytes("id,text\n".encode("utf-16") + b"1")
     with (
         closing(open_text(str(tmp_path / "export"))) as file,
-        pytest.raises(InvalidInput, match=r"^the file is not valid utf-16: save it as UTF-8$"),
+        pytest.raises(InvalidInput, match=r"^the file is not valid UTF-16: save it as UTF-8$"),
     ):
         list(file.lines())
 

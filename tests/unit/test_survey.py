@@ -69,14 +69,14 @@ def test_a_given_order_needs_no_evidence() -> None:
 def test_ids_that_repeat_are_counted_with_their_lines() -> None:
     (note,) = surveyed("7,a", "7,b", "8,c", "7,d", header="id,text").notes
 
-    assert note.startswith("4 rows with 2 different ids (repeated: line 3, 5)")
+    assert note.startswith("rows: 4, different ids: 2 (repeated: line 3, 5)")
     assert "--map message_id=COLUMN" in note
 
 
 def test_ids_are_compared_as_they_are_stored_and_missing_ones_repeat_nothing() -> None:
     (note,) = surveyed("7,a", " 7 ,b", ",c", ",d", header="id,text").notes
 
-    assert note.startswith("2 rows with 1 different ids (repeated: line 3)")
+    assert note.startswith("rows: 2, different ids: 1 (repeated: line 3)")
 
 
 def test_a_json_row_without_an_id_is_rejected() -> None:
@@ -94,13 +94,13 @@ def test_rows_with_message_ids_are_messages_of_conversations_and_repeat_no_id() 
 
     assert notes[0] == "rows that are messages: 4, of conversations: 2"
     assert notes[1].startswith("every message counts as the customer's")
-    assert notes[2].startswith("5 rows with 4 different ids (repeated: line 5)")
+    assert notes[2].startswith("rows: 5, different ids: 4 (repeated: line 5)")
 
 
 def test_a_column_that_may_be_the_channel_is_reported_as_the_source() -> None:
     (note,) = surveyed("1,a,Email", "2,b,Portal", "3,c,", header="id,text,Source").notes
 
-    assert note.startswith("the source of each row is in the column 'Source', 2 different ones: --map source=")
+    assert note.startswith("the source of each row is in the column 'Source' (different values: 2): --map source=")
     assert surveyed("1,a,zendesk", header="id,text,source").notes == ()
 
 
@@ -115,7 +115,7 @@ def test_ids_in_scientific_form_are_reported() -> None:
     notes = surveyed('"5,00123E+17",a,', '"5,00123E+17",b,').notes
 
     assert "has lost digits" in notes[0]
-    assert "2 rows with 1 different ids" in notes[1]
+    assert "rows: 2, different ids: 1" in notes[1]
 
 
 @pytest.mark.parametrize("written", ["12.0", "12,0"])

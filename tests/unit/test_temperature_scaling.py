@@ -67,7 +67,7 @@ def test_too_few_rows_keep_the_fallback_temperature() -> None:
 
     assert (fitted.temperature, fitted.texts, fitted.source, fitted.nll_before) == (1.7, 29, "none", None)
     assert calibrate(*predictions(30, sharper=3.0), "held-out").temperature > 1.7
-    assert "29 different texts are too few" in fitted.summary
+    assert "too few different texts (29)" in fitted.summary
 
 
 def test_the_metrics_after_calibration_are_out_of_fold() -> None:

@@ -44,7 +44,7 @@ def rate_export(
         return _expect(rows[:_MAX_TEXTS], registry)
     corpus = load(export, rules=rules)
     distinct = [corpus.train[row] for row in distinct_rows(corpus.train)]
-    on_notes([f"{len(corpus.train):,} rows have {len(distinct):,} different texts (near-duplicates count as one)"])
+    on_notes([f"rows: {len(corpus.train):,}, different texts: {len(distinct):,} (near-duplicates count as one)"])
     return _preflight(random.Random(42).sample(distinct, min(len(distinct), _MAX_TEXTS)), corpus.labels)
 
 

@@ -48,7 +48,7 @@ class CalibrationResult:
     def summary(self) -> str:
         """One line for a person."""
         if self.nll_before is None:
-            reason = f"{self.texts} different texts are too few" if self.texts else "no text was held out"
+            reason = f"too few different texts ({self.texts})" if self.texts else "no text was held out"
             return f"temperature {self.temperature:.2f}, not calibrated: {reason}"
         return (
             f"temperature {self.temperature:.2f}, fitted on {self.texts:,} {self.source} texts: "

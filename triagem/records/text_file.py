@@ -68,7 +68,7 @@ class TextFile:
         try:
             yield from text
         except UnicodeError:  # UTF-16 and UTF-32 have no place for single bytes
-            raise InvalidInput(f"the file is not valid {self.encoding}: save it as UTF-8") from None
+            raise InvalidInput(f"the file is not valid {self.encoding.upper()}: save it as UTF-8") from None
         finally:
             if not self._raw.closed:
                 text.detach()
