@@ -865,6 +865,11 @@ class TestEveryPage:
         assert answer.status_code == 404
         assert "Page not found" in answer.text
 
+    def test_the_address_of_a_form_opened_as_a_page_says_so(self, ana: Person) -> None:
+        answer = ana.http.get("/console/start/label", params={"lang": "pt"})
+        assert answer.status_code == 405
+        assert "Este endereço só recebe formulários." in answer.text
+
     def test_the_log_has_a_pages_route_and_no_query(
         self, ana: Person, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:

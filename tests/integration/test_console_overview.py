@@ -101,9 +101,11 @@ class TestOverview:
             "1",
             {"version": "v1.0.0", "summary": "v1.0.0: drift in labels (9 samples against 9 held-out rows)"},
         )
+        raise_alert(database, "no-task", "1", {"state": "open"})
 
         page = reader.see("overview", lang="pt")
 
+        assert "<td>nenhuma tarefa em segundo plano é concluída</td><td>as tarefas em segundo plano pararam" in page
         assert '<li>em atividade: <span lang="en">no disk</span></li>' in page
         assert "v1.0.0: mudança em categorias (9 amostras contra 9 linhas separadas do treino)" in page
 
@@ -186,14 +188,19 @@ class TestModels:
         record_promotion(database, 1, "v1.0.0", NOW)
 
         assert all(lost in reader.see(path) for path in ("overview", "models"))
+        assert lost in reader.http.get("/console/model", params={"version": "v1.0.0"}).text
 
     def test_a_version_that_passes_the_gate_becomes_current(self, admin: Person, registry: Registry) -> None:
-        page = admin.see("model", version="v1.1.0")
-        assert "this version may become current" in page
-        assert "1.000" in page
-        page = admin.send("model", page)
+        form = admin.see("model", version="v1.1.0")
+        assert "this version may become current" in form
+        assert "1.000" in form
+        page = admin.send("model", form)
         assert "v1.1.0 is current" in page
-        assert registry.current().version == "v1.1.0"
+        promoted = registry.current()
+        assert promoted.version == "v1.1.0"
+
+        assert "v1.1.0 is already current." in admin.send("model", form)  # clicked twice
+        assert registry.current() == promoted
 
     def test_a_rejected_version_has_its_reasons_and_no_button_and_a_form_does_not_promote_it(
         self, admin: Person, registry: Registry
@@ -216,9 +223,13 @@ class TestModels:
 
     def test_a_rollback_is_recorded_with_user_and_reason(self, admin: Person, registry: Registry) -> None:
         registry.promote("v1.1.0")
-        admin.send("rollback", admin.see("models"), reason="misses refunds")
+        form = admin.see("models")
+        admin.send("rollback", form, reason="misses refunds")
         assert registry.current().version == "v1.0.0"
         assert registry.promotions()[-1].reason == "ana: misses refunds"
+
+        assert "There is no previous version to roll back to." in admin.send("rollback", form)
+        assert len(registry.promotions()) == 3
 
     def test_a_read_key_shows_models_and_changes_nothing(self, reader: Person, registry: Registry) -> None:
         page = reader.see("model", version="v1.1.0") + reader.see("models")

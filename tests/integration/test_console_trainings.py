@@ -65,7 +65,7 @@ def test_a_running_training_shows_its_progress_and_can_be_cancelled(admin: Perso
 
 
 def test_a_finished_training_shows_its_outcome(admin: Person, database: Database) -> None:
-    for outcome in ("promoted", "failed"):
+    for outcome in ("promoted", "failed", "done"):
         training_jobs.request(database, JobKind.FULL, requested_by="ana")
         job = training_jobs.claim(database, "a", lease_s=60)
         assert job
@@ -77,6 +77,7 @@ def test_a_finished_training_shows_its_outcome(admin: Person, database: Database
     page = admin.see("models")
 
     assert "became current" in page
+    assert "<td>done</td><td></td>" in page
     assert 'href="/console/model?version=v1.1.0"' in page
     assert "no rows;" in page
     assert "too few texts<" in page
@@ -116,5 +117,5 @@ def test_each_stage_and_kind_has_a_name_in_both_languages() -> None:
     reported = {stage for source in sources for stage in re.findall(r'\breport\("(\w+)"', source)}
 
     assert {"train", "choose"} <= reported
-    stages = {*reported, "done", "promoted", "rejected", "proposed"}
+    stages = {*reported, "promoted", "rejected", "proposed"}
     assert {f"stage_{stage}" for stage in stages} | {f"training_{kind}" for kind in JobKind} <= MESSAGES.keys()

@@ -377,7 +377,7 @@ class TestProgress:
         page = owner.see("start")
 
         assert "86%" in page
-        assert "(macro-F1) of a version from 20 answers; 90% sure: 78% to 91%" in page
+        assert "(macro-F1) of a version from 20 answers; 90% interval: 78% to 91%" in page
         assert "About 30 more answers reach 90%." in page
 
     def test_labels_with_few_answers_are_named_next_to_the_estimate(

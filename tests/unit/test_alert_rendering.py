@@ -228,7 +228,7 @@ def test_of_several_problems_the_subject_names_the_newest_open_one() -> None:
     resolved = render(alert_digest(events=(system_event("no-worker", "resolved", minutes=90),)), "en")
     assert resolved.text.splitlines()[:2] == [
         "Triagem: resolved (lasted 1 h): no worker is running",
-        "resolved (lasted 1 h): no worker is running (since 2026-11-22 10:30 UTC)",
+        "resolved (lasted 1 h): no worker is running (started 2026-11-22 10:30 UTC)",
     ]
     assert len(resolved.lines) == 1  # nothing is left to do
 

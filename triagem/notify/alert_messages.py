@@ -26,9 +26,10 @@ ABSTAIN_REASONS: Final[_Texts] = {
 _PHRASES: Final[_Texts] = {
     "one-ticket": ("1 ticket to review", "1 ticket para revisar"),
     "many-tickets": ("{tickets} tickets to review", "{tickets} tickets para revisar"),
-    "more-events": ("{cause}, and {events} more", "{cause}, e mais {events}"),
+    "more-events": ("{cause}, and {events} more", "{cause}; outros alertas: {events}"),
     "resolved": ("resolved (lasted {lasted}): {title}", "resolvido (durou {lasted}): {title}"),
     "since": ("since {since}", "desde {since}"),
+    "started": ("started {since}", "começou em {since}"),
     "runbook": ("  what to do: {link}", "  o que fazer: {link}"),
     "console": ("  console: {link}", "  console: {link}"),
     "least-sure": ("Lowest confidence:", "Menor confiança:"),
@@ -179,10 +180,14 @@ _UNITS: Final[Mapping[str, Callable[[float], str]]] = {
 }
 
 
+def alert_title(language: Language, kind: str) -> str:
+    """The name of a kind of alert; the kind itself if only another release knows it."""
+    return _PHRASES.get(kind, (kind, kind))[language == "pt-BR"]
+
+
 def headline(language: Language, kind: str, detail: Mapping[str, Any]) -> str:
     """The subject of a message about a system alert: its cause, or the note that the alert is resolved."""
-    # If only another release knows the alert's kind, show the kind itself.
-    name = _filled(_PHRASES, language, kind, {}) or kind
+    name = alert_title(language, kind)
     if detail.get("state") == "resolved":
         return phrase(language, "resolved", lasted=detail.get("lasted", "?"), title=name)
     return _filled(_CAUSES, language, kind, detail) or name
@@ -193,7 +198,8 @@ def describe(language: Language, kind: str, detail: Mapping[str, Any], *, zone: 
     line = headline(language, kind, detail)
     if since := detail.get("since"):
         time = datetime.fromisoformat(since).astimezone(zone).strftime(_TIME_FORMATS[language])
-        line += f" ({phrase(language, 'since', since=f'{time} {zone}')})"
+        start = "started" if detail.get("state") == "resolved" else "since"
+        line += f" ({phrase(language, start, since=f'{time} {zone}')})"
     effect = f"{kind} {detail['outcome']}" if "outcome" in detail else kind
     more = _filled(_EFFECTS, language, effect, detail) if detail.get("state") != "resolved" else None
     if more is None and "state" not in detail:

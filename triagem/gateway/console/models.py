@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from triagem.contracts.assessment import METRICS_HINT
-from triagem.contracts.errors import ModelCorrupt
+from triagem.contracts.errors import ModelCorrupt, NoModel
 from triagem.contracts.model import HTML_REPORT_FILE, HTML_REPORT_PT_FILE, Manifest
 from triagem.db.audit import record
 from triagem.db.model_versions import had_model
@@ -26,7 +26,7 @@ from triagem.gateway.console.session import Admin, Form, Reader, row_id
 from triagem.gateway.console.tickets import choice, label_context
 from triagem.gateway.console.upload_advice import browser_advice
 from triagem.gateway.problems import ProblemError
-from triagem.gateway.services import ServicesDep
+from triagem.gateway.services import Services, ServicesDep
 from triagem.ops.labelling import made_from_answers
 from triagem.registry.decision import Rule
 from triagem.registry.history import FIRST_HEAD
@@ -89,8 +89,7 @@ def models(request: Request, services: ServicesDep, visitor: Reader) -> Response
 @router.get("/model")
 def model(request: Request, services: ServicesDep, visitor: Reader, version: str = "", rule: str = "") -> Response:
     """One version, compared with the current one."""
-    if version not in services.registry.versions():
-        raise ProblemError(HTTPStatus.NOT_FOUND, "error_404_version")
+    _check_exists(services, version)
     current, chosen = services.current_version(), _rule(rule)
     ready = version != current and version not in services.registry.archived()
     decision = evaluate_version(services.registry, version, rule=chosen) if ready else None
@@ -112,8 +111,7 @@ def report(
 ) -> Response:
     """The version's page in the visitor's language, which has no script and escapes all texts."""
     name = HTML_REPORT_PT_FILE if language(request) is Lang.PT else HTML_REPORT_FILE
-    if version not in services.registry.versions():
-        raise ProblemError(HTTPStatus.NOT_FOUND, "error_404_version")
+    _check_exists(services, version)
     content = services.registry.read(version, name)
     if content is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "error_404_report")
@@ -127,6 +125,8 @@ def report(
 def promote(services: ServicesDep, visitor: Admin, form: Form) -> Response:
     """Promote a version that passes the gate. Forcing one requires the command line and a reason."""
     version, rule = form.get("version", ""), _rule(form.get("rule", ""))
+    if version == services.current_version():  # the button was clicked twice
+        return redirect(address("models", message="already_current", about=version))
     announce = partial(record, services.database, visitor.actor, "model.promote", version)
     _, current = promote_through_gate(services.registry, version, rule, announce=announce)
     if current is None:
@@ -157,8 +157,17 @@ def rollback(services: ServicesDep, visitor: Admin, form: Form) -> Response:
     """Roll back to the previous version; the log records who did it and why."""
     reason = form.get("reason", "").strip()
     announce = partial(record, services.database, visitor.actor, "model.rollback")
-    current = roll_back(services.registry, f"{visitor.name}: {reason}" if reason else visitor.name, announce)
+    try:
+        current = roll_back(services.registry, f"{visitor.name}: {reason}" if reason else visitor.name, announce)
+    except NoModel:
+        return redirect(address("models", message="no_previous"))
     return redirect(address("models", message="promoted", about=current.version))
+
+
+def _check_exists(services: Services, version: str) -> None:
+    if version not in (versions := services.registry.versions()):
+        lost = not versions and had_model(services.database)
+        raise ProblemError(HTTPStatus.NOT_FOUND, "model_lost" if lost else "error_404_version")
 
 
 def _rule(name: str) -> Rule:

@@ -22,7 +22,7 @@ from triagem.contracts.portuguese import in_portuguese
 from triagem.db.labels import Label
 from triagem.gateway.console.messages import MESSAGES, Lang, preferred_language, translate
 from triagem.gateway.console.session import Visitor, row_id, set_cookie
-from triagem.notify.alert_messages import describe, headline
+from triagem.notify.alert_messages import alert_title, describe
 from triagem.notify.alert_rules import Language
 from triagem.process import TimezoneSettings
 
@@ -41,18 +41,13 @@ HEADERS: Final = {  # RequestMiddleware adds the headers that all answers have
 }
 # Messages that a page's URL may name, each with the names of its placeholders.
 _FLASHES: Final[dict[str, tuple[str, ...]]] = {
-    **dict.fromkeys(
-        ("undone", "nothing_to_undo", "rejected_changed", "changed_before", "rejected_gone", "proposed"), ()
-    ),
-    "saved_unclear": (),
-    **dict.fromkeys(
-        ("changed_before", "label_added", "label_rejected", "not_promoted", "preflight_active", "preflight_deleted"),
-        (),
-    ),
+    **dict.fromkeys(("undone", "nothing_to_undo", "rejected_changed", "changed_before", "rejected_gone"), ()),
+    **dict.fromkeys(("proposed", "saved_unclear", "label_added", "label_rejected", "not_promoted"), ()),
+    **dict.fromkeys(("no_previous", "preflight_active", "preflight_deleted"), ()),
     **dict.fromkeys(("training_requested", "training_active", "training_cancelled", "training_ended"), ("id",)),
     **dict.fromkeys(("replayed", "dropped", "not_replayed"), ("count",)),
     **dict.fromkeys(("saved", "saved_existing", "label_exists", "label_described"), ("label",)),
-    "promoted": ("version",),
+    **dict.fromkeys(("promoted", "already_current"), ("version",)),
 }
 _IN_ENGLISH: Final = Markup('<span lang="en">{}</span>')
 _NOTIFY_LANGUAGE: Final[dict[Lang, Language]] = {Lang.EN: "en", Lang.PT: "pt-BR"}
@@ -93,7 +88,7 @@ def render_page(
         "when": partial(format_time, lang, zone),
         "zone": zone.key,
         "date": partial(format_date, lang),
-        "alert_name": lambda kind: headline(_NOTIFY_LANGUAGE[lang], kind, {}),
+        "alert_name": partial(alert_title, _NOTIFY_LANGUAGE[lang]),
         "alert_text": partial(describe, _NOTIFY_LANGUAGE[lang], zone=zone),
         "named": partial(_named, lang),
         "reason": partial(translate_reason, lang),

@@ -98,8 +98,8 @@ START_MESSAGES: Final = {
     "queued_full": ("A full training is queued.", "Um treinamento completo está na fila."),
     "queued_preflight": ("The rating of an export is queued.", "A avaliação de uma exportação está na fila."),
     "estimated": (
-        "estimated quality (macro-F1) of a version from {answers} answers; 90% sure: {low} to {high}",
-        "de qualidade estimada (macro-F1) de uma versão com {answers} respostas; 90% de certeza: {low} a {high}",
+        "estimated quality (macro-F1) of a version from {answers} answers; 90% interval: {low} to {high}",
+        "de qualidade estimada (macro-F1) de uma versão com {answers} respostas; intervalo de 90%: de {low} a {high}",
     ),
     "macro_f1_hint": (
         "At 100%, each message would get its right label. Each label counts the same.",
