@@ -123,6 +123,11 @@ def test_a_date_with_unknown_order_is_refused() -> None:
         read_moment("03/04/2026", MomentFormat(UTC))
 
 
+def test_a_date_that_no_order_explains_is_not_called_one_of_another_order() -> None:
+    with pytest.raises(ValueError, match=r"^is not a date of the calendar$"):
+        read_moment("32/13/2026", MomentFormat(UTC))
+
+
 @given(
     st.datetimes(datetime(2000, 1, 2), datetime(2099, 12, 30)),
     st.integers(-14 * 60, 14 * 60),

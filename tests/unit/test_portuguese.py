@@ -243,6 +243,7 @@ def test_a_translation_names_only_values_of_its_pattern() -> None:
                 "(Unicode inválido)"
             ),
         ),
+        ("until", "no horário configurado"),  # a paused run's reason, after its state
         ("v1.1.0 was promoted (epoch 3)", "a versão v1.1.0 foi promovida (promoção número 3)"),
     ],
 )
