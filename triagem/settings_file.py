@@ -120,6 +120,7 @@ def _with_secrets(table: Mapping[str, Any], path: Path, name: str) -> dict[str, 
         try:
             filled[key] = secret.read_text(encoding="utf-8").strip()
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "not UTF-8"
-            raise InvalidInput(f"{where}: cannot read {secret} ({reason})") from None
+            raise InvalidInput(
+                f"{where}: cannot read {secret} ({getattr(error, 'strerror', None) or 'not UTF-8'})"
+            ) from None
     return filled

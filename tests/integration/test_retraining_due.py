@@ -136,7 +136,7 @@ class TestCommand:
         assert answer.status == 3
         assert answer.out.splitlines() == [
             "retraining of v1.0.0 is due:",
-            "  age: it was trained 100.0 days ago, more than 92",
+            "  age: it was trained 100 days ago, more than 92",
             "  new-label: reviewers chose 'cobranca' (1), a label that it does not know",
             "not due for:",
             "  accuracy: not checked: no randomly sampled text has been reviewed; due below 0.900",

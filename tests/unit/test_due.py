@@ -49,7 +49,7 @@ def test_the_alert_of_each_reason_is_in_portuguese() -> None:
     assert [reason.trigger for reason in reasons] == [trigger for trigger in Trigger if trigger is not Trigger.DRIFT]
     start, end = "hora de retreinar o modelo: v1.0.0: ", "; veja `triagem due`"
     assert [line.removeprefix(start).removesuffix(end) for line in lines] == [
-        "foi treinada há 100,0 dias, mais de 92",
+        "foi treinada há 100 dias, mais de 92",
         "a acurácia caiu de 0,950 nas linhas de teste para 0,800 (de 0,750 a 0,850; 100 revisões)",
         "revisores escolheram 'troca' (3), uma categoria que ela não conhece",
         "textos revisados novos para ela: 1.500, mais de 20% dos 1.000 do treino",

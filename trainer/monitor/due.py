@@ -124,7 +124,8 @@ def check_due(facts: RetrainingFacts, rules: DueSettings) -> tuple[DueReason, ..
 
 def _reasons(facts: RetrainingFacts, rules: DueSettings) -> Iterator[DueReason]:
     if facts.age_days > rules.max_age_days:
-        yield _reason(Trigger.AGE, f"it was trained {facts.age_days:,.1f} days ago, more than {rules.max_age_days}")
+        age = f"{facts.age_days:,.1f}".removesuffix(".0")
+        yield _reason(Trigger.AGE, f"it was trained {age} days ago, more than {rules.max_age_days}")
     measured, tested = facts.reviewed, facts.test_accuracy
     # Even the interval's upper bound is too low, so the drop is hardly chance.
     enough = measured is not None and measured.reviews >= MIN_REVIEWS

@@ -76,10 +76,7 @@ def _value(name: str, value: str, depth: int) -> str | None:
         return ", ".join(_translate(item, depth - 1) or item for item in value.split(", "))
     if name.startswith("reason"):
         return _translate(value, depth - 1) or (value if len(value.split()) == 1 else None)
-    if name == "values":
-        return value.replace(" or ", " ou ")
-    if name == "table":  # Python writes its keys as a tuple
-        return ".".join(re.findall("'(.+?)'", value)) or value
+    value = value.replace(" or ", " ou ") if name == "values" else value
     return value.translate(COMMAS_AND_POINTS) if _NUMBER.fullmatch(value) else value
 
 

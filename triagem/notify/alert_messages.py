@@ -180,30 +180,24 @@ _UNITS: Final[Mapping[str, Callable[[float], str]]] = {
 }
 
 
-def alert_title(language: Language, kind: str) -> str:
-    """The name of a kind of alert; the kind itself if only another release knows it."""
-    return _PHRASES.get(kind, (kind, kind))[language == "pt-BR"]
-
-
 def headline(language: Language, kind: str, detail: Mapping[str, Any]) -> str:
-    """The subject of a message about a system alert: its cause, or the note that the alert is resolved."""
-    name = alert_title(language, kind)
+    """The subject of a message about a system alert: its cause, or the note that it is resolved; else its name."""
+    # If only another release knows the alert's kind, show the kind itself.
+    name = _filled(_PHRASES, language, kind, {}) or kind
     if detail.get("state") == "resolved":
         return phrase(language, "resolved", lasted=detail.get("lasted", "?"), title=name)
-    return _filled(_CAUSES, language, kind, detail) or name
+    return (detail and _filled(_CAUSES, language, kind, detail)) or name
 
 
 def describe(language: Language, kind: str, detail: Mapping[str, Any], *, zone: tzinfo = UTC) -> str:
     """Describe a system alert in one line; falls back to the English summary that is stored with it."""
-    line = headline(language, kind, detail)
+    line, resolved = headline(language, kind, detail), detail.get("state") == "resolved"
     if since := detail.get("since"):
         time = datetime.fromisoformat(since).astimezone(zone).strftime(_TIME_FORMATS[language])
-        start = "started" if detail.get("state") == "resolved" else "since"
-        line += f" ({phrase(language, start, since=f'{time} {zone}')})"
+        line += f" ({phrase(language, 'started' if resolved else 'since', since=f'{time} {zone}')})"
     effect = f"{kind} {detail['outcome']}" if "outcome" in detail else kind
-    more = _filled(_EFFECTS, language, effect, detail) if detail.get("state") != "resolved" else None
-    if more is None and "state" not in detail:
-        more = str(detail.get("summary", ""))
+    summary = "" if "state" in detail else detail.get("summary")
+    more = summary if resolved else _filled(_EFFECTS, language, effect, detail) or summary
     return f"{line}: {more}" if more else line
 
 
@@ -216,13 +210,12 @@ def system_alert_detail(
         since: when the problem began.
     """
     unit = _UNITS.get(kind, "{:,.1%}".format)
-    lasted = duration((now - since).total_seconds())
     detail = {
         "state": state,
         "value": unit(value),
         "limit": unit(limit),
         "since": since.isoformat(),
-        "lasted": lasted,
+        "lasted": duration((now - since).total_seconds()),
     }
     return {**detail, "figure": value, "summary": headline("en", kind, detail)}
 

@@ -48,9 +48,8 @@ def build_message(digest: AlertDigest, language: Language, settings: AlertSettin
     if tickets:
         heads.append(phrase(language, "one-ticket" if tickets == 1 else "many-tickets", tickets=tickets))
     lines, chat_lines = (_lines(digest, language, settings, shown) for shown in (_printable, _code))
-    rule = digest.target.partition(".")[0]
     data = {
-        "rule": rule,
+        "rule": digest.target.partition(".")[0],
         "tickets": tickets,
         "counts": [asdict(count) for count in digest.counts],
         "least_sure": [
@@ -67,8 +66,7 @@ def build_message(digest: AlertDigest, language: Language, settings: AlertSettin
             for event in digest.events
         ],
     }
-    subject = f"Triagem: {'; '.join(heads)}"
-    return AlertMessage(digest.key, digest.created_at, subject, lines, chat_lines, data)
+    return AlertMessage(digest.key, digest.created_at, f"Triagem: {'; '.join(heads)}", lines, chat_lines, data)
 
 
 def build_test_message(rule: str, language: Language, now: datetime) -> AlertMessage:

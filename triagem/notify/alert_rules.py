@@ -174,8 +174,7 @@ def load(path: Path) -> AlertRules:
 def _place(error: ValidationError) -> str:
     """The table and the field, as in `[rules.doubtful] under`, and the reason."""
     field, reason = first_error(error)
-    kind, _, rest = field.partition(".")
-    name, _, inner = rest.partition(".")
+    kind, name, inner = [*field.split(".", 2), "", ""][:3]
     if kind == "channels":  # pydantic adds the type to the place of a channel's field
         inner = inner.partition(".")[2]
         inner_field, colon, inner_reason = reason.partition(": ")

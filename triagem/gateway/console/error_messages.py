@@ -48,10 +48,7 @@ ERROR_MESSAGES: Final[dict[str, tuple[str, str]]] = {
     ),
     "error_404_version": ("Version not found.", "Versão não encontrada."),
     "error_404_report": ("This version has no report.", "Esta versão não tem relatório."),
-    "error_405": (
-        "This address only takes forms. Go back to the console.",
-        "Este endereço só recebe formulários. Volte ao console.",
-    ),
+    "error_405": ("This address only takes forms.", "Este endereço só recebe formulários."),
     "error_413": ("The file or form is too large.", "O arquivo ou formulário é grande demais."),
     "error_422": (
         "The input cannot be used. Nothing was changed.",

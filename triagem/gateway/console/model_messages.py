@@ -76,10 +76,7 @@ MODEL_MESSAGES: Final = {
         "Nada mudou: a versão não atende aos critérios de promoção.",
     ),
     "already_current": ("{version} is already current.", "{version} já é a versão atual."),
-    "no_previous": (
-        "There is no previous version to roll back to.",
-        "Não há versão anterior para a qual voltar.",
-    ),
+    "no_previous": ("There is no previous version to roll back to.", "Não há versão anterior para a qual voltar."),
     "rollback": ("Roll back to the previous version", "Voltar à versão anterior"),
     "reason": ("Reason", "Motivo"),
     "no_versions": (

@@ -91,7 +91,7 @@ def model(request: Request, services: ServicesDep, visitor: Reader, version: str
     """One version, compared with the current one."""
     _check_exists(services, version)
     current, chosen = services.current_version(), _rule(rule)
-    ready = version != current and version not in services.registry.archived()
+    ready = version not in {current, *services.registry.archived()}
     decision = evaluate_version(services.registry, version, rule=chosen) if ready else None
     manifest = services.registry.manifest(version)
     return render_page(
@@ -128,10 +128,9 @@ def promote(services: ServicesDep, visitor: Admin, form: Form) -> Response:
     if version == services.current_version():  # the button was clicked twice
         return redirect(address("models", message="already_current", about=version))
     announce = partial(record, services.database, visitor.actor, "model.promote", version)
-    _, current = promote_through_gate(services.registry, version, rule, announce=announce)
-    if current is None:
-        return redirect(address("model", version=version, rule=rule, message="not_promoted"))
-    return redirect(address("models", message="promoted", about=version))
+    if promote_through_gate(services.registry, version, rule, announce=announce)[1]:
+        return redirect(address("models", message="promoted", about=version))
+    return redirect(address("model", version=version, rule=rule, message="not_promoted"))
 
 
 @router.post("/training")

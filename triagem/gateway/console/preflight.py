@@ -5,7 +5,6 @@ from typing import Final
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from triagem.contracts.errors import InvalidInput
 from triagem.db.training_jobs import JobKind, cancel, find_active, newest_job, request
 from triagem.db.uploads import delete_upload, find_upload, store_upload
 from triagem.gateway.admission import LargeBody
@@ -36,8 +35,6 @@ def preflight(request: Request, services: ServicesDep, visitor: Admin) -> Respon
 def rate_file(http: Request, services: ServicesDep, visitor: Admin, body: LargeBody) -> Response:
     """Store the file, and request the job that rates and deletes it."""
     upload = parse_upload(http.headers.get("content-type", ""), body)
-    if not upload.content:
-        raise InvalidInput("the file is empty")
     if find_active(services.database, JobKind.PREFLIGHT):
         return redirect(address("preflight", message="preflight_active"))
     _delete_newest(services)

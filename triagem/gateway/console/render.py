@@ -22,7 +22,7 @@ from triagem.contracts.portuguese import in_portuguese
 from triagem.db.labels import Label
 from triagem.gateway.console.messages import MESSAGES, Lang, preferred_language, translate
 from triagem.gateway.console.session import Visitor, row_id, set_cookie
-from triagem.notify.alert_messages import alert_title, describe
+from triagem.notify.alert_messages import describe, headline
 from triagem.notify.alert_rules import Language
 from triagem.process import TimezoneSettings
 
@@ -88,7 +88,7 @@ def render_page(
         "when": partial(format_time, lang, zone),
         "zone": zone.key,
         "date": partial(format_date, lang),
-        "alert_name": partial(alert_title, _NOTIFY_LANGUAGE[lang]),
+        "alert_name": lambda kind: headline(_NOTIFY_LANGUAGE[lang], kind, {}),
         "alert_text": partial(describe, _NOTIFY_LANGUAGE[lang], zone=zone),
         "named": partial(_named, lang),
         "reason": partial(translate_reason, lang),

@@ -20,10 +20,7 @@ START_MESSAGES: Final = {
     "proposed_by": ("texts: {texts}, reviewers: {reviewers}", "textos: {texts}, revisores: {reviewers}"),
     "reject_label": ("Reject", "Rejeitar"),
     "label_added": ("Label saved.", "Categoria salva."),
-    "label_exists": (
-        "Saved as the existing label {label}.",
-        "Salvo na categoria existente {label}.",
-    ),
+    "label_exists": ("Saved as the existing label {label}.", "Salvo na categoria existente {label}."),
     "label_described": (
         "Label {label} existed already: its description was replaced.",
         "A categoria {label} já existia: a descrição dela foi substituída.",

@@ -51,8 +51,8 @@ def parse_upload(content_type: str, body: bytes) -> Upload:
             content, name = value, str(headers.get_filename())
         elif field is not None:
             fields[str(field)] = value.decode("utf-8", "replace")
-    if not name and not content:  # a browser's form without a chosen file
-        raise InvalidInput("the form has no file")
+    if not content:  # a browser sends an empty file without a name if none is chosen
+        raise InvalidInput("the file is empty" if name else "the form has no file")
     return Upload(fields, content, name)
 
 
