@@ -49,7 +49,7 @@ MODEL_MESSAGES: Final = {
     ),
     "rule": ("Rule", "Regra"),
     "rule_improve": ("significant gain of at least 0.02", "ganho significativo de 0,02 ou mais"),
-    "rule_gain": ("gain above 0.02, maybe by chance", "ganho acima de 0,02, talvez por acaso"),
+    "rule_gain": ("gain above 0.02, maybe by chance", "acima de 0,02, talvez por acaso"),
     "rule_non_inferior": ("not worse by more than 0.01", "no máximo 0,01 pior"),
     "metric_accuracy": ("accuracy", "acurácia"),
     "metric_precision": ("precision, weighted", "precisão, ponderada"),
