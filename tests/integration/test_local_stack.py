@@ -143,6 +143,21 @@ def test_frozen_servers_stop_gracefully_and_keep_their_data(folder: Path, monkey
         assert _read_rows(restarted) == ("é", ("é",))
 
 
+def test_a_postgres_that_died_does_not_hang_while_a_session_goes_on(folder: Path) -> None:
+    stack = LocalStack(folder, fsync=False)
+    with stack as endpoints, psycopg.connect(endpoints.database_url) as connection:
+        server = stack.postgres
+        assert server.pid
+        os.kill(connection.info.backend_pid, signal.SIGSTOP)
+        os.kill(server.pid, signal.SIGKILL)
+        try:
+            until(lambda: not _accepts(server.port))
+            assert server.alive
+            assert not server.hangs
+        finally:
+            os.kill(connection.info.backend_pid, signal.SIGKILL)
+
+
 def test_servers_of_a_killed_owner_are_adopted_and_then_stopped(folder: Path) -> None:
     with _owner(folder) as owner:
         _await_started(owner)

@@ -67,9 +67,9 @@ class Server(ABC):
 
     @property
     def hangs(self) -> bool:
-        """Whether it runs and does not answer within seconds."""
+        """Whether it runs and does not answer within seconds. One that died, or starts, does not listen."""
         with suppress(StackFailed):  # it answers, and rejects our password
-            return self.alive and not self.is_ready()
+            return self.alive and not self.is_ready() and not state.is_free(self.port)
         return False
 
     @property

@@ -114,12 +114,16 @@ class Ready:
 
 
 def watch_server(server: Server, report: Callable[[str], None], ended: Event) -> None:
-    """Report once that a server hangs, and once that it answers again, until `ended` is set."""
-    hung = False
+    """Report once that a server hangs that has answered since its start, and once that it answers again."""
+    hung, answered = False, server.pid
     while not ended.wait(_WATCH_S):
-        # Asked twice: on a busy machine, one answer may take seconds.
-        if all(server.hangs != hung for _ in range(2)) and not ended.is_set():
-            hung = not hung
+        pid = server.pid
+        # Asked twice: an answer may take seconds, on a busy machine or after the crash of a session.
+        hangs = server.hangs and not ended.wait(_WATCH_S) and server.hangs
+        if not hangs:
+            answered = pid
+        if pid and answered == pid == server.pid and hangs != hung and not ended.is_set():
+            hung = hangs
             step = servers.local_step((LOOPBACK, server.port))
             report(f"{server.name} does not answer: {step}" if hung else f"{server.name} answers again")
 
