@@ -133,7 +133,8 @@ def test_up_serves_until_it_is_asked_to_stop_and_leaves_nothing_running(
     assert len(started) >= 8  # both servers, gateway, a worker, ops with the process of its tasks, beat, trainer
     assert not started & process_parents().keys()
     assert "link=" not in printed
-    assert out.splitlines()[-1].startswith("✓ stop all processes")
+    steps = [line.partition(" (")[0] for line in out.splitlines()[-2:]]
+    assert steps == ["✓ stop all processes", "✓ stop Redis and Postgres"]
     assert "psql" not in printed  # output that is not a terminal must not contain the URL with its password
     assert len(pids) == 2
     assert not any(alive(pid) for pid in pids)

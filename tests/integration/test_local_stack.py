@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from redis import Redis
 
+from tests.support.processes import descendants
 from tests.support.stack import pids_of
 from tests.support.waiting import until
 from triagem.stack import Endpoints, LocalStack, StackFailed
@@ -137,7 +138,8 @@ def test_frozen_servers_stop_gracefully_and_keep_their_data(folder: Path, monkey
         for server in stack.servers:
             monkeypatch.setattr(server, "stop_signals", server.stop_signals[:1])  # never SIGKILL
             assert server.pid
-            os.kill(server.pid, signal.SIGSTOP)
+            for pid in (server.pid, *descendants(server.pid)):
+                os.kill(pid, signal.SIGSTOP)
             assert server.hangs
     with LocalStack(folder) as restarted:
         assert _read_rows(restarted) == ("é", ("é",))

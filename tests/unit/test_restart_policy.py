@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from tests.support.builders import Clock
 from tests.support.waiting import until
+from triagem.cli import processes
 from triagem.cli.processes import WorkerSlot, restart_delay
 from triagem.process import ChildProcess
 
@@ -18,13 +20,19 @@ KILLED, STARTUP_ERROR, CRASHED = -9, 1, 137
 
 @dataclass
 class Worker:
-    """Exits when the test sets its status."""
+    """Exits when the test sets its status; while it stops, `hang` is called."""
 
     pid: int
     exit_status: int | None = None
 
+    hang: Callable[[], None] = lambda: None
+
     def exit_reason(self) -> str:
         return "the last line of its log"
+
+    def stop(self, timeout_s: float) -> int:
+        self.hang()
+        return KILLED
 
 
 @dataclass
@@ -60,6 +68,7 @@ def test_a_worker_is_started_once() -> None:
 def test_a_worker_that_ran_for_a_minute_is_restarted_at_once(status: int) -> None:
     harness = Harness()
     assert harness.exit_worker(status, after_s=60)
+    assert ", restarting: " in harness.messages[-1]
     assert harness.slot.poll()
     assert len(harness.started) == 2
     assert harness.ended == [1]
@@ -90,6 +99,19 @@ def test_pauses_grow_to_30_seconds_and_are_reset_after_a_long_run() -> None:
     harness.exit_worker(KILLED, after_s=60)
     harness.exit_worker(KILLED, after_s=1)
     assert "restarting in 1 s" in harness.messages[-1]
+
+
+def test_a_process_that_does_not_end_is_named_before_and_after_it_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "SLOW_STOP_S", 0)
+    harness = Harness()
+    assert harness.slot.stop(70) is None
+    harness.slot.poll()
+    harness.started[0].hang = lambda: until(lambda: bool(harness.messages))
+    assert harness.slot.stop(70) == KILLED
+    assert harness.messages == [
+        "worker 0 (process 1) has not ended yet: it is killed in 70 s",
+        "worker 0 (process 1) was killed because it did not end",
+    ]
 
 
 INFO, WARNING, ERROR = (f'{{"event": "event", "level": "{level}"}}' for level in ("info", "warning", "error"))

@@ -54,6 +54,7 @@ def _watch() -> None:
     os.killpg(os.getpid(), signal.SIGKILL)  # the process leads its own session
 
 
+SLOW_STOP_S: Final = 5.0
 SHORT_RUN_S: Final = 10.0  # a worker needs about this time to warm up
 _CONFIGURATION_ERROR: Final = 1  # the exit status of a worker that reported why it cannot run
 
@@ -98,12 +99,25 @@ class WorkerSlot:
         self._short_runs = self._short_runs + 1 if uptime < SHORT_RUN_S else 0
         self.ended(self.process.pid)
         delay = restart_delay(status, uptime, self._short_runs)
-        restart = "" if delay is None else f", restarting in {delay:.0f} s"
+        restart = "" if delay is None else ", restarting" + f" in {delay:.0f} s" * (delay > 0)
         self.report(f"{self.name} {describe_exit(status)}{restart}: {self.process.exit_reason()}")
         if delay is None:
             return False
         self.process, self._start_after = None, now + delay
         return True
+
+    def stop(self, stop_s: float) -> int | None:
+        """Stop its process, if any, and return the exit status. Reports a process that does not end soon."""
+        if (process := self.process) is None:
+            return None
+        text = f"{self.name} (process {process.pid}) has not ended yet: it is killed in {stop_s - SLOW_STOP_S:.0f} s"
+        slow = threading.Timer(SLOW_STOP_S, self.report, [text])
+        slow.start()
+        status = process.stop(stop_s)
+        slow.cancel()
+        if status == -signal.SIGKILL:
+            self.report(f"{self.name} (process {process.pid}) was killed because it did not end")
+        return status
 
 
 def run_until_stopped(
@@ -133,10 +147,9 @@ def run_until_stopped(
             healthy = all(slot.poll() for slot in slots)
             each_round()
     finally:
-        running = [slot.process for slot in slots if slot.process]
         with stop_step or nullcontext(), ThreadPoolExecutor(len(slots) or 1) as threads:
-            statuses = list(threads.map(lambda process: process.stop(stop_s), running))
-    return healthy, statuses
+            statuses = list(threads.map(lambda slot: slot.stop(stop_s), slots))
+    return healthy, [status for status in statuses if status is not None]
 
 
 _STOP_MARGIN_S: Final = 10.0  # added to the time in which a worker stops by itself

@@ -91,10 +91,13 @@ class Server(ABC):
             raise
 
     def resume(self) -> None:
-        """Let a process continue that was frozen with SIGSTOP."""
+        """Let its processes continue that were frozen with SIGSTOP."""
         if pid := self.pid:
-            with suppress(ProcessLookupError):
+            with suppress(OSError):  # macOS has no /proc; a process may have ended
                 os.kill(pid, SIGCONT)
+                for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+                    with suppress(ProcessLookupError):
+                        os.kill(int(child), SIGCONT)  # not killpg: each child of Postgres leads its own group
 
     def stop(self) -> None:
         """Stop the server gracefully; escalate if it takes too long."""

@@ -55,7 +55,7 @@ def worker(
         from triagem.cli.processes import run_pool, select_gpus
 
         def report(line: str) -> None:
-            structlog.get_logger(__name__).warning("worker_stopped", reason=line)
+            structlog.get_logger(__name__).warning("worker_process", reason=line)
 
         devices = select_gpus(gpus) if gpus else [None]
         raise typer.Exit(run_pool(devices, processes, settings, report))

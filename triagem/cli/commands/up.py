@@ -75,7 +75,8 @@ def up(
         ready = Ready(f"{address}/health", began) if address else None
         run_processes(endpoints, workers=workers, services=services, stack=stack, ready=ready)
     finally:
-        stack.stop()
+        with steps.step("stop Redis and Postgres"):
+            stack.stop()
 
 
 def print_first_step(endpoints: Endpoints, address: str) -> None:
