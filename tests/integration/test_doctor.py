@@ -362,7 +362,7 @@ class TestStatus:
         rows = {row["check"]: row for row in json.loads(triagem("status", "--json").out)}
 
         assert rows["results"]["detail"].endswith("; stored without a result: 1")
-        assert "label messages on the page Start (`triagem start`)" in rows["to do"]["warning"]
+        assert "there is no model yet: label messages on the page Start (`triagem start`)" in rows["to do"]["warning"]
 
     def test_a_job_that_no_trainer_takes_is_named(self, triagem: Triagem, database: Database) -> None:
         training_jobs.request(database, JobKind.FULL, requested_by="ana")

@@ -18,7 +18,7 @@ from tests.support.results import names, result
 from tests.support.reviewing import VERSION, draw, submit_review, sure, unsure
 from tests.support.waiting import until
 from tests.support.windows import doubtful, rows
-from triagem.contracts.errors import InvalidTicket
+from triagem.contracts.errors import CHECK_STORES, InvalidTicket
 from triagem.contracts.ticket import PREDICT_SOURCE, Identity, Lane
 from triagem.db import Database
 from triagem.db.auth import Scope
@@ -266,12 +266,14 @@ class TestHealth:
             {"status": "healthy"},
         )
 
-    def test_all_servers_that_do_not_answer_are_named(self) -> None:
+    def test_all_servers_that_do_not_answer_are_named_with_the_next_step(self) -> None:
         inbox = Inbox(connect("redis://127.0.0.1:1/0"))
         detail = (
             client(services(Database("postgresql://nobody@127.0.0.1:1/none"), inbox)).get("/health").json()["detail"]
         )
-        assert re.match("Postgres does not answer.*; Redis does not answer", detail)
+        assert re.match(
+            rf"Postgres does not answer.*: {CHECK_STORES}; Redis does not answer.*: {CHECK_STORES}$", detail
+        )
 
 
 class TestPredictTickets:

@@ -35,6 +35,16 @@ def test_invalid_settings_of_a_scheduled_task_are_reported_at_start(
     assert_one_line(bare("ops"), "TRIAGEM_DUE_MAX_AGE_DAYS")
 
 
+def test_ops_logs_at_start_why_postgres_does_not_answer(triagem: Triagem, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIAGEM_DATABASE_URL", "postgresql://u:hush@127.0.0.1:1/0")
+    monkeypatch.setattr("triagem.ops.run.run_celery_worker", lambda *_, **__: 0)
+
+    answer = triagem("ops")
+
+    assert "Postgres does not answer or is busy (connection refused)" in answer.out + answer.err
+    assert "hush" not in answer.out + answer.err
+
+
 def test_ops_is_alive_while_its_heartbeat_is_recent(
     bare: Triagem, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

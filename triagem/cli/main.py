@@ -16,7 +16,7 @@ from triagem.cli import logs
 from triagem.cli.known_settings import describe_unknown, unknown_variables, variables_set
 from triagem.cli.logs import format_traceback
 from triagem.cli.output import errors, missing_package, printable
-from triagem.contracts.errors import DatabaseUnavailable, InboxUnavailable, NoModel, TriagemError
+from triagem.contracts.errors import CHECK_STORES, DatabaseUnavailable, InboxUnavailable, NoModel, TriagemError
 from triagem.contracts.field_errors import explain
 from triagem.process import describe_invalid, read_secret_files
 
@@ -135,7 +135,7 @@ def run(arguments: list[str] | None = None, *, command: typer.Typer | None = Non
         arguments = sys.argv[1:] if arguments is None else arguments
         return (command or application(arguments))(args=arguments)
     except (InboxUnavailable, DatabaseUnavailable) as error:
-        _report(f"{error}; `triagem doctor` shows the address and what to do")
+        _report(f"{error}; {CHECK_STORES}")
         sys.exit(1)
     except NoModel as error:
         from triagem.cli.checks import without_model

@@ -5,6 +5,7 @@ A message is one line that says what happened and what to do; the command line p
 
 from typing import Final
 
+CHECK_STORES: Final = "`triagem doctor` shows the address and what to do"  # after an error about Redis or Postgres
 _NOT_POSTGRES: Final = "what listens there is not Postgres: check TRIAGEM_DATABASE_URL"
 # A part of a driver's message or of its class, and the reason in plain words.
 _REASONS: Final = {

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
 from triagem import servers
-from triagem.contracts.errors import NoModel, RegistryUnavailable, TriagemError
+from triagem.contracts.errors import CHECK_STORES, NoModel, RegistryUnavailable, TriagemError
 from triagem.contracts.ticket import Lane
 from triagem.db.auth import Scope
 from triagem.db.tickets.queries import results_by_external_id
@@ -77,13 +77,13 @@ class Readiness:
         return next((result for result in results.values() if isinstance(result, Health) and result.detail), Health())
 
     def _describe(self, problems: dict[str, str]) -> str:
-        """All problems; those of the local stack's servers with the next step."""
+        """All problems; those of servers that do not answer with the next step."""
         url, redis = self._services.database.engine.url, self._services.inbox.redis.get_connection_kwargs()
         addresses = {"Postgres": (url.host or "", url.port or 5432), "Redis": (redis["host"], redis["port"])}
         for store, address in addresses.items():
             problem = problems.get(store, "")
-            if problem.startswith(f"{store} does not answer") and (step := servers.local_step(address)):
-                problems[store] = f"{problem}: {step}"
+            if problem.startswith(f"{store} does not answer"):
+                problems[store] = f"{problem}: {servers.local_step(address) or CHECK_STORES}"
         return "; ".join(problems.values())
 
     def _check(self, step: Callable[[Services], Health | str]) -> Health | str:

@@ -161,9 +161,12 @@ def run_worker(settings: OpsSettings, targets: Mapping[str, str]) -> int:
     redis_url, database_url = servers.redis_url(), servers.database_url()
     crm_file()
     alerts_file()
-    with servers.database() as database, suppress(DatabaseUnavailable):
-        require_current(database)
-        sync_result_targets(database, targets)
+    with servers.database() as database:
+        try:
+            require_current(database)
+            sync_result_targets(database, targets)
+        except DatabaseUnavailable as error:
+            log.warning("service_unavailable", reason=str(error))
     # For the child processes. They are forked, or spawned on macOS, where they inherit only the environment.
     os.environ.update(TRIAGEM_REDIS_URL=redis_url, TRIAGEM_DATABASE_URL=database_url)
     with ExitStack() as stack:

@@ -102,7 +102,7 @@ def _stored(no_alert: str) -> Iterator[CheckResult]:
     counts = {
         f"messages not processed: {dead:,} (`triagem dead list`)": dead,
         f"deliveries failed: {failed:,} (`triagem deliveries list --state failed`)": failed,
-        "tickets wait for a first model: label messages on the page Start (`triagem start`)": without_model,
+        "there is no model yet: label messages on the page Start (`triagem start`)": without_model,
         f"no trainer has taken job {job} for a minute: is `triagem trainer` running? (`triagem jobs list`)": job,
     }
     urgent = [line for line, count in counts.items() if count]
