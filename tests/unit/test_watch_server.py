@@ -11,7 +11,7 @@ from triagem.cli.commands import up
 
 
 def reports(monkeypatch: pytest.MonkeyPatch, hangs: list[bool], pids: Sequence[int | None] = (1,)) -> list[str]:
-    """What is reported about a server that hangs, or not, each time it is requests; then `triagem up` stops.
+    """What is reported about a server that hangs, or not, each time it is asked; then `triagem up` stops.
 
     `pids`: its process each time, the last one from then on.
     """
