@@ -57,7 +57,8 @@ SHARED = {"ECE", "NLL", "Log loss (NLL)", "F1, macro", "macro-F1", "recall", "Re
 
 
 def test_the_page_in_portuguese_has_no_english() -> None:
-    notes = ("temperature 1.20, not calibrated: too few different texts (9)", "languages: pt 50%, en 50%")
+    notes = ("temperature 1.20, not calibrated: too few different texts (9)", "languages: pt 50%, en 50%",
+             "60 training rows (suporte 50%, venda 50%), 9 test rows")  # fmt: skip
     assessment = report(curves=CURVES, notes=notes, leaked=2)
     for other in (assessment, report(curves=CURVES, notes=notes)):
         pages = [ParsedHtml(render_html(other, manifest(), portuguese=portuguese)) for portuguese in (False, True)]

@@ -216,6 +216,20 @@ def test_a_translation_names_only_values_of_its_pattern() -> None:
             "crm.toml [x] field.body: {lbl} is not one of band, label",
             "crm.toml [x] field.body: {lbl} não é um destes valores: band, label",
         ),
+        (
+            "1,060 training rows (Pedido de informação 50%, Cobrança (fatura), outros 50%), 1 dev rows, 2 test rows",
+            (
+                "1.060 linhas de treino (Pedido de informação 50%, Cobrança (fatura), outros 50%), 1 linhas de "
+                "validação, 2 linhas de teste"
+            ),
+        ),
+        (
+            "4 training rows (2 different texts; não sei; a 75%, venda 25%), 2 test rows (1 different texts)",
+            (
+                "4 linhas de treino (2 textos diferentes; não sei; a 75%, venda 25%), 2 linhas de teste (1 textos "
+                "diferentes)"
+            ),
+        ),
         ("no dev row has the label 'troca'", "nenhuma linha de validação tem a categoria 'troca'"),
         (
             (
