@@ -208,7 +208,10 @@ class TestTrainings:
         training_jobs.claim(database, "trainer", lease_s=60)
         training_jobs.finish(database, job.id, "trainer", None)
 
-        assert [entry.object for entry in entries(database)] == ["pre-flight 1", "pre-flight 1"]
+        assert described(database) == [
+            ("ana", "training.request", "pre-flight 1", "done"),
+            ("pre-flight 1", "training.finish", "pre-flight 1", "done"),
+        ]
 
     def test_a_choice_of_questions_is_not_recorded(self, database: Database) -> None:
         job, _ = training_jobs.request(database, JobKind.EMBED, requested_by="ana")
