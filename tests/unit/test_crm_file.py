@@ -105,6 +105,10 @@ def test_each_table_is_a_source_and_a_secret_may_be_in_a_file(tmp_path: Path) ->
             "[shop] adapter: expected one of zendesk, chatwoot, freshdesk, zammad, intercom, helpscout, front, g",
         ),
         (f'["a/b"]\nadapter = "freshdesk"\ntoken = "{TOKEN}"', "[a/b] name: must match the pattern"),
+        (
+            f'[generic]\nsecret = "{SECRET}"\nsignature = {{ header = "X", separator = "|" }}\n{FIELDS}',
+            "[generic] signature.separator: must be one of ',', ';' or ' '",
+        ),
         ('zendesk = "yes"', "zendesk: expected a table"),
         ("allowed_hosts = 5", "allowed_hosts: expected a list"),
         ("[zendesk", "is not valid TOML"),

@@ -209,6 +209,18 @@ def test_a_translation_names_only_values_of_its_pattern() -> None:
             "/a.toml [zendesk] secret_file: não foi possível ler /nao (o arquivo não existe)",
         ),
         (
+            "/a.toml [rules.Regra Á] name: must match the pattern ^[a-z]+$",
+            "/a.toml [rules.Regra Á] name: precisa corresponder ao padrão ^[a-z]+$",
+        ),
+        (
+            "crm.toml [minha loja] signature.separator: must be one of ',', ';' or ' '",
+            "crm.toml [minha loja] signature.separator: precisa ser um destes valores: ',', ';' ou ' '",
+        ),
+        (
+            "crm.toml [x] records: '[' is not a regular expression: unterminated character set",
+            "crm.toml [x] records: '[' não é uma expressão regular",
+        ),
+        (
             "a.toml is not valid TOML: Cannot declare ('a', 'b') twice (at line 3, column 5)",
             "a.toml não é TOML válido: a tabela [a.b] aparece duas vezes (linha 3, coluna 5)",
         ),

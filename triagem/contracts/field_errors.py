@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 UNNAMED: Final = "a field's name"
 _FIELD_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
+_QUOTED_NAME: Final = re.compile(r"'([\w.-]+)'")
 _MAX_UNKNOWN: Final = 5
 # Reasons by the beginning of pydantic's type of the error, filled in with the error's context.
 REASONS: Final = {
@@ -57,7 +58,7 @@ def explain(error: "ErrorDetails") -> str:
     if template is None:
         return error["msg"].removeprefix("Value error, ")
     reason = template.format(**context)
-    return reason if kind == "string_pattern_mismatch" else reason.replace("'", "")  # pydantic quotes names
+    return reason if kind == "string_pattern_mismatch" else _QUOTED_NAME.sub(r"\1", reason)
 
 
 def first_error(error: ValidationError) -> tuple[str, str]:

@@ -174,13 +174,16 @@ def load(path: Path) -> AlertRules:
 def _place(error: ValidationError) -> str:
     """The table and the field, as in `[rules.doubtful] under`, and the reason."""
     field, reason = first_error(error)
-    kind, name, inner = [*field.split(".", 2), "", ""][:3]
+    kind, _, inner = [*field.split(".", 2), "", ""][:3]
+    _, name, *fields = [*error.errors(include_url=False, include_input=False)[0]["loc"], "", ""]
     if kind == "channels":  # pydantic adds the type to the place of a channel's field
         inner = inner.partition(".")[2]
         inner_field, colon, inner_reason = reason.partition(": ")
         if not inner and colon:  # of a check of the whole channel
             inner, reason = inner_field, inner_reason
-    return f"[{kind}.{name}] {inner}: {reason}" if inner else f"{field}: {reason}"
+    if "[key]" in fields:  # of pydantic: the name of the table
+        inner = "name"
+    return f"[{kind}.{name}] {inner}: {reason}" if inner else f"{kind}.{name}".removesuffix(".") + f": {reason}"
 
 
 def _targets(document: AlertsDocument, path: Path) -> list[tuple[str, AlertTarget]]:
