@@ -368,7 +368,9 @@ class TestTickets:
     @pytest.mark.parametrize(
         ("lang", "query", "reason"),
         [
-            ("en", {"since": "2026-13-01"}, "From &#39;2026-13-01&#39;: expected a date like 2026-11-02"),
+            ("en", {"since": "2026-13-01"}, "From &#39;2026-13-01&#39;: this day is not in the calendar"),
+            ("en", {"since": "2026-1-011"}, "From &#39;2026-1-011&#39;: expected a date like 2026-11-02"),
+            ("pt", {"since": "31/02/2026"}, "De &#39;31/02/2026&#39;: este dia não existe no calendário"),
             ("pt", {"until": "ontem"}, "Antes de &#39;ontem&#39;: use uma data como 02/11/2026"),
             ("en", {"since": "02/11/2026"}, "From &#39;02/11/2026&#39;: expected a date like 2026-11-02"),
             ("en", {"band": "none"}, "Band &#39;none&#39;: expected one of automate, review, abstain"),
@@ -387,6 +389,11 @@ class TestTickets:
         response = ana.http.get("/console/tickets", params={"lang": lang, **query})
         assert response.status_code == 422
         assert reason in response.text
+        whole = {
+            "en": "The address has a value that cannot be used.",
+            "pt": "O endereço tem um valor que não pode ser",
+        }
+        assert whole[lang] in response.text
 
     def test_a_reader_of_portuguese_may_write_the_day_first(self, ana: Person) -> None:
         assert 'name="since" type="date" value="2026-11-02"' in ana.see("tickets", lang="pt", since="02/11/2026")
@@ -408,7 +415,7 @@ class TestTickets:
     def test_a_parameter_that_the_page_does_not_read_is_named(self, ana: Person) -> None:
         page = ana.see("tickets", lable="venda", label="venda", lang="en", message="undone", utm_source="mail")
 
-        assert "This page does not know these parameters of its address: lable, utm_source." in page
+        assert "Parameters that this page does not know: lable, utm_source<" in page
         assert "does not know" not in ana.see("tickets", label="venda")
 
     def test_without_results_and_filters_no_search_is_blamed(self, ana: Person) -> None:
@@ -812,13 +819,15 @@ class TestEveryPage:
         assert answer.status_code == 503
         assert shown in answer.text
         assert hidden not in answer.text
+        assert '<p><a href="/console/">' in answer.text
 
     def test_with_redis_unavailable_the_overview_names_it(self, database: Database) -> None:
         gone = Inbox(connect("redis://127.0.0.1:1/0"))
         ana = Person(services(database, gone), Scope.READ)
         for lang, shown in (("en", "Redis does not answer"), ("pt", "O Redis não responde")):
-            answer = ana.http.get("/console/overview", params={"lang": lang})
+            answer = ana.http.get("/console/overview", params={"lang": lang, "x": "1"})
             assert (answer.status_code, answer.text.count(shown)) == (503, 1)
+            assert f'<p><a href="/console/overview?lang={lang}&amp;x=1">' in answer.text
 
     def test_in_portuguese_wrong_input_is_named_in_portuguese(self, opened: Services) -> None:
         admin = Person(opened, *Scope)
@@ -869,6 +878,12 @@ class TestEveryPage:
         answer = ana.http.get("/console/start/label", params={"lang": "pt"})
         assert answer.status_code == 405
         assert "Este endereço só recebe formulários." in answer.text
+
+    @pytest.mark.parametrize("method", ["POST", "DELETE"])
+    def test_a_page_that_takes_no_forms_says_so(self, ana: Person, method: str) -> None:
+        answer = ana.http.request(method, "/console/overview", params={"lang": "pt"})
+        assert answer.status_code == 405
+        assert "Este endereço não aceita este tipo de envio." in answer.text
 
     def test_the_log_has_a_pages_route_and_no_query(
         self, ana: Person, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -68,8 +68,7 @@ def _install_error_handlers(console: FastAPI) -> None:
     @console.exception_handler(LoginNeeded)
     async def _login(request: Request, _: LoginNeeded) -> Response:
         if request.method == "GET":
-            target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-            return redirect(address("login", next=target))
+            return redirect(address("login", next=_target(request)))
         if request.url.path == "/console/logout":
             return redirect(address("login"))
         return redirect(address("login", next=page_of_form(request), message="session_ended"))
@@ -111,16 +110,23 @@ def too_many_requests(scope: Scope) -> Response:
     return _error_page(Request(scope), HTTPStatus.TOO_MANY_REQUESTS)
 
 
+def _target(request: Request) -> str:
+    """The requested path and query."""
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
+
+
 def _error_page(
     request: Request, status: HTTPStatus, detail: str = "", message_key: str | None = None, *, place: str = ""
 ) -> Response:
-    message_key = message_key or (f"error_{status:d}" if f"error_{status:d}" in MESSAGES else "error")
+    keys = (f"error_{status:d}_{request.method.lower()}", f"error_{status:d}", "error")
+    message_key = message_key or next(key for key in keys if key in MESSAGES)
     if status != HTTPStatus.UNPROCESSABLE_ENTITY and language(request) is Lang.PT:
         detail = ""  # the message says what to do; only what is wrong with the input is shown too
     visitor = getattr(request.state, "visitor", None)
     response = render_page(
         request, "error.html", visitor, status=status, message_key=message_key, place=place, detail=detail,
         is_temporary=status >= HTTPStatus.TOO_MANY_REQUESTS,
+        target=_target(request) if request.method == "GET" else "/console/",
     )  # fmt: skip
     if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
         response.headers["Retry-After"] = RETRY_AFTER_S

@@ -48,11 +48,19 @@ ERROR_MESSAGES: Final[dict[str, tuple[str, str]]] = {
     ),
     "error_404_version": ("Version not found.", "Versão não encontrada."),
     "error_404_report": ("This version has no report.", "Esta versão não tem relatório."),
-    "error_405": ("This address only takes forms.", "Este endereço só recebe formulários."),
+    "error_405": (
+        "This address does not take this kind of request.",
+        "Este endereço não aceita este tipo de envio.",
+    ),
+    "error_405_get": ("This address only takes forms.", "Este endereço só recebe formulários."),
     "error_413": ("The file or form is too large.", "O arquivo ou formulário é grande demais."),
     "error_422": (
         "The input cannot be used. Nothing was changed.",
         "Os dados enviados não podem ser usados. Nada foi alterado.",
+    ),
+    "error_422_get": (
+        "The address has a value that cannot be used.",
+        "O endereço tem um valor que não pode ser usado.",
     ),
     "parameter": ("The address's parameter {name}", "Parâmetro {name} do endereço"),
     "error_429": (

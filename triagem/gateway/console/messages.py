@@ -30,8 +30,8 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "operations": ("Operations", "Operações"),
     "log_out": ("Log out", "Sair"),
     "unknown_parameters": (
-        "This page does not know these parameters of its address: {names}.",
-        "Esta página não conhece estes parâmetros do endereço: {names}.",
+        "Parameters that this page does not know: {names}",
+        "Parâmetros que esta página não conhece: {names}",
     ),
     "source": ("Source", "Origem"),
     "ticket": ("Ticket", "Ticket"),

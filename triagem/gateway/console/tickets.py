@@ -1,6 +1,7 @@
 """`/console/tickets`: filtered tickets, newest first, in pages. All state is in the URL."""
 
 import codecs
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -49,6 +50,7 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 _PAGE_SIZE: Final = 50
 _CSV_PAGE_SIZE: Final = 1000
+_DAY_FORMS: Final = (("%Y-%m-%d", r"\d{4}-\d\d-\d\d"), ("%d/%m/%Y", r"\d\d/\d\d/\d{4}"))
 _SCAN_LIMIT: Final = 10_000  # tickets searched per page, in under 0.2 s; "Older" continues from there
 
 router = APIRouter()
@@ -151,9 +153,11 @@ def download(services: ServicesDep, filters: _TicketFilters, q: FilterText = "")
 
 def _day(field: str, value: str, request: Request) -> datetime | None:
     """The start of a day in the zone of the pages. Only a reader of Portuguese may write the day first."""
-    for form in ("%Y-%m-%d", "%d/%m/%Y")[: 1 + (language(request) is Lang.PT)]:
+    for form, shape in _DAY_FORMS[: 1 + (language(request) is Lang.PT)]:
         with suppress(ValueError):
             return datetime.strptime(value, form).replace(tzinfo=page_zone())
+        if re.fullmatch(shape, value):
+            raise InvalidInput(f"{field} {value!r}: this day is not in the calendar")
     if value:
         raise InvalidInput(f"{field} {value[:40]!r}: expected a date like 2026-11-02")
     return None
