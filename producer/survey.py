@@ -176,7 +176,7 @@ class _Ids:
             )
         if self._scientific:
             yield (
-                f"ids in a spreadsheet's form such as 5,00123E+17, which has lost digits: {self._scientific:,}; "
+                f"ids in scientific notation such as 5,00123E+17, which have lost digits: {self._scientific:,}; "
                 "format the column as text and export again"
             )
         if self._messages:
@@ -184,9 +184,9 @@ class _Ids:
             if "author" not in mapping.columns:
                 yield "every message counts as the customer's: if agents wrote some, add --map author=COLUMN"
         if repeated := self._named - len(self._seen):
-            lines = ", ".join(map(str, self._repeated)) + (", …" if repeated > _SHOWN else "")
+            lines = f"line{'s' * (repeated > 1)} {', '.join(map(str, self._repeated))}{', …' * (repeated > _SHOWN)}"
             yield (
-                f"rows: {self._named:,}, different ids: {len(self._seen):,} (repeated: line {lines}); of "
+                f"rows: {self._named:,}, different ids: {len(self._seen):,} (repeated: {lines}); of "
                 "each ticket only the newest text is classified. If each row is a message, add --map "
                 "message_id=COLUMN"
             )

@@ -185,6 +185,16 @@ def test_a_translation_names_only_values_of_its_pattern() -> None:
         ),
         ("pre-flight 3", "simulação 3"),
         (
+            (
+                "rows: 9, different ids: 2 (repeated: lines 3, 5, …); of each ticket only the newest text is "
+                "classified. If each row is a message, call the column of its id message_id"
+            ),
+            (
+                "linhas: 9, IDs diferentes: 2 (repetidos: linhas 3, 5, …); de cada ticket só o texto mais novo é "
+                "classificado. Se cada linha é uma mensagem, chame a coluna do ID dela de message_id"
+            ),
+        ),
+        (
             "/etc/alerts.toml [rules.doubtful] channels: there is no [channels.mail]",
             "/etc/alerts.toml [rules.doubtful] channels: não existe [channels.mail]",
         ),

@@ -144,8 +144,8 @@ def test_wrong_columns_are_one_diagnosis_for_the_file(bare: Triagem, content: st
 @pytest.mark.parametrize(
     ("content", "note"),
     [
-        ('external_id,text\n"5,00123E+17",a\n"5,00123E+17",b\n', "ids in a spreadsheet's form such as"),
-        ("ticket_id,text\n7,a\n7,b\n7,Obrigado resolvido\n", "rows: 3, different ids: 1 (repeated: line 3, 4)"),
+        ('external_id,text\n"5,00123E+17",a\n"5,00123E+17",b\n', "ids in scientific notation such as"),
+        ("ticket_id,text\n7,a\n7,b\n7,Obrigado resolvido\n", "rows: 3, different ids: 1 (repeated: lines 3, 4)"),
     ],
 )
 def test_ids_that_may_be_wrong_are_noted(bare: Triagem, content: str, note: str) -> None:

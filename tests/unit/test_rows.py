@@ -142,6 +142,16 @@ def test_a_file_that_is_not_text_is_named(read: Read, content: bytes, reason: st
         read(content)
 
 
+@pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x10", bytes(range(256))])
+def test_a_binary_file_is_refused_without_advice_about_its_encoding(read: Read, content: bytes) -> None:
+    with pytest.raises(InvalidInput, match=r"^the file is not text: export the table as CSV$"):
+        read(content)
+
+
+def test_a_single_nul_does_not_make_a_table_binary(read: Read) -> None:
+    assert read("id,text\n1,não\0\n".encode("cp1252")) == [Record(2, {"id": "1", "text": "não\0"})]
+
+
 def test_a_text_that_starts_with_a_tag_is_not_html(read: Read) -> None:
     assert read("<b>texto</b>,id\n<p>Olá</p>,1\n".encode()) == [Record(2, {"<b>texto</b>": "<p>Olá</p>", "id": "1"})]
 

@@ -69,7 +69,7 @@ def test_a_given_order_needs_no_evidence() -> None:
 def test_ids_that_repeat_are_counted_with_their_lines() -> None:
     (note,) = surveyed("7,a", "7,b", "8,c", "7,d", header="id,text").notes
 
-    assert note.startswith("rows: 4, different ids: 2 (repeated: line 3, 5)")
+    assert note.startswith("rows: 4, different ids: 2 (repeated: lines 3, 5)")
     assert "--map message_id=COLUMN" in note
 
 
@@ -114,7 +114,7 @@ def test_a_json_row_whose_source_is_a_list_is_rejected() -> None:
 def test_ids_in_scientific_form_are_reported() -> None:
     notes = surveyed('"5,00123E+17",a,', '"5,00123E+17",b,').notes
 
-    assert "has lost digits" in notes[0]
+    assert "have lost digits" in notes[0]
     assert "rows: 2, different ids: 1" in notes[1]
 
 

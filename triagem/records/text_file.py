@@ -23,6 +23,7 @@ _LEGACY: Final = ("cp1252", "mac_roman", "cp850")
 _USUAL: Final = 2 * "áàâãéêíóôõúüçñÁÀÂÃÉÊÍÓÔÕÚÜÇÑ“”‘’–—…€ºª°" + "äëïöåæøœßèìòùîûÄËÏÖÅÆØŒÈÌÒÙÎÛ¿¡"  # noqa: RUF001
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
 _NOT_UTF_8: Final = re.compile(r"[\udc80-\udcff]")
+_CONTROL: Final = re.compile(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f]")
 _RUN: Final = re.compile(r"[^\x00-\x7f]{3,}")
 # Signs of another encoding: ý þ ð are Turkish, õ without e is Hungarian; a sign or a capital letter inside a word.
 _MISREAD: Final = re.compile(
@@ -116,7 +117,8 @@ def detect_encoding(raw: IO[bytes]) -> str:
 
     A file that is UTF-8 except for some lines counts as UTF-8: its readers report these lines. Raises InvalidInput if
     it is in none of these: words that consist mostly of other letters are Cyrillic, Greek or Asian, and their
-    encodings look alike. So is a file in which one special letter of eight is rare in Western Europe.
+    encodings look alike. So is a file in which one special letter of eight is rare in Western Europe, and a binary
+    file, which has NUL and other control characters.
     """
     raw.seek(0)
     head = raw.read(_SAMPLE_BYTES)
@@ -128,6 +130,8 @@ def detect_encoding(raw: IO[bytes]) -> str:
     valid, invalid, sample = _utf_8_letters(raw)
     if invalid <= valid:
         return "utf-8"
+    if b"\0" in head and _CONTROL.search(head):
+        raise InvalidInput("the file is not text: export the table as CSV")
     likeliest = max(_LEGACY, key=lambda name: _likelihood(sample.decode(name, errors="replace")))
     text = sample.decode(likeliest, errors="replace")
     foreign = sum(len(run) for run in _RUN.findall(text) if len(set(run)) > 2 and any(map(str.isalpha, run)))
