@@ -23,6 +23,7 @@ from triagem.db.tickets import dead_letters
 from triagem.db.tickets.dead_letters import list_dead_letters
 from triagem.db.tickets.window import write_window
 from triagem.db.training_jobs import JobKind
+from triagem.gateway.console.messages import MESSAGES
 from triagem.gateway.console.overview import ThroughputMeter
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox, connect
@@ -179,16 +180,23 @@ class TestOverview:
 
 class TestModels:
     def test_a_registry_that_was_moved_is_not_taken_for_one_before_the_first_model(
-        self, reader: Person, registry: Registry, database: Database
+        self, opened: Services, reader: Person, registry: Registry, database: Database
     ) -> None:
+        admin = Person(opened, *Scope)
+        form = admin.see("models")
         registry.root.rename(registry.root.with_name("moved"))
         lost = "The model registry has no current version: check TRIAGEM_REGISTRY_URL"
-        assert not any(lost in reader.see(path) for path in ("overview", "models"))
+        assert not any(lost in admin.see(path) for path in ("overview", "models", "start"))
         record_version(database, "v1.0.0", manifest_digest=b"", created_at=NOW, labels=["suporte"])
         record_promotion(database, 1, "v1.0.0", NOW)
 
         assert all(lost in reader.see(path) for path in ("overview", "models"))
         assert lost in reader.http.get("/console/model", params={"version": "v1.0.0"}).text
+        start = admin.see("start")
+        assert (lost in start, MESSAGES["start_intro"][0] in start) == (True, False)
+        fields = {"token": form.split('name="token" value="')[1][:64], "version": "v1.1.0"}
+        answers = [admin.http.post(f"/console/{path}", data=fields) for path in ("model", "rollback")]
+        assert [(answer.status_code, lost in answer.text) for answer in answers] == [(404, True)] * 2
 
     def test_a_version_that_passes_the_gate_becomes_current(self, admin: Person, registry: Registry) -> None:
         form = admin.see("model", version="v1.1.0")

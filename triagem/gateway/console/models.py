@@ -77,7 +77,7 @@ def models(request: Request, services: ServicesDep, visitor: Reader) -> Response
     days, lowest = _accuracy_days(newest_accuracy_reports(services.database, limit=_CHART_DAYS))
     return render_page(
         request, "models.html", visitor, known=versions, versions=manifests, current=services.current_version(),
-        lost=not versions and had_model(services.database),
+        lost=_is_lost(services),
         promotions=services.registry.promotions()[:-11:-1],
         previous=services.registry.rollback_version() if services.current_version() else None,
         jobs=newest_jobs(services.database, limit=10), browser_advice=browser_advice,
@@ -125,6 +125,7 @@ def report(
 def promote(services: ServicesDep, visitor: Admin, form: Form) -> Response:
     """Promote a version that passes the gate. Forcing one requires the command line and a reason."""
     version, rule = form.get("version", ""), _rule(form.get("rule", ""))
+    _check_exists(services, version)
     if version == services.current_version():  # the button was clicked twice
         return redirect(address("models", message="already_current", about=version))
     announce = partial(record, services.database, visitor.actor, "model.promote", version)
@@ -159,14 +160,20 @@ def rollback(services: ServicesDep, visitor: Admin, form: Form) -> Response:
     try:
         current = roll_back(services.registry, f"{visitor.name}: {reason}" if reason else visitor.name, announce)
     except NoModel:
+        if _is_lost(services):
+            raise ProblemError(HTTPStatus.NOT_FOUND, "model_lost") from None
         return redirect(address("models", message="no_previous"))
     return redirect(address("models", message="promoted", about=current.version))
 
 
 def _check_exists(services: Services, version: str) -> None:
-    if version not in (versions := services.registry.versions()):
-        lost = not versions and had_model(services.database)
-        raise ProblemError(HTTPStatus.NOT_FOUND, "model_lost" if lost else "error_404_version")
+    if version not in services.registry.versions():
+        raise ProblemError(HTTPStatus.NOT_FOUND, "model_lost" if _is_lost(services) else "error_404_version")
+
+
+def _is_lost(services: Services) -> bool:
+    """Whether the registry has no versions although one was current before."""
+    return not services.registry.versions() and had_model(services.database)
 
 
 def _rule(name: str) -> Rule:

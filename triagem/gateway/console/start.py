@@ -11,6 +11,7 @@ from triagem.contracts.errors import InboxFull, InvalidInput
 from triagem.contracts.text import plain
 from triagem.db.audit import record
 from triagem.db.labels import change_label, label_name, list_labels, list_proposals, reject_proposal, stored_label
+from triagem.db.model_versions import had_model
 from triagem.db.reviews.labelling import QuestionKind, labelling_state, next_question
 from triagem.gateway.admission import LargeBody
 from triagem.gateway.console.render import address, page_zone, redirect, render_page
@@ -67,6 +68,7 @@ def _page(
         question = next_question(services.database, visitor.name, skipped=dotted_ids(skipped), suspicious=again)
         request_due_version(services.database, services.registry, visitor.name, visitor.actor)
         request_due_questions(services.database, state, visitor.name)
+    versions = version_state(services.database, services.registry, state.answers)
     return render_page(
         request,
         "start.html",
@@ -81,7 +83,8 @@ def _page(
         few=state.left_out(labels),
         ready=ready,
         proposals=list_proposals(services.database),
-        versions=version_state(services.database, services.registry, state.answers),
+        versions=versions,
+        lost=versions.model is None and had_model(services.database),
         loaded=loaded,
         notes=notes,
         **context,
