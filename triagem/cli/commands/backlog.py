@@ -25,7 +25,7 @@ def backlog(*, as_json: AsJson = False) -> None:
         state = read_state(servers.inbox())
     # A worker reports an outage when its statement has timed out, after about half a minute.
     if state["diagnosis"].startswith(("draining", "idle")) and (problem := postgres_problem()):
-        state |= {"drain_s": None, "diagnosis": f"no ticket can be stored: {problem}"}
+        state |= {"drain_s": None, "diagnosis": problem}
     print_answer(state, describe(state), as_json=as_json)
 
 
