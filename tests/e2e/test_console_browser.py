@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.assessments import report
 from tests.support.browser import SIZES, axe, browser, chromium, served
+from tests.support.builders import manifest
 from tests.support.gateway import services
 from tests.support.pipeline import running
 from tests.support.reviewing import NOW, unsure
@@ -29,6 +31,7 @@ from triagem.gateway.services import Services
 from triagem.inbox import Inbox, connect
 from triagem.registry import Registry
 from triagem.stack import Endpoints
+from triagem.trainer.evaluate.html_report import render_html
 
 EVIL = "<script>window.evil = 1</script><img src=x onerror='window.evil = 1'>"
 
@@ -250,6 +253,9 @@ def test_on_a_phone_no_page_is_wider_than_the_screen(console: Any, database: Dat
         assert console.evaluate("document.documentElement.scrollWidth") <= SIZES["phone"][0], path
         cut = "all => all.filter(part => part.scrollWidth > part.clientWidth).map(part => part.outerHTML)"
         assert console.locator(".sections, .aside, h1, h2, button").evaluate_all(cut) == [], path
+    console.goto("about:blank")  # the report of a version, which has a policy of its own
+    console.set_content(render_html(report(notes=("Atendimento" * 6,)), manifest()))
+    assert console.evaluate("document.documentElement.scrollWidth") <= SIZES["phone"][0]
 
 
 def test_the_description_of_the_api_runs_under_the_consoles_policy(console: Any) -> None:
