@@ -1,6 +1,7 @@
 """The pre-flight page: a file is uploaded, rated by a job, and deleted; only administrators see the figures."""
 
 import re
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -166,16 +167,41 @@ def test_only_an_administrator_uploads_and_sees_figures(opened: Services) -> Non
     assert "/console/preflight" not in reviewer.see("start")
 
 
+@pytest.mark.parametrize(
+    ("content", "options", "error"),
+    [
+        (export(), {"label_column": "nada"}, "o arquivo não tem a coluna 'nada', só id, mensagem, Grupo, canal"),
+        (b"id,texto,fila\n1,oi,N1\n2,olhe,\n", {"label_column": "fila"}, "fechados.csv:3: a coluna fila está vazia<"),
+        (b"id,texto,fila\n1,oi,N1\n2,,N2\n", {"label_column": "fila"}, "fechados.csv:3: a coluna texto está vazia<"),
+        (
+            b"1,25/11/2026,oi\n2,26/11/2026,olhe\n",
+            {},
+            ("se isso não é um cabeçalho, acrescente um; senão, use estes nomes de coluna: text, label<"),
+        ),
+        (
+            b"id,mensagem\n1,oi\n",
+            {},
+            "o arquivo não tem coluna de categoria e ainda não há modelo: indique em “Coluna da categoria” a coluna",
+        ),
+    ],
+)
 def test_an_error_names_no_option_of_the_command(
-    admin: Person, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    admin: Person,
+    database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    content: bytes,
+    options: dict[str, str],
+    error: str,
 ) -> None:
-    upload(admin, export(), label_column="nada")
+    upload(admin, content, **options)
     run_next(database, tmp_path, monkeypatch)
 
     for path in ("preflight", "models"):
-        page = admin.see(path, lang="pt")
-        assert "o arquivo não tem a coluna &#39;nada&#39;, só id, mensagem, Grupo, canal" in page
-        assert "--" not in page.partition("<main")[2]
+        page = unescape(admin.see(path, lang="pt"))
+        assert error in page
+        assert not re.search("--|triagem train", page.partition("<main")[2])
     assert "avaliando" not in page
 
 

@@ -52,6 +52,16 @@ def test_what_helps_in_a_browser_is_in_both_languages_without_options(name: str)
         ("text: is empty", "texto da mensagem: vazio"),
         ("external_id: is missing or not an id", "ID: ausente ou não é um ID"),
         ("revised_at: is missing", "data e hora: ausente"),
+        ("a.csv:2: 'prompt' (mensagem) is empty", "a.csv:2: a coluna mensagem está vazia"),
+        ("a.csv:2: 'prompt' is empty", "a.csv:2: a coluna prompt está vazia"),
+        (
+            "a.jsonl:1: 'completion' is not a string: map its values, as in --label-map 0=suporte,1=venda",
+            "a.jsonl:1: 'label' não é um texto: indique a categoria de cada valor, como em 0=suporte,1=venda",
+        ),
+        (
+            "a.csv: the header has the column 'completion' twice: rename or delete one of them",
+            "a.csv: o cabeçalho tem a coluna 'completion' duas vezes: renomeie ou exclua uma delas",
+        ),
     ],
 )
 def test_a_rejected_row_names_no_field(rejected: str, portuguese: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from triagem.contracts.errors import InvalidInput
+from triagem.contracts.errors import InvalidInput, NoModel
 from triagem.records.columns import folded_name, parse_label_map, quoted_column
 from triagem.registry import Registry
 from triagem.trainer.active.preflight import Expectation, Preflight, expect, preflight
@@ -62,7 +62,10 @@ def _expect(rows: tuple[Row, ...], registry: Registry) -> Expectation:
     from triagem.engine import classify as engine  # noqa: PLC0415
     from triagem.trainer.monitor.reference import describe_rows, read_reference  # noqa: PLC0415
 
-    version = registry.current().version
+    try:
+        version = registry.current().version
+    except NoModel as error:
+        raise NoModel(f"the file has no column of labels: name it with --label-column, as {error}") from None
     model = engine.load(registry.folder(version))
     threshold = model.manifest.thresholds.review if model.manifest.thresholds.automate else 1.0
     return expect(describe_rows(model, rows), read_reference(registry, version), threshold)

@@ -4,10 +4,17 @@ import re
 from typing import Final
 
 _TIMES: Final = "write times as in 2026-12-31 14:05"
+_LABEL_OR_MODEL: Final = "name the column under “Column of the label”, or create a model on Start"
 _ADVICE: Final = (
     # A person sees the columns of a file, not the fields that they become.
-    (r"\bprompt = ", "text = "),
-    (r"\bcompletion = ", "label = "),
+    (r"'(?:prompt|completion)' \((.+)\) is empty", r"the column \1 is empty"),
+    (r"'(prompt|completion)' is empty", r"the column \1 is empty"),
+    (r"\bprompt(?= = |=COLUMN|'(?:, 'completion')?: its|' (?:is not|contains) )", "text"),
+    (r"\bcompletion(?= = |=COLUMN|': its|' (?:is not|contains) )", "label"),
+    (r"; use --map (?=(?:text|label)=COLUMN)", "; if this is not a header, add one; else use --map "),
+    (r": --label-map, as in \S+ leaves out other values", ""),
+    (r"(?<=, as in )--label-map ", ""),
+    (r"(?<=^the file has no column of labels): .+", f", and there is no current model: {_LABEL_OR_MODEL}"),
     (r"their label is not in --label-map ", "no label is given for their value "),
     (r"^external_id: ", "id: "),
     (r"^text: ", "message text: "),
