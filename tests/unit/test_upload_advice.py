@@ -52,8 +52,7 @@ def test_what_helps_in_a_browser_is_in_both_languages_without_options(name: str)
         ("text: is empty", "texto da mensagem: vazio"),
         ("external_id: is missing or not an id", "ID: ausente ou não é um ID"),
         ("revised_at: is missing", "data e hora: ausente"),
-        ("a.csv:2: 'prompt' (mensagem) is empty", "a.csv:2: a coluna mensagem está vazia"),
-        ("a.csv:2: 'prompt' is empty", "a.csv:2: a coluna prompt está vazia"),
+        ("a (1).csv:2: 'prompt' is empty", "a (1).csv:2: a coluna prompt está vazia"),
         (
             "a.jsonl:1: 'completion' is not a string: map its values, as in --label-map 0=suporte,1=venda",
             "a.jsonl:1: 'label' não é um texto: indique a categoria de cada valor, como em 0=suporte,1=venda",

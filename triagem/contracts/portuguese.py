@@ -22,7 +22,8 @@ _NUMBERS: Final = frozenset(("rows", "count", "number", "low", "high", "model", 
 _NUMBER: Final = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[+-]\d+)?%?")
 _LIST_MARK: Final = re.compile(r"\s*\d+\. ")
 # What a reason is about: a field or a file and its line; a field and its expression; a field of a file or its table.
-_PLACE: Final = re.compile(r"\S+(?: = .{1,100}| \[[^\]]+\](?: \S+)?)?|\S*[./]\S* [\w.?-]+")
+# The name of a file may have blanks, such as `export (1).csv`.
+_PLACE: Final = re.compile(r"\S+(?: = .{1,100}| \[[^\]]+\](?: \S+)?)?|\S*[./]\S* [\w.?-]+|[\w ().-]+\.\w+(?::\d+)?")
 
 
 def in_portuguese(text: str) -> str | None:
