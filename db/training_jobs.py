@@ -67,10 +67,11 @@ _COLUMNS: Final = (
     "id, kind, parameters, state, requested_by, requested_at, started_at, heartbeat_at, finished_at, attempts, stage,"
     " fraction, version, error"
 )
-# In the statement of the change, so that a process killed here leaves both or neither.
+# In the statement of the change, so that a process killed here leaves both or neither. Without a name, the actor is
+# the job itself.
 _AUDITED: Final = """
 INSERT INTO audit (actor, address, action, object, outcome)
-SELECT coalesce(CAST(:actor AS text), object), :address, :action, object, :audited
+SELECT coalesce(nullif(CAST(:actor AS text), ''), object), :address, :action, object, :audited
 FROM job, LATERAL (SELECT CASE kind WHEN 'preflight' THEN 'pre-flight ' ELSE 'training ' END || id AS object) AS named
 WHERE kind <> 'embed'
 """
@@ -150,12 +151,10 @@ def request(
 
     A new training is added to the audit trail, by `actor` or, without one, by `requested_by`.
     """
-    entry = _audited(actor or Actor(requested_by), "training.request", "done")
-    parameters_json = to_json(dict(parameters or {})).decode()
+    values = {"kind": kind, "requested_by": requested_by, "parameters": to_json(dict(parameters or {})).decode()}
+    values |= _audited(actor or Actor(requested_by), "training.request", "done")
     while True:
-        row = database.one_or_none(
-            _REQUEST, kind=kind, requested_by=requested_by, parameters=parameters_json, **entry
-        )
+        row = database.one_or_none(_REQUEST, **values)
         if row is not None:
             return _job(row), True
         if active := find_active(database, kind):  # if there is none, the job has ended meanwhile
@@ -254,7 +253,7 @@ def fail(database: Database, job_id: int, trainer: str, error: str) -> bool:
 
 
 def _finish(database: Database, job_id: int, trainer: str, audited: str, values: Mapping[str, str | None]) -> bool:
-    entry = _audited(None, "training.finish", audited)
+    entry = _audited(Actor(""), "training.finish", audited)
     outcome = values["stage"] or values["state"] or ""
     summary = _SUMMARIES.get(outcome, "training {training} is done").format(
         training=job_id, version=values["version"]
@@ -273,10 +272,8 @@ def save_answers(database: Database, job_id: int, answers: int) -> None:
     )
 
 
-def _audited(actor: Actor | None, action: Action, outcome: str) -> dict[str, str | None]:
-    """The values of an entry in the audit trail. Without an actor, it is the job itself."""
-    name, address = (actor.name, actor.address) if actor else (None, "")
-    return {"actor": name, "address": address, "action": action, "audited": outcome}
+def _audited(actor: Actor, action: Action, outcome: str) -> dict[str, str]:
+    return {"actor": actor.name, "address": actor.address, "action": action, "audited": outcome}
 
 
 def _update(database: Database, statement: str, job_id: int, trainer: str, **values: Any) -> bool:
