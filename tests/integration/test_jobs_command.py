@@ -83,6 +83,19 @@ def test_a_retraining_without_a_new_text_is_requested_with_a_note(
     assert ("no reviewed text is new to v1.0.0" in answer.err) is bool(learned)
 
 
+def test_a_retraining_is_requested_although_the_registry_cannot_be_read(
+    triagem: Triagem, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = promoted(tmp_path / "models", seen=seen(train=["a"]))
+    (registry.folder("v1.0.0") / "manifest.json").write_text("{")
+    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(registry.root))
+
+    answer = triagem("retrain")
+
+    assert (answer.status, answer.err) == (0, "")
+    assert "job 1, full: queued" in answer.out
+
+
 def test_a_request_with_leakage_allowed_is_a_usage_error(triagem: Triagem) -> None:
     assert triagem("train", "data", "--queue", "--allow-leakage").status == 2
 

@@ -11,9 +11,11 @@ from triagem.cli.commands import up
 
 
 def reports(monkeypatch: pytest.MonkeyPatch, hangs: list[bool], pids: Sequence[int | None] = (1,)) -> list[str]:
-    """What is reported about a server that hangs, or not, each time it is asked; then `triagem up` stops.
+    """Watch a server until its answers run out, and return the reports.
 
-    `pids`: its process each time, the last one from then on.
+    Args:
+        hangs: whether it hangs, one value for each time that it is asked.
+        pids: its process id at the start and after each answer; the last value stays.
     """
     ended, answers, reported = Event(), iter(hangs), list[str]()
 

@@ -99,7 +99,7 @@ class WorkerSlot:
         self._short_runs = self._short_runs + 1 if uptime < SHORT_RUN_S else 0
         self.ended(self.process.pid)
         delay = restart_delay(status, uptime, self._short_runs)
-        restart = "" if delay is None else ", restarting" + f" in {delay:.0f} s" * (delay > 0)
+        restart = "" if delay is None else f", restarting in {delay:.0f} s" if delay else ", restarting"
         self.report(f"{self.name} {describe_exit(status)}{restart}: {self.process.exit_reason()}")
         if delay is None:
             return False

@@ -138,7 +138,7 @@ class AlertSettings(TimezoneSettings, used_by="ops, beat"):
     runbook_url: str = Field(
         default="docs/how-to/runbook.md",
         pattern=r"^[^\s?#]+$",
-        description="URL of your published runbook, for links in alert messages; default: its path in our sources",
+        description="URL of your published runbook, for links in alert messages; default: its path in the sources",
     )
 
 

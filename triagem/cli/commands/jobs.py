@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -13,10 +14,11 @@ from triagem.cli.options import ACTION_NEEDED, AsJson
 from triagem.cli.output import as_mapping, errors, print_answer, print_json, print_lines, print_rows
 from triagem.cli.progress import progress
 from triagem.cli.stores import CheckFailed, answering
-from triagem.contracts.errors import InvalidInput
+from triagem.contracts.errors import InvalidInput, TriagemError
 from triagem.db import Database, training_jobs
 from triagem.db.training_jobs import JobKind, TrainingJob
 from triagem.ops.labelling import made_from_answers
+from triagem.registry import Registry
 from triagem.trainer.monitor.due import (
     check_due,
     distances,
@@ -244,18 +246,17 @@ def retrain(
     Example: `triagem retrain`
     """
     request_job(JobKind.FULL, {"promote": "auto" if promote else "propose"}, as_json=as_json)
-    registry = servers.registry()
-    with servers.database() as database:
-        has_reviews = database.scalar_one("SELECT EXISTS (SELECT FROM reviews)")
-        facts = read_facts(database, registry, datetime.now(UTC)) if registry.find_current() else None
+    with suppress(TriagemError), servers.database() as database:  # the job is stored, whatever can be read now
+        print_lines(*_missing_rows(database, servers.registry()), screen=errors)
+
+
+def _missing_rows(database: Database, registry: Registry) -> Iterator[str]:
+    """A note if the reviews give a full training no new row. Only the trainer knows the rows of its folder."""
+    facts = read_facts(database, registry, datetime.now(UTC)) if registry.find_current() else None
     if facts and facts.new_rows == 0:
-        print_lines(
+        yield (
             f"no reviewed text is new to {facts.version}: without new rows in TRIAGEM_TRAINER_DATA or corrected "
-            "labels, the job trains on the same rows again",
-            screen=errors,
+            "labels, the job trains on the same rows again"
         )
-    elif not has_reviews and TrainerSettings().data is None:
-        print_lines(
-            "no text is reviewed: unless TRIAGEM_TRAINER_DATA gives the trainer labelled rows, the job will fail",
-            screen=errors,
-        )
+    elif TrainerSettings().data is None and not database.scalar_one("SELECT EXISTS (SELECT FROM reviews)"):
+        yield "no text is reviewed: unless TRIAGEM_TRAINER_DATA gives the trainer labelled rows, the job will fail"

@@ -116,14 +116,14 @@ class Ready:
 
 def watch_server(server: Server, report: Callable[[str], None], ended: Event) -> None:
     """Report once that a server hangs that has answered since its start, and once that it answers again."""
-    hung, answered = False, server.pid
+    hung, ready_pid = False, server.pid
     while not ended.wait(_WATCH_S):
         pid = server.pid
         # Asked twice: an answer may take seconds, on a busy machine or after the crash of a session.
         hangs = server.hangs and not ended.wait(_WATCH_S) and server.hangs
         if not hangs:
-            answered = pid
-        if pid and answered == pid == server.pid and hangs != hung and not ended.is_set():
+            ready_pid = pid
+        if pid and ready_pid == pid == server.pid and hangs != hung and not ended.is_set():
             hung = hangs
             step = servers.local_step((LOOPBACK, server.port))
             report(f"{server.name} does not answer: {step}" if hung else f"{server.name} answers again")
