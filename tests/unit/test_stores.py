@@ -54,6 +54,17 @@ def test_another_kind_of_server_is_named(port: int, problem: str, scheme: str, s
     assert str(caught.value).startswith(problem.format(port=port, store=store, setting=setting))
 
 
+@pytest.mark.parametrize("port", [HTTP], indirect=True)
+def test_a_server_without_tls_is_not_called_one_that_hangs(port: int) -> None:
+    url = f"rediss://127.0.0.1:{port}/0"
+    with (
+        pytest.raises(InboxUnavailable, match=r"does not answer in TLS .*: check TRIAGEM_REDIS_URL"),
+        answering(url, "TRIAGEM_REDIS_URL"),
+        redis_errors(),
+    ):
+        connect(url).ping()
+
+
 @pytest.mark.parametrize("port", [HTTP, SSH], indirect=True)
 def test_the_error_of_a_client_names_the_setting_too(port: int) -> None:
     with (
